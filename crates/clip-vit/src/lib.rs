@@ -1,0 +1,40 @@
+//! CLIP's two towers in Burn: sizes and presets, tokenizer, and every weight format a user may hold.
+//!
+//! The image tower stands behind [`VisionBackbone`], which hands out single layers: a model that
+//! changes tokens between layers (MoECLIP does) owns the layer loop, and the backbone knows nothing
+//! of it. [`Frozen`] puts a tower that is never trained under an autodiff graph: each block becomes
+//! one operation that remembers its input only.
+//!
+//! ```
+//! use burn::backend::Flex;
+//! use burn::tensor::{Distribution, Tensor};
+//! use clip_vit::{ClipSpecBuilder, Precision, RandomWeights, VisionTower};
+//!
+//! let spec = ClipSpecBuilder::new().vision(14, 4, 64, 2).embed(32).build()?;
+//! let device = Default::default();
+//! let tower = VisionTower::<Flex>::load(&spec, &RandomWeights::new(1), Precision::F32, &device)?;
+//! let images = Tensor::random([1, 3, 70, 70], Distribution::Default, &device);
+//! assert_eq!(tower.encode(images).dims(), [1, 32]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod backbone;
+mod block;
+mod frozen;
+mod gradient;
+mod loader;
+mod source;
+pub mod spec;
+mod text;
+pub mod tokenizer;
+mod vision;
+pub mod weights;
+
+pub use backbone::VisionBackbone;
+pub use block::ResidualBlock;
+pub use frozen::Frozen;
+pub use source::{PrefixedSource, RandomWeights, WeightSource};
+pub use spec::{Activation, ClipSpec, ClipSpecBuilder, Preset, SpecError, TextSpec, VisionSpec};
+pub use text::{PromptError, TextTower};
+pub use vision::VisionTower;
+pub use weights::{ClipCheckpoint, Precision, TensorFile, WeightError};

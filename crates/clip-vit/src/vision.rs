@@ -1,0 +1,148 @@
+//! The image tower: patch embedding, positions resized to the grid at hand, and the blocks.
+
+use burn::module::{Module, Param};
+use burn::nn::{LayerNorm, Linear};
+use burn::tensor::{DType, Tensor, backend::Backend};
+use grid_resample::{AxisMatrix, GridResampler};
+
+use crate::block::{BlockSpec, ResidualBlock, Visibility};
+use crate::loader::{Loader, frozen};
+use crate::{ClipSpec, Precision, VisionBackbone, VisionSpec, WeightError, WeightSource};
+
+/// CLIP's vision transformer.
+#[derive(Module, Debug)]
+pub struct VisionTower<B: Backend> {
+    /// The patch convolution as a matrix `[3 * patch * patch, width]`.
+    patch_embedding: Linear<B>,
+    /// `[1, 1, width]`
+    class_token: Param<Tensor<B, 3>>,
+    /// `[1, 1, width]`, the position of the class token
+    class_position: Param<Tensor<B, 3>>,
+    /// `[1, grid * grid, width]`
+    positions: Param<Tensor<B, 3>>,
+    pre_norm: LayerNorm<B>,
+    blocks: Vec<ResidualBlock<B>>,
+    post_norm: LayerNorm<B>,
+    /// `[width, embed]`, CLIP's own image projection.
+    projection: Param<Tensor<B, 2>>,
+    #[module(skip)]
+    spec: VisionSpec,
+}
+
+impl<B: Backend> VisionTower<B> {
+    /// Loads the tower, its weights held in `precision`.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError`] when the source lacks a tensor or holds one of another shape.
+    pub fn load(
+        clip: &ClipSpec,
+        source: &dyn WeightSource,
+        precision: Precision,
+        device: &B::Device,
+    ) -> Result<Self, WeightError> {
+        let loader = Loader { source, precision, device };
+        let spec = clip.vision.clone();
+        let VisionSpec { patch, grid, width, layers, heads, mlp } = spec;
+        let activation = clip.activation;
+        let block = BlockSpec { width, mlp, heads, activation, visibility: Visibility::All };
+        let blocks = (0..layers)
+            .map(|i| ResidualBlock::load(&loader, &format!("visual.transformer.resblocks.{i}"), block))
+            .collect::<Result<_, _>>()?;
+        let patches = loader.tensor("visual.conv1.weight", [width, 3, patch, patch])?;
+        let patches = patches.reshape([width, 3 * patch * patch]).transpose();
+        let positions = loader
+            .tensor("visual.positional_embedding", [1 + grid * grid, width])?
+            .unsqueeze::<3>();
+        Ok(Self {
+            patch_embedding: Linear { weight: frozen(patches), bias: None },
+            class_token: frozen(loader.tensor("visual.class_embedding", [width])?.unsqueeze()),
+            class_position: frozen(positions.clone().narrow(1, 0, 1)),
+            positions: frozen(positions.narrow(1, 1, grid * grid)),
+            pre_norm: loader.layer_norm("visual.ln_pre", width)?,
+            blocks,
+            post_norm: loader.layer_norm("visual.ln_post", width)?,
+            projection: frozen(loader.tensor("visual.proj", [width, clip.embed])?),
+            spec,
+        })
+    }
+
+    /// CLIP's image embedding: the class token of the last layer, normalised and projected; not
+    /// made unit.
+    ///
+    /// # Shapes
+    ///
+    /// - images: `[batch, 3, height, width]`
+    /// - output: `[batch, embed]`
+    pub fn encode(&self, images: Tensor<B, 4>) -> Tensor<B, 2> {
+        let mut tokens = self.embed(images);
+        for index in 0..self.blocks.len() {
+            tokens = self.layer(index, tokens);
+        }
+        let [batch, _, width] = tokens.dims();
+        let class = self.post_norm(tokens.narrow(1, 0, 1)).reshape([batch, width]);
+        class.matmul(self.projection.val())
+    }
+
+    pub(crate) fn block(&self, index: usize) -> &ResidualBlock<B> {
+        &self.blocks[index]
+    }
+
+    pub(crate) fn post_layer_norm(&self) -> &LayerNorm<B> {
+        &self.post_norm
+    }
+
+    /// The learned positions resized to a grid of `rows` by `columns` patches (bicubic with
+    /// antialiasing, in f32), `[1, rows * columns, width]`.
+    fn positions(&self, rows: usize, columns: usize) -> Tensor<B, 3> {
+        let positions = self.positions.val();
+        let grid = self.spec.grid;
+        if (rows, columns) == (grid, grid) {
+            return positions;
+        }
+        let dtype = positions.dtype();
+        let device = positions.device();
+        let resampler = GridResampler::rectangular(
+            &AxisMatrix::bicubic_antialias(grid, rows),
+            &AxisMatrix::bicubic_antialias(grid, columns),
+            &device,
+        );
+        resampler.patches(positions.cast(DType::F32)).cast(dtype)
+    }
+}
+
+impl<B: Backend> VisionBackbone<B> for VisionTower<B> {
+    fn spec(&self) -> &VisionSpec {
+        &self.spec
+    }
+
+    fn embed(&self, images: Tensor<B, 4>) -> Tensor<B, 3> {
+        let patch = self.spec.patch;
+        let [batch, _, height, width] = images.dims();
+        let patches = unfold(images.cast(self.positions.val().dtype()), patch);
+        let patches = self.patch_embedding.forward(patches) + self.positions(height / patch, width / patch);
+        let class = self.class_token.val() + self.class_position.val();
+        let class = class.expand([batch, 1, self.spec.width]);
+        self.pre_norm.forward(Tensor::cat(vec![class, patches], 1))
+    }
+
+    fn layer(&self, index: usize, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
+        self.blocks[index].forward(tokens)
+    }
+
+    fn post_norm(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
+        self.post_norm.forward(tokens)
+    }
+}
+
+/// Images to rows of patch pixels: `[batch, 3, height, width]` to `[batch, patches, 3 * patch²]`.
+fn unfold<B: Backend>(images: Tensor<B, 4>, patch: usize) -> Tensor<B, 3> {
+    let [batch, channels, height, width] = images.dims();
+    let (rows, columns) = (height / patch, width / patch);
+    images
+        .narrow(2, 0, rows * patch)
+        .narrow(3, 0, columns * patch)
+        .reshape([batch, channels, rows, patch, columns, patch])
+        .permute([0, 2, 4, 1, 3, 5])
+        .reshape([batch, rows * columns, channels * patch * patch])
+}

@@ -1,0 +1,57 @@
+//! Pictures in, batches out: finds the images of a dataset, decodes and resizes them as Pillow
+//! does, augments and batches them.
+//!
+//! The way of the data: a folder is scanned into [`Sample`]s ([`scan`]), an [`ImageDataset`] turns
+//! a sample into a [`LoadedSample`] (decode, [`Preprocessing`], [`Augmentation`]), and [`Batches`]
+//! yields [`Batch`]es in a fixed order while threads decode ahead. One seed gives one sequence,
+//! whatever the number of threads.
+//!
+//! This crate never prints, never chooses a device and names no dataset: a bad file is a
+//! [`DataError`] that says which file it was and what to do.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use burn::backend::Flex;
+//! use moeclip_data::{
+//!     Augmentation, Batches, ImageDataset, LoaderOptions, Preprocessing, Split, epoch_order, scan,
+//! };
+//!
+//! let samples = scan(Path::new("hazelnut"), Split::Test)?;
+//! let dataset = ImageDataset::new(samples, Preprocessing::clip(518)?);
+//! let (seed, epoch) = (7, 0);
+//! let dataset = dataset.augmented(Augmentation::default(), seed)?.at_epoch(epoch);
+//! let order = epoch_order(seed, epoch, dataset.samples().len());
+//! let device = Default::default();
+//! for batch in Batches::<Flex>::start(&dataset, order, LoaderOptions::new(2), device)? {
+//!     let batch = batch?;
+//!     assert_eq!(batch.images.dims(), [batch.paths.len(), 3, 518, 518]);
+//! }
+//! # Ok::<(), moeclip_data::DataError>(())
+//! ```
+
+mod augment;
+mod batch;
+mod dataset;
+mod decode;
+mod error;
+mod folder;
+mod jpeg;
+mod loader;
+mod masks;
+mod mvtec;
+mod order;
+mod preprocess;
+mod sample;
+
+pub use augment::{Augmentation, Placement};
+pub use batch::{Batch, ImageBatcher};
+pub use dataset::{ImageDataset, LoadedSample, PreparedImage, prepare_image};
+pub use decode::{decode_mask, decode_rgb, decode_rgb_bytes};
+pub use error::DataError;
+pub use folder::{IMAGE_EXTENSIONS, images};
+pub use loader::{Batches, LoaderOptions};
+pub use mvtec::{Split, scan};
+pub use order::{augmentation_rng, epoch_order};
+pub use preprocess::{CLIP_MEAN, CLIP_STD, MAX_SIZE, MaskRule, Preprocessing};
+pub use sample::{Counts, ImageSize, Label, Sample};

@@ -1,0 +1,133 @@
+//! Brings a picture to the model's input: resized and normalised as Pillow and torchvision do it,
+//! masks included.
+
+use image::{GrayImage, RgbImage};
+use serde::{Deserialize, Serialize};
+
+mod resize;
+
+use crate::error::DataError;
+use crate::sample::ImageSize;
+
+/// Mean of CLIP's training images per channel, in units of 1 for white.
+pub const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
+/// Standard deviation of CLIP's training images per channel.
+pub const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
+/// Largest side that a picture can be resized to, in pixels: 8192 already takes 805 MB as f32.
+pub const MAX_SIZE: usize = 8192;
+
+const CHANNELS: usize = 3;
+const GREY_LEVELS: usize = 256;
+
+/// Which grey values of a mask mean "anomalous".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MaskRule {
+    /// Every value but zero, as the authors do it. Right for lossless masks.
+    #[default]
+    NonZero,
+    /// Values above this one. `above = 127` suits masks saved as JPEG, whose zeros are no longer
+    /// zero.
+    Above(u8),
+}
+
+impl MaskRule {
+    /// 1 for an anomalous pixel, 0 for a normal one.
+    pub fn apply(self, grey: u8) -> f32 {
+        let threshold = match self {
+            Self::NonZero => 0,
+            Self::Above(value) => value,
+        };
+        f32::from(u8::from(grey > threshold))
+    }
+}
+
+/// How a picture becomes the model's input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Preprocessing {
+    size: usize,
+    mean: [f32; CHANNELS],
+    std: [f32; CHANNELS],
+    mask_rule: MaskRule,
+}
+
+impl Preprocessing {
+    /// CLIP's: squares of `size` pixels, normalised with [`CLIP_MEAN`] and [`CLIP_STD`], masks by
+    /// [`MaskRule::NonZero`].
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] unless `size` is 1 to [`MAX_SIZE`].
+    pub fn clip(size: usize) -> Result<Self, DataError> {
+        if !(1..=MAX_SIZE).contains(&size) {
+            return Err(DataError::setting("image size", size, "use 1 to 8192 pixels"));
+        }
+        Ok(Self { size, mean: CLIP_MEAN, std: CLIP_STD, mask_rule: MaskRule::NonZero })
+    }
+
+    /// The same with another rule for masks.
+    pub fn with_mask_rule(self, mask_rule: MaskRule) -> Self {
+        Self { mask_rule, ..self }
+    }
+
+    /// Side of the square, in pixels.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Resizes (bicubic, a = -0.5, widened when shrinking) and normalises: `[3, size, size]`, row
+    /// by row.
+    ///
+    /// # Errors
+    /// [`DataError::Resize`] for a picture without pixels.
+    pub fn image(&self, picture: &RgbImage) -> Result<Vec<f32>, DataError> {
+        let resized = resize_bicubic(picture, self.size)?;
+        let mut values = Vec::with_capacity(resized.len());
+        for (channel, (mean, std)) in self.mean.into_iter().zip(self.std).enumerate() {
+            let table: [f32; GREY_LEVELS] =
+                std::array::from_fn(|grey| (grey as f32 / 255.0 - mean) / std);
+            let plane = resized.iter().skip(channel).step_by(CHANNELS);
+            values.extend(plane.map(|grey| table[usize::from(*grey)]));
+        }
+        Ok(values)
+    }
+
+    /// Resizes with nearest neighbour and applies the rule: `[1, size, size]` of 0 and 1, row by
+    /// row.
+    pub fn mask(&self, mask: &GrayImage) -> Vec<f32> {
+        let columns = nearest_positions(mask.width(), self.size);
+        let rows = nearest_positions(mask.height(), self.size);
+        let grey = |x: &u32, y: u32| mask.get_pixel_checked(*x, y).map_or(0, |pixel| pixel.0[0]);
+        rows.into_iter()
+            .flat_map(|y| columns.iter().map(move |x| self.mask_rule.apply(grey(x, y))))
+            .collect()
+    }
+}
+
+/// `[size, size, 3]` bytes: Pillow's `resize((size, size), BICUBIC)`, bit for bit.
+fn resize_bicubic(picture: &RgbImage, size: usize) -> Result<Vec<u8>, DataError> {
+    let (width, height) = picture.dimensions();
+    if width == 0 || height == 0 {
+        let size = ImageSize { width, height };
+        return Err(DataError::Resize { size, reason: "it has no pixels".into() });
+    }
+    let (width, height) = (width as usize, height as usize);
+    Ok(resize::bicubic(&resize::Pixels { width, height, bytes: picture.as_raw() }, size))
+}
+
+/// For each of `target` positions the source position that Pillow's NEAREST takes.
+///
+/// Pillow adds the step up instead of multiplying it, so where a position falls on a pixel's edge
+/// the rounding of the sum decides; adding likewise gives the same pixel.
+fn nearest_positions(source: u32, target: usize) -> Vec<u32> {
+    let step = f64::from(source) / target as f64;
+    let mut at = 0.5 * step;
+    let mut positions = Vec::with_capacity(target);
+    for _ in 0..target {
+        positions.push(at as u32);
+        at += step;
+    }
+    positions
+}
+
+#[cfg(test)]
+mod tests;

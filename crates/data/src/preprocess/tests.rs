@@ -1,0 +1,59 @@
+//! Mask rules, settings and the corner cases of resizing; `tests/pillow.rs` compares with Pillow.
+
+use image::{Luma, Rgb};
+
+use super::*;
+
+#[test]
+fn sizes_out_of_range_are_refused() {
+    for size in [0, MAX_SIZE + 1, usize::MAX] {
+        let error = Preprocessing::clip(size).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("image size = {size}")), "{error}");
+    }
+}
+
+#[test]
+fn one_colour_stays_and_is_normalised_per_channel() {
+    let picture = RgbImage::from_pixel(31, 7, Rgb([255, 128, 0]));
+    let values = Preprocessing::clip(4).unwrap().image(&picture).unwrap();
+    assert_eq!(values.len(), 3 * 16);
+    for (channel, level) in [1.0, 128.0 / 255.0, 0.0].into_iter().enumerate() {
+        let expected = (level - CLIP_MEAN[channel]) / CLIP_STD[channel];
+        for value in &values[channel * 16..(channel + 1) * 16] {
+            assert!((value - expected).abs() < 1e-6, "{value} {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_picture_without_pixels_is_refused() {
+    let error = Preprocessing::clip(4).unwrap().image(&RgbImage::new(0, 5)).unwrap_err();
+    assert!(error.to_string().contains("0x5"), "{error}");
+}
+
+#[test]
+fn extreme_shapes_resize() {
+    let preprocessing = Preprocessing::clip(5).unwrap();
+    for (width, height) in [(1, 1), (1, 20_000), (20_000, 1)] {
+        let picture = RgbImage::from_pixel(width, height, Rgb([9, 9, 9]));
+        assert_eq!(preprocessing.image(&picture).unwrap().len(), 75);
+        let mask = GrayImage::from_pixel(width, height, Luma([9]));
+        assert_eq!(preprocessing.mask(&mask), [1.0; 25]);
+    }
+}
+
+#[test]
+fn rules_tell_anomalous_from_normal() {
+    let mask = GrayImage::from_raw(2, 2, vec![0, 1, 127, 128]).unwrap();
+    let preprocessing = Preprocessing::clip(2).unwrap();
+    assert_eq!(preprocessing.mask(&mask), [0.0, 1.0, 1.0, 1.0]);
+    let lossy = preprocessing.with_mask_rule(MaskRule::Above(127));
+    assert_eq!(lossy.mask(&mask), [0.0, 0.0, 0.0, 1.0]);
+}
+
+#[test]
+fn rules_are_written_in_configs() {
+    let rule: MaskRule = serde_json::from_str(r#"{"above": 127}"#).unwrap();
+    assert_eq!(rule, MaskRule::Above(127));
+    assert_eq!(serde_json::to_string(&MaskRule::NonZero).unwrap(), r#""non-zero""#);
+}

@@ -1,0 +1,135 @@
+//! Preprocessing against Pillow and torchvision, to the last grey level.
+//!
+//! `goldens/preprocess_synthetic.safetensors` is cut from the project's golden of that name: the
+//! cases `up_96x130` and `mask_210x333` as they are (518x518, every 7th row and column), and three
+//! more that Pillow 13.0.0 made from the same two pictures, so that shrinking is proven without the
+//! large inputs: `Image.fromarray(rgb).resize((n, n), BICUBIC)`, `/ 255`, `(x - mean) / std` with n
+//! = 28 (`shrink_96x130`, all pixels) and n = 110 (`mixed_96x130`, every 3rd row and column), and
+//! `resize((40, 40), NEAREST) != 0` (`mask_shrink_210x333`). The uncut golden and the one of photos
+//! are read from `../shared` beside the repository when they are there.
+
+use std::path::{Path, PathBuf};
+
+use image::{GrayImage, RgbImage};
+use moeclip_data::{CLIP_STD, Preprocessing, decode_mask, decode_rgb};
+use safetensors::SafeTensors;
+
+const OWN: &[u8] = include_bytes!("goldens/preprocess_synthetic.safetensors");
+
+/// A golden's output: which side the picture was brought to, and which rows and columns were kept.
+#[derive(Clone, Copy)]
+struct Grid {
+    size: usize,
+    step: usize,
+}
+
+const FULL: Grid = Grid { size: 518, step: 7 };
+
+fn shared(path: &str) -> Option<PathBuf> {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
+    let path = root.join(path);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("skipped: {} is not there", path.display());
+    None
+}
+
+fn bytes<'a>(file: &SafeTensors<'a>, name: &str) -> (Vec<u32>, &'a [u8]) {
+    let tensor = file.tensor(name).unwrap();
+    (tensor.shape().iter().map(|n| *n as u32).collect(), tensor.data())
+}
+
+fn floats(file: &SafeTensors, name: &str) -> Vec<f32> {
+    let (_, data) = bytes(file, name);
+    data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+/// Every `step`th row and column of `[channels, size, size]`.
+fn thinned(values: &[f32], Grid { size, step }: Grid) -> Vec<f32> {
+    values
+        .chunks_exact(size * size)
+        .flat_map(|plane| plane.chunks_exact(size).step_by(step))
+        .flat_map(|row| row.iter().copied().step_by(step))
+        .collect()
+}
+
+fn assert_image(file: &SafeTensors, output: &str, picture: &RgbImage, grid: Grid) {
+    let expected = floats(file, output);
+    let ours = Preprocessing::clip(grid.size).unwrap().image(picture).unwrap();
+    let ours = thinned(&ours, grid);
+    assert_eq!(ours.len(), expected.len(), "{output}");
+    let plane = expected.len() / 3;
+    for (at, (ours, expected)) in ours.iter().zip(&expected).enumerate() {
+        let level = 1.0 / 255.0 / CLIP_STD[at / plane];
+        let levels = (ours - expected).abs() / level;
+        assert!(levels < 0.001, "{output}: value {at} is {levels} grey levels off");
+    }
+}
+
+fn assert_mask(file: &SafeTensors, output: &str, mask: &GrayImage, grid: Grid) {
+    let ours = Preprocessing::clip(grid.size).unwrap().mask(mask);
+    assert_eq!(thinned(&ours, grid), floats(file, output), "{output}");
+}
+
+fn rgb(file: &SafeTensors, name: &str) -> RgbImage {
+    let (shape, data) = bytes(file, name);
+    RgbImage::from_raw(shape[1], shape[0], data.to_vec()).unwrap()
+}
+
+fn grey(file: &SafeTensors, name: &str) -> GrayImage {
+    let (shape, data) = bytes(file, name);
+    GrayImage::from_raw(shape[1], shape[0], data.to_vec()).unwrap()
+}
+
+#[test]
+fn images_within_one_grey_level() {
+    let file = SafeTensors::deserialize(OWN).unwrap();
+    let picture = rgb(&file, "up_96x130.rgb");
+    assert_image(&file, "up_96x130.out", &picture, FULL);
+    assert_image(&file, "shrink_96x130.out", &picture, Grid { size: 28, step: 1 });
+    assert_image(&file, "mixed_96x130.out", &picture, Grid { size: 110, step: 3 });
+}
+
+#[test]
+fn masks_exactly() {
+    let file = SafeTensors::deserialize(OWN).unwrap();
+    let mask = grey(&file, "mask_210x333.in");
+    assert_mask(&file, "mask_210x333.out", &mask, FULL);
+    assert_mask(&file, "mask_shrink_210x333.out", &mask, Grid { size: 40, step: 1 });
+}
+
+#[test]
+fn the_uncut_golden() {
+    let Some(path) = shared("goldens/preprocess_synthetic.safetensors") else { return };
+    let data = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&data).unwrap();
+    for case in ["down_640x800", "mixed_300x700", "up_96x130"] {
+        let picture = rgb(&file, &format!("{case}.rgb"));
+        assert_image(&file, &format!("{case}.out"), &picture, FULL);
+    }
+    assert_mask(&file, "mask_210x333.out", &grey(&file, "mask_210x333.in"), FULL);
+}
+
+#[test]
+fn photos() {
+    let Some(path) = shared("goldens/preprocess.safetensors") else { return };
+    let Some(cubes) = shared("fixtures/images/cubes-640x480.png") else { return };
+    let Some(hazelnuts) = shared("real/hazelnut-toy/hazelnut") else { return };
+    let data = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&data).unwrap();
+    let cubes = decode_rgb(&cubes).unwrap();
+    assert_image(&file, "cubes_640x480", &cubes, FULL);
+    let crop = image::imageops::crop_imm(&cubes, 100, 100, 200, 150).to_image();
+    assert_image(&file, "small_to_518", &crop, FULL);
+    let golden = floats(&file, "mask_hazelnut_512");
+    let defects = ["colour", "crack"].map(|defect| {
+        let mask = decode_mask(&hazelnuts.join(format!("ground_truth/{defect}/000_mask.png")));
+        let image = decode_rgb(&hazelnuts.join(format!("test/{defect}/000.png")));
+        (mask.unwrap(), image.unwrap())
+    });
+    let clip = Preprocessing::clip(FULL.size).unwrap();
+    let shown = defects.iter().find(|(mask, _)| thinned(&clip.mask(mask), FULL) == golden);
+    let (_, image) = shown.expect("the golden's mask is one of the two");
+    assert_image(&file, "hazelnut_512", image, FULL);
+}

@@ -1,0 +1,102 @@
+//! The one error of this crate, so that a caller handles bad scores, bad shapes and unwritable
+//! files in one place.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What can be wrong with the scores, maps and files that this crate is given. Each message is one
+/// line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvalError {
+    /// A score or a map holds NaN or an infinity.
+    #[error(
+        "{what}: value {index} is {value}, not a finite number; look for NaN in the weights or the image that gave it"
+    )]
+    NotFinite {
+        /// Which scores: `scores`, `map`, or the class and image they belong to.
+        what: String,
+        /// Position in the slice.
+        index: usize,
+        /// The offending value.
+        value: f32,
+    },
+    /// Two slices that belong together differ in length.
+    #[error(
+        "{what}: {found} values where {expected} belong; pass as many as the shape or the other slice says"
+    )]
+    Length {
+        /// Which slice.
+        what: String,
+        /// The length it should have.
+        expected: usize,
+        /// The length it has.
+        found: usize,
+    },
+    /// A map or an image without pixels.
+    #[error("{what}: the size is {width}x{height}; both sides must be at least 1 pixel")]
+    EmptyPicture {
+        /// Which picture.
+        what: String,
+        /// Pixels across.
+        width: usize,
+        /// Pixels down.
+        height: usize,
+    },
+    /// A range whose ends are not finite or not in order.
+    #[error(
+        "range {low} to {high}: both ends must be finite and the low end must not be above the high end"
+    )]
+    Range {
+        /// The low end.
+        low: f32,
+        /// The high end.
+        high: f32,
+    },
+    /// An image record that cannot be taken into a class.
+    #[error("class `{class}`, image {index} (counted from 0): {cause}")]
+    Record {
+        /// The class.
+        class: String,
+        /// Which image, in the order they were pushed.
+        index: usize,
+        /// What was wrong with it.
+        cause: Box<EvalError>,
+    },
+    /// A file that could not be written. Nothing is left in its place.
+    #[error(
+        "{path}: cannot write ({cause}); give a file name in an existing folder that you may write to"
+    )]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        cause: io::Error,
+    },
+}
+
+impl EvalError {
+    pub(crate) fn write(path: &Path, cause: io::Error) -> Self {
+        let path = path.to_owned();
+        Self::Write { path, cause }
+    }
+}
+
+/// Refuses NaN and infinities: no order of scores is exact with them.
+pub(crate) fn require_finite(what: &str, values: &[f32]) -> Result<(), EvalError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(index) => {
+            Err(EvalError::NotFinite { what: what.to_owned(), index, value: values[index] })
+        }
+    }
+}
+
+/// Refuses a slice of the wrong length.
+pub(crate) fn require_length(what: &str, expected: usize, found: usize) -> Result<(), EvalError> {
+    if expected == found {
+        return Ok(());
+    }
+    let what = what.to_owned();
+    Err(EvalError::Length { what, expected, found })
+}

@@ -1,0 +1,20 @@
+//! What a detector is worth, and what it saw: exact metrics, named protocols, reports, and pictures
+//! for a person to look at.
+//!
+//! - [`metrics`]: AUROC, AP, F1-max and AUPRO from scores and labels, exact on ties.
+//! - [`report`]: collects a class's maps and image scores, scores them under a
+//!   [`report::Protocol`], prints the table.
+//! - [`pictures`]: 16-bit maps, overlays with a legend, `.npy` files, each written whole or not at
+//!   all.
+//!
+//! What is undefined (one class only, no masks) is `None`, `null` or `n/a`: never 0, and never part
+//! of a mean.
+
+mod error;
+mod map;
+pub mod metrics;
+pub mod pictures;
+pub mod report;
+
+pub use error::EvalError;
+pub use map::{MapRange, MapView, Peak};

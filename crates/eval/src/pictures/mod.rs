@@ -1,0 +1,15 @@
+//! What a person or a script looks at afterwards: the map itself as 16-bit PNG or `.npy`, and the
+//! map over its image.
+//!
+//! A file appears under its name only when it is whole.
+
+mod atomic;
+mod font;
+mod legend;
+mod npy;
+mod overlay;
+mod png_file;
+
+pub use npy::write_npy_f32;
+pub use overlay::Overlay;
+pub use png_file::{write_map_png, write_png};

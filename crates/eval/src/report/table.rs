@@ -1,0 +1,55 @@
+//! The report as a table for a terminal: percent with one decimal, `n/a` where a metric is
+//! undefined.
+
+use std::fmt;
+
+use super::{Metrics, Protocol, Report};
+
+const HEADS: [&str; 8] =
+    ["I-AUROC", "I-AP", "I-F1", "P-AUROC", "P-AP", "P-F1", "AUPRO", "AUPRO200"];
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.classes.iter().map(|class| class.class.chars().count());
+        let width = names.max().unwrap_or(0).max("class".len());
+        writeln!(f, "protocol {}: {}", self.protocol, explained(self.protocol))?;
+        write!(f, "{:<width$}  {:>6}  {:>5}", "class", "images", "anom.")?;
+        for head in HEADS {
+            write!(f, "  {head:>w$}", w = column_width(head))?;
+        }
+        for class in &self.classes {
+            write!(f, "\n{:<width$}  {:>6}  {:>5}", class.class, class.images, class.anomalous)?;
+            write_cells(f, &class.metrics)?;
+        }
+        let images: usize = self.classes.iter().map(|class| class.images).sum();
+        let anomalous: usize = self.classes.iter().map(|class| class.anomalous).sum();
+        write!(f, "\n{:<width$}  {images:>6}  {anomalous:>5}", "mean")?;
+        write_cells(f, &self.mean)?;
+        write!(
+            f,
+            "\nI: image, P: pixel, percent. AUPRO: every threshold to FPR 0.3; AUPRO200: the 200-step standard."
+        )
+    }
+}
+
+fn write_cells(f: &mut fmt::Formatter<'_>, metrics: &Metrics) -> fmt::Result {
+    for (head, value) in HEADS.iter().zip(metrics.columns()) {
+        let cell = value.map_or_else(|| "n/a".to_owned(), |value| format!("{:.1}", 100.0 * value));
+        write!(f, "  {cell:>w$}", w = column_width(head))?;
+    }
+    Ok(())
+}
+
+/// A column holds its head and `100.0`.
+fn column_width(head: &str) -> usize {
+    head.len().max("100.0".len())
+}
+
+fn explained(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Paper => {
+            "maps and image scores min-max normalised over each class's test images (transductive)"
+        }
+        Protocol::Raw => "maps and image scores as the detector gives them",
+    }
+}

@@ -1,0 +1,83 @@
+//! Writing adapters: our safetensors, and the authors' `.pth`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::TensorData;
+use clip_vit::WeightError;
+use clip_vit::weights::write::{HostTensor, TorchValue, write_safetensors, write_torch_zip};
+
+use super::Provenance;
+use crate::MoeClipConfig;
+
+/// Writes adapters as our safetensors; the same adapters give the same bytes.
+///
+/// # Errors
+///
+/// [`WeightError`] when the file cannot be written; an older one is then left whole.
+pub fn write_adapter(
+    path: &Path,
+    tensors: &BTreeMap<String, TensorData>,
+    config: &MoeClipConfig,
+    provenance: Option<&Provenance>,
+) -> Result<(), WeightError> {
+    let mut metadata = BTreeMap::from([
+        ("format".to_owned(), "moeclip-adapter".to_owned()),
+        ("version".to_owned(), "1".to_owned()),
+        ("config".to_owned(), json(path, "config", config)?),
+    ]);
+    if let Some(provenance) = provenance {
+        metadata.insert("provenance".into(), json(path, "provenance", provenance)?);
+    }
+    write_safetensors(path, &host_tensors(path, tensors)?, &metadata)
+}
+
+/// Writes adapters as the authors' code saves and loads them.
+///
+/// # Errors
+///
+/// [`WeightError`] when the file cannot be written; an older one is then left whole.
+pub fn write_authors(
+    path: &Path,
+    tensors: &BTreeMap<String, TensorData>,
+    epoch: i64,
+) -> Result<(), WeightError> {
+    let (mut text, mut image) = (Vec::new(), Vec::new());
+    for (name, tensor) in host_tensors(path, tensors)? {
+        match name.strip_prefix("text_adapter.") {
+            Some(name) => text.push((name.to_owned(), TorchValue::Tensor(tensor))),
+            None => image.push((name, TorchValue::Tensor(tensor))),
+        }
+    }
+    let optimizer = vec![
+        ("state".to_owned(), TorchValue::Dict(Vec::new())),
+        ("param_groups".to_owned(), TorchValue::List(Vec::new())),
+    ];
+    let root = TorchValue::Dict(vec![
+        ("epoch".into(), TorchValue::Int(epoch)),
+        ("optimizer_state_dict".into(), TorchValue::Dict(optimizer)),
+        ("text_adapter".into(), TorchValue::Dict(text)),
+        ("image_adapter".into(), TorchValue::Dict(image)),
+    ]);
+    write_torch_zip(path, &root)
+}
+
+fn host_tensors(
+    path: &Path,
+    tensors: &BTreeMap<String, TensorData>,
+) -> Result<BTreeMap<String, HostTensor>, WeightError> {
+    let host = |(name, data): (&String, &TensorData)| {
+        let tensor = HostTensor::from_data(data)
+            .ok_or_else(|| unwritable(path, name, format!("its type is {:?}", data.dtype)))?;
+        Ok((name.clone(), tensor))
+    };
+    tensors.iter().map(host).collect()
+}
+
+fn json(path: &Path, key: &str, value: &impl serde::Serialize) -> Result<String, WeightError> {
+    serde_json::to_string(value).map_err(|error| unwritable(path, key, error.to_string()))
+}
+
+fn unwritable(path: &Path, name: &str, reason: String) -> WeightError {
+    WeightError::Unwritable { file: path.into(), tensor: name.into(), reason }
+}

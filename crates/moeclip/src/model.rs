@@ -1,0 +1,117 @@
+//! The whole model in one function: [`MoeClip::forward`].
+
+use burn::tensor::{DType, Tensor, backend::Backend};
+use clip_vit::VisionBackbone;
+use moe_lora::{Adapted, PatchAdapter};
+use paa_adapter::PatchAverage;
+
+use crate::{Adapters, ConfigError, MoeClipConfig};
+
+/// A frozen backbone with adapters in its stream.
+#[derive(Debug, Clone)]
+pub struct MoeClip<B: Backend, V> {
+    backbone: V,
+    adapters: Adapters<B>,
+    average: PatchAverage<B>,
+    config: MoeClipConfig,
+}
+
+/// What the model sees in a batch of images.
+#[derive(Debug, Clone)]
+pub struct Features<B: Backend> {
+    /// Unit patch features, one per tap and scale, tap by tap: each `[batch, patches, embed]`.
+    pub patches: Vec<Tensor<B, 3>>,
+    /// One vector per image, the mean of unit vectors: `[batch, embed]`.
+    pub image: Tensor<B, 2>,
+    /// Tokens behind each tap and what its experts did.
+    pub taps: Vec<Adapted<B>>,
+}
+
+impl<B: Backend, V: VisionBackbone<B>> MoeClip<B, V> {
+    /// Puts adapters into a backbone.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when the configuration does not fit the backbone.
+    pub fn new(
+        backbone: V,
+        adapters: Adapters<B>,
+        config: MoeClipConfig,
+        device: &B::Device,
+    ) -> Result<Self, ConfigError> {
+        config.check(backbone.spec())?;
+        let average = PatchAverage::new(config.grid(backbone.spec()), &config.scales, device)?;
+        Ok(Self { backbone, adapters, average, config })
+    }
+
+    /// # Shapes
+    ///
+    /// - images: `[batch, 3, image_size, image_size]`, normalised
+    pub fn forward(&self, images: Tensor<B, 4>) -> Features<B> {
+        let mut tokens = self.backbone.embed(images);
+        let mut taps: Vec<Adapted<B>> = Vec::with_capacity(self.config.taps.len());
+        let mut first = 0;
+        for (&tap, adapter) in self.config.taps.iter().zip(&self.adapters.taps) {
+            for layer in first..tap {
+                tokens = self.backbone.layer(layer, tokens);
+            }
+            let adapted = adapter.experts.adapt(tokens);
+            tokens = adapted.tokens.clone();
+            taps.push(adapted);
+            first = tap;
+        }
+        let patches = taps.iter().enumerate().flat_map(|(i, tap)| self.project(i, &tap.tokens));
+        Features { patches: patches.collect(), image: self.pool(tokens), taps }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &MoeClipConfig {
+        &self.config
+    }
+
+    /// The backbone.
+    pub fn backbone(&self) -> &V {
+        &self.backbone
+    }
+
+    /// The trained part.
+    pub fn adapters(&self) -> &Adapters<B> {
+        &self.adapters
+    }
+
+    /// Replaces the trained part.
+    pub fn set_adapters(&mut self, adapters: Adapters<B>) {
+        self.adapters = adapters;
+    }
+
+    /// Patches of a tap averaged at every scale, `[batch, patches, width]` each.
+    ///
+    /// # Shapes
+    ///
+    /// - tokens: `[batch, 1 + patches, width]`
+    pub fn average(&self, tokens: &Tensor<B, 3>) -> Vec<Tensor<B, 3>> {
+        self.average.forward(drop_class(tokens.clone()))
+    }
+
+    /// Unit features of a tap at every scale.
+    fn project(&self, tap: usize, tokens: &Tensor<B, 3>) -> Vec<Tensor<B, 3>> {
+        let projection = &self.adapters.taps[tap].projection;
+        let averaged = self.average(tokens).into_iter();
+        averaged.map(|patches| projection.forward(self.post_norm(patches))).collect()
+    }
+
+    /// One vector per image from the last tap.
+    fn pool(&self, tokens: Tensor<B, 3>) -> Tensor<B, 2> {
+        self.adapters.image.forward(self.post_norm(drop_class(tokens)))
+    }
+
+    /// The backbone's last normalisation, in f32 from here on: heads and losses know no other.
+    fn post_norm(&self, patches: Tensor<B, 3>) -> Tensor<B, 3> {
+        self.backbone.post_norm(patches).cast(DType::F32)
+    }
+}
+
+fn drop_class<B: Backend>(tokens: Tensor<B, 3>) -> Tensor<B, 3> {
+    let [_, count, _] = tokens.dims();
+    tokens.narrow(1, 1, count - 1)
+}

@@ -1,0 +1,121 @@
+//! One vector for a whole image: a depthwise-separable convolution along the patches.
+
+use burn::module::{Module, Param};
+use burn::nn::{LayerNorm, LayerNormConfig};
+use burn::tensor::activation::gelu;
+use burn::tensor::{Tensor, backend::Backend};
+use rand::Rng;
+
+use crate::{unit, xavier_uniform};
+
+/// Length of the depthwise kernel, in patches.
+const KERNEL: usize = 3;
+
+/// Layer normalisation, depthwise convolution, GELU, pointwise map, unit, mean.
+#[derive(Module, Debug)]
+pub struct DepthwiseHead<B: Backend> {
+    /// Normalisation of the tokens that come in.
+    pub norm: LayerNorm<B>,
+    /// `[width, 1, kernel]`
+    pub depthwise: Param<Tensor<B, 3>>,
+    /// `[embed, width]`
+    pub pointwise: Param<Tensor<B, 2>>,
+}
+
+/// The tensors of a head.
+#[derive(Debug, Clone)]
+pub struct DepthwiseHeadWeights<B: Backend> {
+    /// `[width]`
+    pub norm_weight: Tensor<B, 1>,
+    /// `[width]`
+    pub norm_bias: Tensor<B, 1>,
+    /// `[width, 1, kernel]`
+    pub depthwise: Tensor<B, 3>,
+    /// `[embed, width]`
+    pub pointwise: Tensor<B, 2>,
+}
+
+impl<B: Backend> DepthwiseHead<B> {
+    /// Convolutions Xavier uniform, normalisation at rest, as training starts.
+    pub fn init(width: usize, embed: usize, rng: &mut impl Rng, device: &B::Device) -> Self {
+        // PyTorch counts a depthwise kernel's fans per group: in 1 * k, out width * k.
+        let depthwise = xavier_uniform([width, 1, KERNEL], KERNEL, width * KERNEL, rng);
+        let pointwise = xavier_uniform([embed, width], width, embed, rng);
+        Self::with_weights(DepthwiseHeadWeights {
+            norm_weight: Tensor::ones([width], device),
+            norm_bias: Tensor::zeros([width], device),
+            depthwise: Tensor::from_data(depthwise, device),
+            pointwise: Tensor::from_data(pointwise, device),
+        })
+    }
+
+    /// The head of given tensors.
+    pub fn with_weights(weights: DepthwiseHeadWeights<B>) -> Self {
+        let DepthwiseHeadWeights { norm_weight, norm_bias, depthwise, pointwise } = weights;
+        let [width] = norm_weight.dims();
+        let mut norm = LayerNormConfig::new(width).with_epsilon(1e-5).init(&norm_weight.device());
+        norm.gamma = Param::from_tensor(norm_weight);
+        norm.beta = Some(Param::from_tensor(norm_bias));
+        Self {
+            norm,
+            depthwise: Param::from_tensor(depthwise),
+            pointwise: Param::from_tensor(pointwise),
+        }
+    }
+
+    /// # Shapes
+    ///
+    /// - patches: `[batch, patches, width]`
+    /// - output: `[batch, embed]`, the mean of unit vectors
+    pub fn forward(&self, patches: Tensor<B, 3>) -> Tensor<B, 2> {
+        let hidden = gelu(self.convolve(self.norm.forward(patches)));
+        let features = unit(hidden.matmul(self.pointwise.val().transpose().unsqueeze()));
+        features.mean_dim(1).squeeze_dim(1)
+    }
+
+    /// Depthwise convolution along the patches as a sum of shifted sequences, zeros beyond the ends.
+    fn convolve(&self, patches: Tensor<B, 3>) -> Tensor<B, 3> {
+        let [batch, count, width] = patches.dims();
+        let kernel = self.depthwise.val();
+        let [_, _, taps] = kernel.dims();
+        let margin = Tensor::zeros([batch, taps / 2, width], &patches.device());
+        let padded = Tensor::cat(vec![margin.clone(), patches, margin], 1);
+        let shifted = |tap: usize| {
+            let weight = kernel.clone().narrow(2, tap, 1).reshape([1, 1, width]);
+            padded.clone().narrow(1, tap, count) * weight
+        };
+        (1..taps).fold(shifted(0), |sum, tap| sum + shifted(tap))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::{Flex, NdArray};
+    use burn::tensor::module::conv1d;
+    use burn::tensor::ops::ConvOptions;
+    use burn::tensor::{Distribution, Tolerance};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    fn check<B: Backend>() {
+        let device = Default::default();
+        let head = DepthwiseHead::<B>::init(8, 5, &mut ChaCha8Rng::seed_from_u64(3), &device);
+        let patches = Tensor::<B, 3>::random([2, 9, 8], Distribution::Default, &device);
+        let options = ConvOptions::new([1], [1], [1], 8);
+        let expected =
+            conv1d(patches.clone().swap_dims(1, 2), head.depthwise.val(), None, options);
+        let expected = expected.swap_dims(1, 2).into_data();
+        let shifted = head.convolve(patches.clone()).into_data();
+        shifted.assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-5));
+        let lengths = head.forward(patches).square().sum_dim(1).into_data();
+        assert!(lengths.to_vec::<f32>().unwrap().iter().all(|l| (0.0..=1.0001).contains(l)));
+    }
+
+    #[test]
+    fn shifted_sums_equal_a_grouped_convolution() {
+        check::<Flex>();
+        check::<NdArray>();
+    }
+}

@@ -1,0 +1,160 @@
+//! One step after the other: forward, losses, backward, Adam.
+
+use burn::backend::Autodiff;
+use burn::optim::adaptor::OptimizerAdaptor;
+use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
+use burn::tensor::{Tensor, backend::Backend};
+use clip_vit::Frozen;
+use moeclip::{Adapters, ClassPrompts, Features, MapResampler, MoeClip, PromptBook, TextFeatures};
+use moeclip_data::Batch;
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::{LossTerms, LossValues, Objective, TrainConfig, TrainConfigError};
+
+type Trained<B> = MoeClip<Autodiff<B>, Frozen<B>>;
+
+/// A model in training.
+pub struct Learner<B: Backend> {
+    model: Trained<B>,
+    objective: Objective<Autodiff<B>>,
+    optimizer: OptimizerAdaptor<Adam, Adapters<Autodiff<B>>, Autodiff<B>>,
+    book: PromptBook<B>,
+    config: TrainConfig,
+    step: usize,
+}
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct StepReport {
+    /// Steps done, this one included.
+    pub step: usize,
+    /// The rate it used.
+    pub learning_rate: f64,
+    /// The losses before the step.
+    pub losses: LossValues,
+}
+
+/// A step that could not be made.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// A setting that no run can have.
+    #[error(transparent)]
+    Config(#[from] TrainConfigError),
+    /// An image of a class without prompts.
+    #[error("class {class:?} has no prompts here; encode every class before training")]
+    Class {
+        /// The class.
+        class: String,
+    },
+    /// The loss left the numbers.
+    #[error("step {step}: the loss is {loss}; lower learning_rate or check the weights")]
+    Diverged {
+        /// The step.
+        step: usize,
+        /// What was found.
+        loss: f32,
+    },
+    /// The device did not give its numbers back.
+    #[error("step {step}: the device gave no loss; check its memory and driver")]
+    Device {
+        /// The step.
+        step: usize,
+    },
+}
+
+impl<B: Backend> Learner<B> {
+    /// A learner at step 0.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Config`] when a setting is unusable.
+    pub fn new(
+        model: Trained<B>,
+        book: PromptBook<B>,
+        config: TrainConfig,
+        device: &B::Device,
+    ) -> Result<Self, TrainError> {
+        config.check()?;
+        let image_size = model.config().image_size;
+        let grid = model.config().grid(clip_vit::VisionBackbone::<Autodiff<B>>::spec(model.backbone()));
+        let objective = Objective::new(MapResampler::new(grid, image_size, device), config.losses);
+        let optimizer = AdamConfig::new()
+            .with_beta_1(config.beta_1)
+            .with_beta_2(config.beta_2)
+            .with_epsilon(config.epsilon)
+            .init();
+        Ok(Self { model, objective, optimizer, book, config, step: 0 })
+    }
+
+    /// One step on a batch.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError`] when a class has no prompts or the loss is no number; the adapters are then
+    /// as they were.
+    pub fn step(&mut self, batch: Batch<B>) -> Result<StepReport, TrainError> {
+        let prompts = batch
+            .classes
+            .iter()
+            .map(|class| {
+                let missing = || TrainError::Class { class: class.clone() };
+                self.book.get(class).cloned().ok_or_else(missing)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let (terms, _) = train_batch(&self.model, &self.objective, &prompts, batch);
+        let step = self.step + 1;
+        let losses = terms.values().ok_or(TrainError::Device { step })?;
+        if !losses.total.is_finite() {
+            return Err(TrainError::Diverged { step, loss: losses.total });
+        }
+        let learning_rate = self.config.learning_rate.at(self.step);
+        self.descend(terms.total, learning_rate);
+        self.step = step;
+        Ok(StepReport { step, learning_rate, losses })
+    }
+
+    /// The settings of the run.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// Steps done so far.
+    pub fn steps(&self) -> usize {
+        self.step
+    }
+
+    /// The adapters as they are now, on the inner backend.
+    pub fn adapters(&self) -> Adapters<B> {
+        burn::module::AutodiffModule::valid(self.model.adapters())
+    }
+
+    /// The model in training.
+    pub fn model(&self) -> &Trained<B> {
+        &self.model
+    }
+
+    fn descend(&mut self, loss: Tensor<Autodiff<B>, 1>, learning_rate: f64) {
+        let adapters = self.model.adapters().clone();
+        let gradients = GradientsParams::from_grads(loss.backward(), &adapters);
+        let adapters = self.optimizer.step(learning_rate, adapters, gradients);
+        self.model.set_adapters(adapters);
+    }
+}
+
+/// Forward and losses of a batch, with the features they came from. One entry of `prompts` per
+/// image.
+pub fn train_batch<B: Backend>(
+    model: &Trained<B>,
+    objective: &Objective<Autodiff<B>>,
+    prompts: &[ClassPrompts<B>],
+    batch: Batch<B>,
+) -> (LossTerms<Autodiff<B>>, Features<Autodiff<B>>) {
+    let features = model.forward(Tensor::from_inner(batch.images));
+    let text = &model.adapters().text;
+    let rows = prompts.iter().map(|prompts| text.forward(&prompts.clone().under_autodiff()));
+    let text = TextFeatures::stack(rows.collect());
+    let masks = Tensor::from_inner(batch.masks);
+    let labels = Tensor::from_inner(batch.labels.float());
+    (objective.forward(&features, &text, masks, labels), features)
+}

@@ -1,0 +1,126 @@
+//! What can be typed: commands, and the options that all of them share.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clip_vit::{Activation, Precision};
+use moeclip::Domain;
+
+use crate::backends::DeviceChoice;
+use crate::commands;
+
+/// MoECLIP: zero-shot anomaly detection with a frozen CLIP, without Python.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// Where to compute: flex, ndarray, wgpu[:n] or cuda[:n]
+    #[arg(long, global = true, default_value = "flex", value_name = "DEVICE")]
+    pub(crate) device: DeviceChoice,
+    /// Precision of the frozen CLIP; adapters, heads and losses are always f32
+    #[arg(long, global = true, value_enum, default_value_t = PrecisionChoice::F32)]
+    pub(crate) precision: PrecisionChoice,
+    /// Print JSON for machines instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// See the whole method run on a small built-in model and made-up pictures
+    Demo(commands::demo::DemoArgs),
+    /// Train adapters on a folder of images with masks
+    Train(commands::train::TrainArgs),
+    /// Measure a trained detector on a folder of labelled images
+    Eval(commands::eval::EvalArgs),
+    /// Draw anomaly maps of images
+    Predict(commands::predict::PredictArgs),
+    /// Turn any CLIP checkpoint into one canonical safetensors
+    ConvertOpenclip(commands::convert_openclip::ConvertOpenclipArgs),
+    /// Turn the authors' adapters into ours, or ours into theirs
+    ConvertAdapter(commands::convert_adapter::ConvertAdapterArgs),
+    /// Compare every stage with golden files of the PyTorch reference
+    Parity(commands::parity::ParityArgs),
+    /// Say what this build can do on this machine
+    Doctor(commands::doctor::DoctorArgs),
+}
+
+/// Precisions that can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrecisionChoice {
+    /// 32 bit
+    F32,
+    /// 16 bit, IEEE half
+    F16,
+    /// 16 bit, bfloat
+    Bf16,
+}
+
+/// Activations that can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ActivationChoice {
+    /// OpenAI's weights
+    QuickGelu,
+    /// LAION's weights
+    Gelu,
+}
+
+/// Kinds of pictures that can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DomainChoice {
+    /// Parts and surfaces
+    Industrial,
+    /// Scans and endoscopy
+    Medical,
+}
+
+impl From<PrecisionChoice> for Precision {
+    fn from(choice: PrecisionChoice) -> Self {
+        match choice {
+            PrecisionChoice::F32 => Precision::F32,
+            PrecisionChoice::F16 => Precision::F16,
+            PrecisionChoice::Bf16 => Precision::Bf16,
+        }
+    }
+}
+
+impl From<ActivationChoice> for Activation {
+    fn from(choice: ActivationChoice) -> Self {
+        match choice {
+            ActivationChoice::QuickGelu => Activation::QuickGelu,
+            ActivationChoice::Gelu => Activation::Gelu,
+        }
+    }
+}
+
+impl From<DomainChoice> for Domain {
+    fn from(choice: DomainChoice) -> Self {
+        match choice {
+            DomainChoice::Industrial => Domain::Industrial,
+            DomainChoice::Medical => Domain::Medical,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_command_shows_an_example() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for sub in command.get_subcommands() {
+            let example = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(example.contains("cargo xtask "), "{} has no example", sub.get_name());
+        }
+    }
+}

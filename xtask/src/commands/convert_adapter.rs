@@ -1,0 +1,67 @@
+//! `convert-adapter`: the authors' adapters into ours, and ours into theirs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clip_vit::weights::write::refuse_same_file;
+use moeclip::{AdapterFormat, MoeClipConfig, write_adapter, write_authors};
+use serde::Serialize;
+
+use crate::cli::Common;
+use crate::model::{AssumedArgs, open_adapter};
+use crate::output::print_json;
+
+/// Turn the authors' adapters (.pth) into ours, or ours into theirs: the other of what IN is.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Example: cargo xtask convert-adapter epoch_20.pth adapter.safetensors\n         cargo xtask convert-adapter adapter.safetensors back.pth"
+)]
+pub(crate) struct ConvertAdapterArgs {
+    /// The adapters
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// The file to write
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    #[command(flatten)]
+    assumed: AssumedArgs,
+}
+
+#[derive(Serialize)]
+struct Converted<'a> {
+    output: String,
+    from: AdapterFormat,
+    to: AdapterFormat,
+    tensors: usize,
+    config: &'a MoeClipConfig,
+}
+
+pub(crate) fn run(args: ConvertAdapterArgs, common: Common) -> anyhow::Result<()> {
+    refuse_same_file(&args.input, &args.output)?;
+    let file = open_adapter(&args.input, &args.assumed)?;
+    let tensors = file.tensors()?;
+    let to = match file.format() {
+        AdapterFormat::Authors => {
+            write_adapter(&args.output, &tensors, file.config(), file.provenance())?;
+            AdapterFormat::Ours
+        }
+        AdapterFormat::Ours => {
+            write_authors(&args.output, &tensors, file.epoch().unwrap_or(0))?;
+            AdapterFormat::Authors
+        }
+    };
+    let converted = Converted {
+        output: args.output.display().to_string(),
+        from: file.format(),
+        to,
+        tensors: tensors.len(),
+        config: file.config(),
+    };
+    if common.json {
+        return print_json(&converted);
+    }
+    let Converted { output, from, to, tensors, config } = converted;
+    println!("{output}: {tensors} tensors, {from:?} to {to:?}");
+    println!("  taps {:?}, {} experts of rank {}", config.taps, config.experts, config.rank);
+    Ok(())
+}

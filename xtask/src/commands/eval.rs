@@ -1,0 +1,144 @@
+//! `eval`: what a trained detector is worth on labelled images.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use burn::tensor::{Tensor, backend::Backend};
+use clap::Args;
+use moeclip::{Detector, Domain};
+use moeclip_data::{Batches, ImageDataset, LoaderOptions, Preprocessing, Split, scan};
+use moeclip_eval::MapView;
+use moeclip_eval::report::{ClassScores, ImageRecord, Protocol, Report, ScoreRule};
+use serde::Serialize;
+
+use crate::backends::{Job, run_on};
+use crate::cli::{Common, DomainChoice};
+use crate::commands::train::prompt_names;
+use crate::interrupt;
+use crate::model::{AdapterArgs, ClipArgs, LoadedDetector, detector};
+use crate::output::print_json;
+use crate::progress::Progress;
+use crate::system::peak_memory;
+
+/// Measure a trained detector on a folder of labelled images in MVTec layout.
+///
+/// Prints image and pixel AUROC, AP, F1-max and AUPRO per class, under the paper's protocol (scores
+/// normalised over each class's test images) and raw. What is undefined is n/a.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Example: cargo xtask eval --data mvtec --clip clip.safetensors --adapter adapter.safetensors"
+)]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    pub(crate) clip: ClipArgs,
+    #[command(flatten)]
+    pub(crate) adapter: AdapterArgs,
+    /// Folder of classes in MVTec layout
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Kind of pictures: decides blur and score
+    #[arg(long, value_enum, default_value = "industrial")]
+    pub(crate) domain: DomainChoice,
+}
+
+pub(crate) fn run(args: EvalArgs, common: Common) -> anyhow::Result<()> {
+    interrupt::listen()?;
+    run_on(&common, EvalJob { args, common: common.clone() })
+}
+
+struct EvalJob {
+    args: EvalArgs,
+    common: Common,
+}
+
+#[derive(Serialize)]
+struct Evaluated<'a> {
+    data: String,
+    images: usize,
+    seconds: f64,
+    peak_bytes: Option<u64>,
+    reports: &'a [Report],
+}
+
+impl Job for EvalJob {
+    fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
+        let args = &self.args;
+        let start = Instant::now();
+        let samples = scan(&args.data, Split::Test)?;
+        let images = samples.len();
+        let classes = prompt_names(&samples);
+        let domain = args.domain.into();
+        let mut loaded =
+            detector::<B>(&args.clip, &args.adapter, &classes, domain, &self.common, &device)?;
+        let dataset = ImageDataset::new(samples, Preprocessing::clip(loaded.image_size)?);
+        let scores = score(&dataset, &classes, &mut loaded, &device)?;
+        let reports = [Protocol::Paper, Protocol::Raw].map(|protocol| {
+            let results = scores.iter().map(|class| class.finish(rule(domain), protocol));
+            Report::new(protocol, results.collect())
+        });
+        let evaluated = Evaluated {
+            data: args.data.display().to_string(),
+            images,
+            seconds: start.elapsed().as_secs_f64(),
+            peak_bytes: peak_memory(),
+            reports: &reports,
+        };
+        if self.common.json {
+            return print_json(&evaluated);
+        }
+        println!("{}: {images} images in {:.0} s", evaluated.data, evaluated.seconds);
+        reports.iter().for_each(|report| println!("\n{report}"));
+        Ok(())
+    }
+}
+
+/// Every image through the detector, class by class.
+fn score<B: Backend>(
+    dataset: &ImageDataset,
+    classes: &[String],
+    loaded: &mut LoadedDetector<B>,
+    device: &B::Device,
+) -> anyhow::Result<Vec<ClassScores>> {
+    let mut scores: Vec<ClassScores> = classes.iter().map(ClassScores::new).collect();
+    let order = (0..dataset.samples().len()).collect();
+    let batches = Batches::<B>::start(dataset, order, LoaderOptions::new(1), device.clone())?;
+    let mut progress = Progress::new("images", dataset.samples().len());
+    for batch in batches {
+        if interrupt::asked() {
+            anyhow::bail!("interrupted; nothing was measured");
+        }
+        let batch = batch?;
+        let labels: Vec<i64> = batch.labels.into_data().convert::<i64>().into_vec().unwrap_or_default();
+        for (image, class) in batch.classes.iter().enumerate() {
+            let one = batch.images.clone().narrow(0, image, 1);
+            let mask = batch.masks.clone().narrow(0, image, 1);
+            for detection in loaded.detector.detect(one, class)? {
+                let size = detection.map.size;
+                let mask = batch.has_mask[image].then(|| to_bools(mask.clone()));
+                let record = ImageRecord {
+                    map: MapView::new(size, size, &detection.map.values)?,
+                    mask: mask.as_deref(),
+                    label: labels.get(image) == Some(&1),
+                    image_score: detection.image_score,
+                };
+                if let Some(at) = classes.iter().position(|name| name == class) {
+                    scores[at].push(record)?;
+                }
+                progress.advance(format!("score {:.3}", detection.score));
+            }
+        }
+    }
+    progress.finish();
+    Ok(scores)
+}
+
+fn to_bools<B: Backend>(mask: Tensor<B, 4>) -> Vec<bool> {
+    mask.into_data().iter::<f32>().map(|value| value != 0.0).collect()
+}
+
+fn rule(domain: Domain) -> ScoreRule {
+    match domain {
+        Domain::Industrial => ScoreRule::MeanOfMapMaxAndImage,
+        Domain::Medical => ScoreRule::MapMax,
+    }
+}

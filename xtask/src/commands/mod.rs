@@ -1,0 +1,10 @@
+//! One file per command.
+
+pub(crate) mod convert_adapter;
+pub(crate) mod convert_openclip;
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod eval;
+pub(crate) mod parity;
+pub(crate) mod predict;
+pub(crate) mod train;

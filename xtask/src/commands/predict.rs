@@ -1,0 +1,284 @@
+//! `predict`: anomaly maps of images, as pictures and as lines of JSON.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+use clap::Args;
+use moeclip::{Detection, Detector};
+use moeclip_data::{ImageSize, PreparedImage, Preprocessing, Split, decode_rgb, images, prepare_image, scan};
+use moeclip_eval::pictures::{Overlay, write_map_png, write_npy_f32, write_png};
+use moeclip_eval::{MapRange, MapView};
+use serde::Serialize;
+
+use crate::backends::{Job, run_on};
+use crate::cli::{Common, DomainChoice};
+use crate::interrupt;
+use crate::model::{AdapterArgs, ClipArgs, LoadedDetector, detector};
+use crate::progress::Progress;
+
+/// Draw anomaly maps of images.
+///
+/// Writes for each image a 16-bit map, an overlay at the image's own size with a legend, and a line
+/// in predictions.jsonl: path, score, the map's maximum and where it is, milliseconds.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Example: cargo xtask predict photos --class \"metal nut\" --clip clip.safetensors --adapter adapter.safetensors --out maps"
+)]
+pub(crate) struct PredictArgs {
+    /// An image, a folder of images, or a folder in MVTec layout
+    #[arg(value_name = "IMAGES")]
+    pub(crate) input: PathBuf,
+    #[command(flatten)]
+    pub(crate) clip: ClipArgs,
+    #[command(flatten)]
+    pub(crate) adapter: AdapterArgs,
+    /// Folder to write to
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// What the images show, as in "metal nut"; told by the folders of an MVTec layout
+    #[arg(long, value_name = "NAME")]
+    pub(crate) class: Option<String>,
+    /// Kind of pictures: decides blur and score
+    #[arg(long, value_enum, default_value = "industrial")]
+    pub(crate) domain: DomainChoice,
+    /// Colours from LOW to HIGH for every image instead of each image's own range
+    #[arg(long, value_parser = parse_range, value_name = "LOW,HIGH", allow_hyphen_values = true)]
+    pub(crate) range: Option<MapRange>,
+    /// Write each map as float32 too
+    #[arg(long)]
+    pub(crate) npy: bool,
+}
+
+/// An image to look at.
+struct Target {
+    path: PathBuf,
+    class: String,
+}
+
+/// What is written of one image.
+#[derive(Serialize)]
+struct Prediction {
+    path: String,
+    class: String,
+    score: f32,
+    image_score: f32,
+    maximum: f32,
+    /// Where the maximum is, in pixels of the image itself.
+    maximum_x: u32,
+    maximum_y: u32,
+    milliseconds: f64,
+    map: String,
+    overlay: String,
+}
+
+pub(crate) fn run(args: PredictArgs, common: Common) -> anyhow::Result<()> {
+    interrupt::listen()?;
+    run_on(&common, PredictJob { args, common: common.clone() })
+}
+
+struct PredictJob {
+    args: PredictArgs,
+    common: Common,
+}
+
+impl Job for PredictJob {
+    fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
+        let args = &self.args;
+        let targets = targets(args)?;
+        let mut classes: Vec<String> = targets.iter().map(|target| target.class.clone()).collect();
+        classes.sort();
+        classes.dedup();
+        std::fs::create_dir_all(&args.out).with_context(|| {
+            format!("{}: cannot be made; check the path and its permissions", args.out.display())
+        })?;
+        let loaded = detector::<B>(
+            &args.clip,
+            &args.adapter,
+            &classes,
+            args.domain.into(),
+            &self.common,
+            &device,
+        )?;
+        self.predict(&targets, loaded, &device)
+    }
+}
+
+impl PredictJob {
+    fn predict<B: Backend>(
+        &self,
+        targets: &[Target],
+        mut loaded: LoadedDetector<B>,
+        device: &B::Device,
+    ) -> anyhow::Result<()> {
+        let preprocessing = Preprocessing::clip(loaded.image_size)?;
+        let mut lines = Lines::create(&self.args.out)?;
+        let mut progress = Progress::new("images", targets.len());
+        let (mut overall, mut failed) = (None::<MapRange>, 0);
+        for target in targets {
+            if interrupt::asked() {
+                break;
+            }
+            match self.one(target, &preprocessing, &mut loaded, device) {
+                Ok((prediction, range)) => {
+                    overall = Some(overall.map_or(range, |all| all.union(range)));
+                    progress.advance(format!("score {:.3}", prediction.score));
+                    lines.write(&prediction)?;
+                    if self.common.json {
+                        crate::output::print_json(&prediction)?;
+                    }
+                }
+                Err(error) => {
+                    failed += 1;
+                    progress.advance("failed".into());
+                    eprintln!("error: {error:#}");
+                }
+            }
+        }
+        progress.finish();
+        let written = lines.finish()?;
+        self.report(&written, targets.len(), overall);
+        if failed > 0 {
+            bail!("{failed} of {} images failed; the lines above say why", targets.len());
+        }
+        Ok(())
+    }
+
+    fn one<B: Backend>(
+        &self,
+        target: &Target,
+        preprocessing: &Preprocessing,
+        loaded: &mut LoadedDetector<B>,
+        device: &B::Device,
+    ) -> anyhow::Result<(Prediction, MapRange)> {
+        let start = Instant::now();
+        let PreparedImage { values, original } = prepare_image(&target.path, preprocessing)?;
+        let size = loaded.image_size;
+        let images = Tensor::from_data(TensorData::new(values, [1, 3, size, size]), device);
+        let detections = loaded.detector.detect(images, &target.class)?;
+        let milliseconds = start.elapsed().as_secs_f64() * 1e3;
+        let detection = detections.into_iter().next().context("the detector gave no map")?;
+        self.write(target, &detection, original, milliseconds)
+    }
+
+    fn write(
+        &self,
+        target: &Target,
+        detection: &Detection,
+        original: ImageSize,
+        milliseconds: f64,
+    ) -> anyhow::Result<(Prediction, MapRange)> {
+        let size = detection.map.size;
+        let map = MapView::new(size, size, &detection.map.values)?;
+        let range = self.args.range.unwrap_or_else(|| map.range());
+        let files = Files::of(&self.args, &target.path)?;
+        write_map_png(&files.map, map, range)?;
+        let image = decode_rgb(&target.path)?;
+        let score = detection.score;
+        let overlay = Overlay { image: &image, map, range, title: &target.class, score };
+        write_png(&files.overlay, &overlay.draw()?)?;
+        if self.args.npy {
+            write_npy_f32(&files.npy, &[size, size], &detection.map.values)?;
+        }
+        let peak = map.peak();
+        let own = |at: usize, side: u32| ((at as f64 + 0.5) * f64::from(side) / size as f64) as u32;
+        let prediction = Prediction {
+            path: target.path.display().to_string(),
+            class: target.class.clone(),
+            score,
+            image_score: detection.image_score,
+            maximum: peak.value,
+            maximum_x: own(peak.x, original.width),
+            maximum_y: own(peak.y, original.height),
+            milliseconds,
+            map: files.map.display().to_string(),
+            overlay: files.overlay.display().to_string(),
+        };
+        Ok((prediction, map.range()))
+    }
+
+    fn report(&self, lines: &Path, images: usize, overall: Option<MapRange>) {
+        if self.common.json {
+            return;
+        }
+        println!("{}: maps and overlays of {images} images", self.args.out.display());
+        println!("  {}", lines.display());
+        if let Some(range) = overall {
+            let (low, high) = (range.low(), range.high());
+            println!("  maps range from {low:.3} to {high:.3}; --range {low:.3},{high:.3} colours all alike");
+        }
+    }
+}
+
+/// The files of one image, under the same folders as the image itself.
+struct Files {
+    map: PathBuf,
+    overlay: PathBuf,
+    npy: PathBuf,
+}
+
+impl Files {
+    fn of(args: &PredictArgs, image: &Path) -> anyhow::Result<Self> {
+        let inside = image.strip_prefix(&args.input).unwrap_or(Path::new(""));
+        let name = image.file_name().context("the image has no name")?.to_string_lossy();
+        let folder = args.out.join(inside.parent().unwrap_or(Path::new("")));
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("{}: cannot be made", folder.display()))?;
+        let file = |suffix: &str| folder.join(format!("{name}.{suffix}"));
+        Ok(Self { map: file("map.png"), overlay: file("overlay.png"), npy: file("map.npy") })
+    }
+}
+
+/// `predictions.jsonl`, whole or absent.
+struct Lines {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl Lines {
+    fn create(folder: &Path) -> anyhow::Result<Self> {
+        let path = folder.join("predictions.jsonl");
+        let file = tempfile::Builder::new()
+            .prefix(".predictions")
+            .tempfile_in(folder)
+            .with_context(|| format!("{}: cannot be written", path.display()))?;
+        Ok(Self { file, path })
+    }
+
+    fn write(&mut self, prediction: &Prediction) -> anyhow::Result<()> {
+        writeln!(self.file, "{}", serde_json::to_string(prediction)?)
+            .with_context(|| format!("{}: cannot be written", self.path.display()))
+    }
+
+    fn finish(self) -> anyhow::Result<PathBuf> {
+        let failed = || format!("{}: cannot be written", self.path.display());
+        self.file.as_file().sync_all().with_context(failed)?;
+        self.file.persist(&self.path).with_context(failed)?;
+        Ok(self.path.clone())
+    }
+}
+
+/// The images to look at, with what they show.
+fn targets(args: &PredictArgs) -> anyhow::Result<Vec<Target>> {
+    if let Some(class) = &args.class {
+        let target = |path| Target { path, class: class.clone() };
+        return Ok(images(&args.input)?.into_iter().map(target).collect());
+    }
+    let samples = scan(&args.input, Split::Test).with_context(|| {
+        "no --class NAME says what the images show, and the folder does not tell either"
+    })?;
+    let targets = samples.into_iter().map(|sample| {
+        let class = sample.prompt_name();
+        Target { path: sample.image, class }
+    });
+    Ok(targets.collect())
+}
+
+fn parse_range(text: &str) -> Result<MapRange, String> {
+    let usage = || "give two numbers, the lower first, as in 0,40".to_owned();
+    let (low, high) = text.split_once(',').ok_or_else(usage)?;
+    let number = |part: &str| part.trim().parse::<f32>().map_err(|_| usage());
+    MapRange::new(number(low)?, number(high)?).map_err(|error| error.to_string())
+}

@@ -1,0 +1,42 @@
+//! The command line of MoECLIP: parse, call the libraries, print. Everything it can do is the one
+//! `match` in [`run`].
+
+mod backends;
+mod cli;
+mod commands;
+mod interrupt;
+mod model;
+mod output;
+mod progress;
+mod system;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let common = cli.common;
+    match cli.command {
+        Command::Demo(args) => commands::demo::run(args, common),
+        Command::Train(args) => commands::train::run(args, common),
+        Command::Eval(args) => commands::eval::run(args, common),
+        Command::Predict(args) => commands::predict::run(args, common),
+        Command::ConvertOpenclip(args) => commands::convert_openclip::run(args, common),
+        Command::ConvertAdapter(args) => commands::convert_adapter::run(args, common),
+        Command::Parity(args) => commands::parity::run(args, common),
+        Command::Doctor(args) => commands::doctor::run(args, common),
+    }
+}

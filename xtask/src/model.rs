@@ -1,0 +1,153 @@
+//! Opens the files that most commands start from, and tells the user what had to be assumed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use burn::tensor::backend::Backend;
+use clap::Args;
+use clip_vit::weights::{ActivationSource, OpenOptions};
+use clip_vit::{ClipCheckpoint, VisionTower};
+use moeclip::{
+    AdapterFile, AdapterFormat, Assumed, Domain, FrozenClip, MoeClip, MoeClipDetector, PromptSet,
+};
+
+use crate::cli::{ActivationChoice, Common};
+
+/// Which CLIP, and what its file may not say.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClipArgs {
+    /// CLIP checkpoint: open_clip, OpenAI or Hugging Face, or one that convert-openclip wrote
+    #[arg(long, value_name = "FILE")]
+    pub(crate) clip: PathBuf,
+    #[command(flatten)]
+    pub(crate) shape: ClipShapeArgs,
+}
+
+/// What a CLIP checkpoint may not say of itself.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ClipShapeArgs {
+    /// Attention heads of the image tower, where they are not width / 64
+    #[arg(long, value_name = "N")]
+    pub(crate) vision_heads: Option<usize>,
+    /// Attention heads of the text tower, where they are not width / 64
+    #[arg(long, value_name = "N")]
+    pub(crate) text_heads: Option<usize>,
+    /// Activation that the CLIP was trained with, where its file does not say
+    #[arg(long, value_enum)]
+    pub(crate) activation: Option<ActivationChoice>,
+}
+
+/// Which adapters, and what the authors' files do not say.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AdapterArgs {
+    /// Trained adapters: ours or the authors'
+    #[arg(long, value_name = "FILE")]
+    pub(crate) adapter: PathBuf,
+    #[command(flatten)]
+    pub(crate) assumed: AssumedArgs,
+}
+
+/// What an authors' adapter file does not say.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct AssumedArgs {
+    /// Layers behind which an authors' file has its mixtures, as in 6,12,18,24
+    #[arg(long, value_delimiter = ',', value_name = "LAYERS")]
+    pub(crate) taps: Option<Vec<usize>>,
+    /// Experts asked per token in an authors' file
+    #[arg(long, value_name = "K")]
+    pub(crate) top_k: Option<usize>,
+    /// Strength of the experts in an authors' file
+    #[arg(long, value_name = "ALPHA")]
+    pub(crate) alpha: Option<f64>,
+}
+
+impl From<&AssumedArgs> for Assumed {
+    fn from(args: &AssumedArgs) -> Self {
+        Assumed { taps: args.taps.clone(), top_k: args.top_k, alpha: args.alpha }
+    }
+}
+
+/// Opens a CLIP; says on stderr when its activation is a guess.
+pub(crate) fn open_clip(path: &Path, shape: &ClipShapeArgs) -> anyhow::Result<ClipCheckpoint> {
+    let options = OpenOptions {
+        vision_heads: shape.vision_heads,
+        text_heads: shape.text_heads,
+        activation: shape.activation.map(Into::into),
+    };
+    let clip = ClipCheckpoint::open(path, &options)?;
+    let guessed = match clip.activation_source() {
+        ActivationSource::Preset => "as the published CLIP of these sizes has it",
+        ActivationSource::Assumed => "as OpenAI's weights have it",
+        _ => return Ok(clip),
+    };
+    let activation = clip.spec().activation;
+    eprintln!("note: the file does not name its activation; {activation:?} is used, {guessed} (--activation changes it)");
+    Ok(clip)
+}
+
+/// Opens adapters; says on stderr what an authors' file left open.
+pub(crate) fn open_adapter(path: &Path, assumed: &AssumedArgs) -> anyhow::Result<AdapterFile> {
+    let file = AdapterFile::open(path, &assumed.into())?;
+    if file.format() == AdapterFormat::Authors {
+        let config = file.config();
+        eprintln!(
+            "note: the authors' format does not name taps, top-k and alpha; used are {:?}, {} and {} \
+             (--taps, --top-k, --alpha change them)",
+            config.taps, config.top_k, config.alpha
+        );
+    }
+    Ok(file)
+}
+
+/// SHA-256 of the CLIP's own file, before any conversion.
+pub(crate) fn source_sha256(clip: &ClipCheckpoint) -> String {
+    let stored = clip.file().metadata().get("source_sha256").cloned();
+    stored.unwrap_or_else(|| clip.file().sha256())
+}
+
+/// Everything that detecting needs, on a device.
+pub(crate) fn detector<B: Backend>(
+    clip: &ClipArgs,
+    adapter: &AdapterArgs,
+    classes: &[String],
+    domain: Domain,
+    common: &Common,
+    device: &B::Device,
+) -> anyhow::Result<LoadedDetector<B>> {
+    let clip = open_clip(&clip.clip, &clip.shape)?;
+    let file = open_adapter(&adapter.adapter, &adapter.assumed)?;
+    let provenance = file.provenance();
+    refuse_other_clip(&clip, &file)?;
+    let prompts = provenance.map_or_else(PromptSet::default, |from| from.prompts.clone());
+    let adapters = file.load::<B>(clip.spec(), device)?;
+    let names = classes.iter().map(String::as_str);
+    let precision = common.precision.into();
+    let frozen = FrozenClip::load(clip.spec(), &clip, &prompts, names, precision, device)?;
+    let config = file.config().clone();
+    let image_size = config.image_size;
+    let model: MoeClip<B, VisionTower<B>> =
+        MoeClip::new(frozen.tower, adapters, config, device)?;
+    let detector = MoeClipDetector::new(model, frozen.book, domain, device);
+    Ok(LoadedDetector { detector, image_size })
+}
+
+/// A detector and the size of the images it takes.
+pub(crate) struct LoadedDetector<B: Backend> {
+    pub(crate) detector: MoeClipDetector<B>,
+    pub(crate) image_size: usize,
+}
+
+fn refuse_other_clip(clip: &ClipCheckpoint, file: &AdapterFile) -> anyhow::Result<()> {
+    let trained = file.provenance().and_then(|from| from.clip_sha256.as_ref());
+    let Some(trained) = trained else { return Ok(()) };
+    let given = source_sha256(clip);
+    if *trained != given {
+        bail!(
+            "{}: was trained on another CLIP (its file's SHA-256 {}..., yours {}...); use that one",
+            file.path().display(),
+            &trained[..trained.len().min(12)],
+            &given[..given.len().min(12)]
+        );
+    }
+    Ok(())
+}
