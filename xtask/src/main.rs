@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", one_line(&error));
             ExitCode::FAILURE
         }
     }
@@ -39,4 +39,15 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Parity(args) => commands::parity::run(args, common),
         Command::Doctor(args) => commands::doctor::run(args, common),
     }
+}
+
+/// An error and its causes on one line; what a message says already is not said again.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line.replace('\n', " ")
 }

@@ -69,20 +69,33 @@ impl From<&AssumedArgs> for Assumed {
 
 /// Opens a CLIP; says on stderr when its activation is a guess.
 pub(crate) fn open_clip(path: &Path, shape: &ClipShapeArgs) -> anyhow::Result<ClipCheckpoint> {
+    let clip = read_clip(path, shape)?;
+    note_activation(&clip);
+    Ok(clip)
+}
+
+/// Opens a CLIP.
+pub(crate) fn read_clip(path: &Path, shape: &ClipShapeArgs) -> anyhow::Result<ClipCheckpoint> {
     let options = OpenOptions {
         vision_heads: shape.vision_heads,
         text_heads: shape.text_heads,
         activation: shape.activation.map(Into::into),
     };
-    let clip = ClipCheckpoint::open(path, &options)?;
+    Ok(ClipCheckpoint::open(path, &options)?)
+}
+
+/// Says on stderr when a CLIP's activation is a guess.
+pub(crate) fn note_activation(clip: &ClipCheckpoint) {
     let guessed = match clip.activation_source() {
         ActivationSource::Preset => "as the published CLIP of these sizes has it",
         ActivationSource::Assumed => "as OpenAI's weights have it",
-        _ => return Ok(clip),
+        _ => return,
     };
     let activation = clip.spec().activation;
-    eprintln!("note: the file does not name its activation; {activation:?} is used, {guessed} (--activation changes it)");
-    Ok(clip)
+    eprintln!(
+        "note: the file does not name its activation; {activation:?} is used, {guessed} \
+         (--activation changes it)"
+    );
 }
 
 /// Opens adapters; says on stderr what an authors' file left open.

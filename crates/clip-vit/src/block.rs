@@ -3,10 +3,9 @@
 use burn::module::Module;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::activation::{gelu, sigmoid};
-use burn::tensor::module::attention;
-use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Tensor, backend::Backend};
 
+use crate::attention::{Heads, Visibility, attention, split_heads};
 use crate::loader::Loader;
 use crate::{Activation, WeightError};
 
@@ -28,15 +27,6 @@ pub struct ResidualBlock<B: Backend> {
     pub(crate) activation: Activation,
     #[module(skip)]
     pub(crate) visibility: Visibility,
-}
-
-/// Which tokens a token may attend to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Visibility {
-    /// All of them, as among patches.
-    All,
-    /// Itself and those before it, as in text.
-    Causal,
 }
 
 /// The sizes of one block, shared by both towers.
@@ -89,37 +79,38 @@ impl<B: Backend> ResidualBlock<B> {
     }
 
     fn attend(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
-        let heads = self.project_heads(tokens);
-        let mixed = attention(heads.query, heads.key, heads.value, None, None, self.options());
-        self.attention_out.forward(merge_heads(mixed))
+        let mixed = attention(&self.project_heads(tokens), self.visibility);
+        project(&self.attention_out, mixed)
     }
 
     fn feed_forward(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
-        let hidden = self.mlp_in.forward(tokens);
-        self.mlp_out.forward(activate(self.activation, hidden))
+        let hidden = project(&self.mlp_in, tokens);
+        project(&self.mlp_out, activate(self.activation, hidden))
     }
 
-    /// Query, key and value of normalised tokens, each `[batch, heads, tokens, width / heads]`.
+    /// Query, key and value of normalised tokens.
     pub(crate) fn project_heads(&self, tokens: Tensor<B, 3>) -> Heads<B> {
         let [_, _, width] = tokens.dims();
-        let qkv = self.qkv.forward(tokens);
+        let qkv = project(&self.qkv, tokens);
         let part = |index: usize| {
             split_heads(qkv.clone().narrow(2, index * width, width), self.heads)
         };
         Heads { query: part(0), key: part(1), value: part(2) }
     }
-
-    pub(crate) fn options(&self) -> AttentionModuleOptions {
-        let is_causal = self.visibility == Visibility::Causal;
-        AttentionModuleOptions { is_causal, ..Default::default() }
-    }
 }
 
-/// Query, key and value, split into heads.
-pub(crate) struct Heads<B: Backend> {
-    pub(crate) query: Tensor<B, 4>,
-    pub(crate) key: Tensor<B, 4>,
-    pub(crate) value: Tensor<B, 4>,
+/// A linear layer on flattened tokens: two axes leave the weight as it lies in memory, while the
+/// layer's own forward would copy a turned weight at every call.
+pub(crate) fn project<B: Backend>(linear: &Linear<B>, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
+    let [batch, count, inputs] = tokens.dims();
+    let weight = linear.weight.val();
+    let [_, outputs] = weight.dims();
+    let flat = tokens.reshape([batch * count, inputs]).matmul(weight);
+    let flat = match &linear.bias {
+        Some(bias) => flat + bias.val().unsqueeze(),
+        None => flat,
+    };
+    flat.reshape([batch, count, outputs])
 }
 
 pub(crate) fn activate<B: Backend>(activation: Activation, x: Tensor<B, 3>) -> Tensor<B, 3> {
@@ -127,16 +118,4 @@ pub(crate) fn activate<B: Backend>(activation: Activation, x: Tensor<B, 3>) -> T
         Activation::QuickGelu => x.clone() * sigmoid(x.mul_scalar(QUICK_GELU_SLOPE)),
         Activation::Gelu => gelu(x),
     }
-}
-
-/// `[batch, tokens, width]` to `[batch, heads, tokens, width / heads]`.
-pub(crate) fn split_heads<B: Backend>(tokens: Tensor<B, 3>, heads: usize) -> Tensor<B, 4> {
-    let [batch, count, width] = tokens.dims();
-    tokens.reshape([batch, count, heads, width / heads]).swap_dims(1, 2)
-}
-
-/// `[batch, heads, tokens, channels]` to `[batch, tokens, heads * channels]`.
-pub(crate) fn merge_heads<B: Backend>(heads: Tensor<B, 4>) -> Tensor<B, 3> {
-    let [batch, count, tokens, channels] = heads.dims();
-    heads.swap_dims(1, 2).reshape([batch, tokens, count * channels])
 }

@@ -5,7 +5,8 @@ use burn::nn::LayerNorm;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use thiserror::Error;
 
-use crate::block::{BlockSpec, ResidualBlock, Visibility};
+use crate::attention::Visibility;
+use crate::block::{BlockSpec, ResidualBlock};
 use crate::loader::{Loader, frozen};
 use crate::{ClipSpec, Precision, TextSpec, WeightError, WeightSource};
 

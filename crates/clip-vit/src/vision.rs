@@ -5,7 +5,8 @@ use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Tensor, backend::Backend};
 use grid_resample::{AxisMatrix, GridResampler};
 
-use crate::block::{BlockSpec, ResidualBlock, Visibility};
+use crate::attention::Visibility;
+use crate::block::{BlockSpec, ResidualBlock, project};
 use crate::loader::{Loader, frozen};
 use crate::{ClipSpec, Precision, VisionBackbone, VisionSpec, WeightError, WeightSource};
 
@@ -120,7 +121,7 @@ impl<B: Backend> VisionBackbone<B> for VisionTower<B> {
         let patch = self.spec.patch;
         let [batch, _, height, width] = images.dims();
         let patches = unfold(images.cast(self.positions.val().dtype()), patch);
-        let patches = self.patch_embedding.forward(patches) + self.positions(height / patch, width / patch);
+        let patches = project(&self.patch_embedding, patches) + self.positions(height / patch, width / patch);
         let class = self.class_token.val() + self.class_position.val();
         let class = class.expand([batch, 1, self.spec.width]);
         self.pre_norm.forward(Tensor::cat(vec![class, patches], 1))
