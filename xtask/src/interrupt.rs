@@ -6,8 +6,13 @@ use anyhow::Context;
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 
+static LISTENING: AtomicBool = AtomicBool::new(false);
+
 /// From here on the first Ctrl-C is noted; a second one ends the program.
 pub(crate) fn listen() -> anyhow::Result<()> {
+    if LISTENING.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
     ctrlc::set_handler(|| {
         if ASKED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);

@@ -127,8 +127,9 @@ pub(crate) fn detector<B: Backend>(
     common: &Common,
     device: &B::Device,
 ) -> anyhow::Result<LoadedDetector<B>> {
-    let clip = open_clip(&clip.clip, &clip.shape)?;
+    let clip = read_clip(&clip.clip, &clip.shape)?;
     let file = open_adapter(&adapter.adapter, &adapter.assumed)?;
+    note_activation(&clip);
     let provenance = file.provenance();
     refuse_other_clip(&clip, &file)?;
     let prompts = provenance.map_or_else(PromptSet::default, |from| from.prompts.clone());
@@ -138,8 +139,7 @@ pub(crate) fn detector<B: Backend>(
     let frozen = FrozenClip::load(clip.spec(), &clip, &prompts, names, precision, device)?;
     let config = file.config().clone();
     let image_size = config.image_size;
-    let model: MoeClip<B, VisionTower<B>> =
-        MoeClip::new(frozen.tower, adapters, config, device)?;
+    let model: MoeClip<B, VisionTower<B>> = MoeClip::new(frozen.tower, adapters, config, device)?;
     let detector = MoeClipDetector::new(model, frozen.book, domain, device);
     Ok(LoadedDetector { detector, image_size })
 }

@@ -75,8 +75,7 @@ fn group_gradient<B: Backend>(
     let dtype = gradient.dtype();
     let wide = |tensor: Tensor<B, 4>| tensor.cast(DType::F32);
     let gradient = wide(gradient);
-    let heads =
-        Heads { query: wide(heads.query), key: wide(heads.key), value: wide(heads.value) };
+    let heads = Heads { query: wide(heads.query), key: wide(heads.key), value: wide(heads.value) };
     let weights = attention_weights(&heads, visibility);
     let Heads { query, key, value } = heads;
     let scale = scale(&query);
@@ -111,8 +110,7 @@ fn hide_future<B: Backend>(scores: Tensor<B, 4>, visibility: Visibility) -> Tens
         Visibility::All => scores,
         Visibility::Causal => {
             let [_, _, rows, columns] = scores.dims();
-            let future =
-                Tensor::<B, 2, Bool>::tril_mask([rows, columns], 0, &scores.device());
+            let future = Tensor::<B, 2, Bool>::tril_mask([rows, columns], 0, &scores.device());
             scores.mask_fill(future.unsqueeze(), f32::NEG_INFINITY)
         }
     }

@@ -1,8 +1,10 @@
 //! The residual attention block that both towers are stacks of.
 
+use std::f64::consts::FRAC_1_SQRT_2;
+
 use burn::module::Module;
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::activation::{gelu, sigmoid};
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::attention::{Heads, Visibility, attention, split_heads};
@@ -92,9 +94,8 @@ impl<B: Backend> ResidualBlock<B> {
     pub(crate) fn project_heads(&self, tokens: Tensor<B, 3>) -> Heads<B> {
         let [_, _, width] = tokens.dims();
         let qkv = project(&self.qkv, tokens);
-        let part = |index: usize| {
-            split_heads(qkv.clone().narrow(2, index * width, width), self.heads)
-        };
+        let part =
+            |index: usize| split_heads(qkv.clone().narrow(2, index * width, width), self.heads);
         Heads { query: part(0), key: part(1), value: part(2) }
     }
 }
@@ -116,6 +117,12 @@ pub(crate) fn project<B: Backend>(linear: &Linear<B>, tokens: Tensor<B, 3>) -> T
 pub(crate) fn activate<B: Backend>(activation: Activation, x: Tensor<B, 3>) -> Tensor<B, 3> {
     match activation {
         Activation::QuickGelu => x.clone() * sigmoid(x.mul_scalar(QUICK_GELU_SLOPE)),
-        Activation::Gelu => gelu(x),
+        Activation::Gelu => x.clone() * normal_share(x),
     }
+}
+
+/// The standard normal's distribution function, GELU's gate. Written with `erf`, since the slope of
+/// Burn's own GELU is that of its tanh approximation on some backends.
+pub(crate) fn normal_share<B: Backend>(x: Tensor<B, 3>) -> Tensor<B, 3> {
+    x.mul_scalar(FRAC_1_SQRT_2).erf().add_scalar(1.0).mul_scalar(0.5)
 }

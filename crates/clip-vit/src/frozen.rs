@@ -41,11 +41,7 @@ impl<B: Backend, C: CheckpointStrategy> VisionBackbone<Autodiff<B, C>> for Froze
         Tensor::from_inner(self.tower.embed(images.inner()))
     }
 
-    fn layer(
-        &self,
-        index: usize,
-        tokens: Tensor<Autodiff<B, C>, 3>,
-    ) -> Tensor<Autodiff<B, C>, 3> {
+    fn layer(&self, index: usize, tokens: Tensor<Autodiff<B, C>, 3>) -> Tensor<Autodiff<B, C>, 3> {
         frozen_block(self.tower.block(index), tokens)
     }
 

@@ -5,12 +5,15 @@
 
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{DType, Tensor, TensorPrimitive, backend::Backend, ops::ActivationOps};
+use burn::tensor::{DType, Tensor, backend::Backend};
 
 use crate::Activation;
 use crate::attention::{attention, attention_gradient};
-use crate::block::{QUICK_GELU_SLOPE, ResidualBlock, project};
+use crate::block::{QUICK_GELU_SLOPE, ResidualBlock, normal_share, project};
 use crate::loader::LAYER_NORM_EPSILON;
+
+/// The standard normal's density at zero, `1 / sqrt(2 pi)`.
+const NORMAL_PEAK: f64 = 0.398_942_280_401_432_7;
 
 impl<B: Backend> ResidualBlock<B> {
     /// The gradient of the input, from the input and the gradient of the output.
@@ -66,9 +69,8 @@ fn activation_gradient<B: Backend>(
             gradient * (gate + x.mul_scalar(QUICK_GELU_SLOPE) * bend)
         }
         Activation::Gelu => {
-            let (x, gradient) = (x.into_primitive().tensor(), gradient.into_primitive().tensor());
-            let gradient = <B as ActivationOps<B>>::gelu_backward(x, gradient);
-            Tensor::from_primitive(TensorPrimitive::Float(gradient))
+            let density = x.clone().square().mul_scalar(-0.5).exp().mul_scalar(NORMAL_PEAK);
+            gradient * (normal_share(x.clone()) + x * density)
         }
     }
 }

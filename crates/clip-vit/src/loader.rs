@@ -39,8 +39,13 @@ impl<B: Backend> Loader<'_, B> {
     }
 
     /// The layer normalisation under this prefix, with CLIP's epsilon of 1e-5.
-    pub(crate) fn layer_norm(&self, prefix: &str, width: usize) -> Result<LayerNorm<B>, WeightError> {
-        let mut norm = LayerNormConfig::new(width).with_epsilon(LAYER_NORM_EPSILON).init(self.device);
+    pub(crate) fn layer_norm(
+        &self,
+        prefix: &str,
+        width: usize,
+    ) -> Result<LayerNorm<B>, WeightError> {
+        let mut norm =
+            LayerNormConfig::new(width).with_epsilon(LAYER_NORM_EPSILON).init(self.device);
         norm.gamma = frozen(self.tensor(&format!("{prefix}.weight"), [width])?);
         norm.beta = Some(frozen(self.tensor(&format!("{prefix}.bias"), [width])?));
         Ok(norm)

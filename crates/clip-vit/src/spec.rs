@@ -70,7 +70,9 @@ pub enum SpecError {
         field: &'static str,
     },
     /// The heads do not divide the width.
-    #[error("{tower}.heads = {heads} does not divide {tower}.width = {width}; CLIP's own choice is width / 64")]
+    #[error(
+        "{tower}.heads = {heads} does not divide {tower}.width = {width}; CLIP's own choice is width / 64"
+    )]
     Heads {
         /// `vision` or `text`.
         tower: &'static str,
@@ -103,13 +105,8 @@ pub enum Preset {
 
 impl Preset {
     /// Every preset.
-    pub const ALL: [Preset; 5] = [
-        Preset::VitB32,
-        Preset::VitB16,
-        Preset::VitL14,
-        Preset::VitL14At336,
-        Preset::VitH14,
-    ];
+    pub const ALL: [Preset; 5] =
+        [Preset::VitB32, Preset::VitB16, Preset::VitL14, Preset::VitL14At336, Preset::VitH14];
 
     /// The name that open_clip gives it.
     pub fn name(self) -> &'static str {
@@ -135,9 +132,9 @@ impl Preset {
             Preset::VitB16 => clip(16, 14, 768, 12, 512, 12, 512),
             Preset::VitL14 => clip(14, 16, 1024, 24, 768, 12, 768),
             Preset::VitL14At336 => clip(14, 24, 1024, 24, 768, 12, 768),
-            Preset::VitH14 => clip(14, 16, 1280, 32, 1024, 24, 1024)
-                .vision_heads(16)
-                .activation(Activation::Gelu),
+            Preset::VitH14 => {
+                clip(14, 16, 1280, 32, 1024, 24, 1024).vision_heads(16).activation(Activation::Gelu)
+            }
         };
         builder.spec
     }
@@ -164,53 +161,25 @@ impl Default for ClipSpecBuilder {
 impl ClipSpecBuilder {
     /// Starts from ViT-B/32's sizes.
     pub fn new() -> Self {
-        let vision = VisionSpec {
-            patch: 32,
-            grid: 7,
-            width: 768,
-            layers: 12,
-            heads: 12,
-            mlp: 3072,
-        };
-        let text = TextSpec {
-            context: 77,
-            vocab: 49408,
-            width: 512,
-            layers: 12,
-            heads: 8,
-            mlp: 2048,
-        };
-        let spec = ClipSpec {
-            vision,
-            text,
-            embed: 512,
-            activation: Activation::QuickGelu,
-        };
+        let vision =
+            VisionSpec { patch: 32, grid: 7, width: 768, layers: 12, heads: 12, mlp: 3072 };
+        let text =
+            TextSpec { context: 77, vocab: 49408, width: 512, layers: 12, heads: 8, mlp: 2048 };
+        let spec = ClipSpec { vision, text, embed: 512, activation: Activation::QuickGelu };
         Self { spec }
     }
 
     /// Sizes of the image tower; heads become width / 64 and the feed-forward four widths.
     pub fn vision(mut self, patch: usize, grid: usize, width: usize, layers: usize) -> Self {
-        self.spec.vision = VisionSpec {
-            patch,
-            grid,
-            width,
-            layers,
-            heads: heads_of(width),
-            mlp: 4 * width,
-        };
+        self.spec.vision =
+            VisionSpec { patch, grid, width, layers, heads: heads_of(width), mlp: 4 * width };
         self
     }
 
     /// Sizes of the text tower; heads become width / 64 and the feed-forward four widths.
     pub fn text(mut self, width: usize, layers: usize) -> Self {
-        self.spec.text = TextSpec {
-            width,
-            layers,
-            heads: heads_of(width),
-            mlp: 4 * width,
-            ..self.spec.text
-        };
+        self.spec.text =
+            TextSpec { width, layers, heads: heads_of(width), mlp: 4 * width, ..self.spec.text };
         self
     }
 

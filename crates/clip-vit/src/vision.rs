@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{DType, Tensor, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 use grid_resample::{AxisMatrix, GridResampler};
 
 use crate::attention::Visibility;
@@ -48,7 +48,9 @@ impl<B: Backend> VisionTower<B> {
         let activation = clip.activation;
         let block = BlockSpec { width, mlp, heads, activation, visibility: Visibility::All };
         let blocks = (0..layers)
-            .map(|i| ResidualBlock::load(&loader, &format!("visual.transformer.resblocks.{i}"), block))
+            .map(|i| {
+                ResidualBlock::load(&loader, &format!("visual.transformer.resblocks.{i}"), block)
+            })
             .collect::<Result<_, _>>()?;
         let patches = loader.tensor("visual.conv1.weight", [width, 3, patch, patch])?;
         let patches = patches.reshape([width, 3 * patch * patch]).transpose();
@@ -101,14 +103,13 @@ impl<B: Backend> VisionTower<B> {
         if (rows, columns) == (grid, grid) {
             return positions;
         }
-        let dtype = positions.dtype();
         let device = positions.device();
         let resampler = GridResampler::rectangular(
             &AxisMatrix::bicubic_antialias(grid, rows),
             &AxisMatrix::bicubic_antialias(grid, columns),
             &device,
         );
-        resampler.patches(positions.cast(DType::F32)).cast(dtype)
+        resampler.patches(positions)
     }
 }
 
@@ -121,7 +122,8 @@ impl<B: Backend> VisionBackbone<B> for VisionTower<B> {
         let patch = self.spec.patch;
         let [batch, _, height, width] = images.dims();
         let patches = unfold(images.cast(self.positions.val().dtype()), patch);
-        let patches = project(&self.patch_embedding, patches) + self.positions(height / patch, width / patch);
+        let patches =
+            project(&self.patch_embedding, patches) + self.positions(height / patch, width / patch);
         let class = self.class_token.val() + self.class_position.val();
         let class = class.expand([batch, 1, self.spec.width]);
         self.pre_norm.forward(Tensor::cat(vec![class, patches], 1))

@@ -16,6 +16,14 @@ pub enum DataError {
         /// What the system said.
         reason: String,
     },
+    /// A file could not be written.
+    #[error("{}: cannot be written: {reason}; check that its folder is writable and has room", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
     /// A path is not what it has to be: a folder where a file is needed, or the other way round.
     #[error("{}: {found}, where {needed} is needed", path.display())]
     WrongKind {

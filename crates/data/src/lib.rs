@@ -43,6 +43,7 @@ mod mvtec;
 mod order;
 mod preprocess;
 mod sample;
+mod synthetic;
 
 pub use augment::{Augmentation, Placement};
 pub use batch::{Batch, ImageBatcher};
@@ -55,3 +56,4 @@ pub use mvtec::{Split, scan};
 pub use order::{augmentation_rng, epoch_order};
 pub use preprocess::{CLIP_MEAN, CLIP_STD, MAX_SIZE, MaskRule, Preprocessing};
 pub use sample::{Counts, ImageSize, Label, Sample};
+pub use synthetic::{Surface, SyntheticSet, write_synthetic};

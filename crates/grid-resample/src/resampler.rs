@@ -1,7 +1,7 @@
 //! Applies one axis matrix to both axes of grids held in tensors.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 
 use crate::AxisMatrix;
 
@@ -37,21 +37,21 @@ impl<B: Backend> GridResampler<B> {
         rows.matmul(maps).matmul(columns)
     }
 
-    /// Resamples the patches of a token sequence, channel by channel.
+    /// Resamples the patches of a token sequence, channel by channel, in f32 whatever theirs.
     ///
     /// # Shapes
     ///
     /// - patches: `[batch, rows * columns, width]`, row by row
     /// - output: `[batch, rows out * columns out, width]`
     pub fn patches(&self, patches: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [batch, _, width] = patches.dims();
+        let (dtype, [batch, _, width]) = (patches.dtype(), patches.dims());
         let [rows_out, rows_in] = self.rows.dims();
         let [columns_out, columns_in] = self.columns.dims();
-        let rows = patches.reshape([batch, rows_in, columns_in * width]);
+        let rows = patches.cast(DType::F32).reshape([batch, rows_in, columns_in * width]);
         let rows = self.rows.clone().unsqueeze::<3>().matmul(rows);
         let columns = rows.reshape([batch * rows_out, columns_in, width]);
         let columns = self.columns.clone().unsqueeze::<3>().matmul(columns);
-        columns.reshape([batch, rows_out * columns_out, width])
+        columns.reshape([batch, rows_out * columns_out, width]).cast(dtype)
     }
 }
 
@@ -77,6 +77,8 @@ mod tests {
         let patches = maps.clone().reshape([2, 3, 16]).swap_dims(1, 2);
         let by_patches = resampler.patches(patches).swap_dims(1, 2).reshape([2, 3, 7, 5]);
         let by_maps = resampler.maps(maps);
-        by_patches.into_data().assert_approx_eq::<f32>(&by_maps.into_data(), Tolerance::absolute(1e-5));
+        by_patches
+            .into_data()
+            .assert_approx_eq::<f32>(&by_maps.into_data(), Tolerance::absolute(1e-5));
     }
 }

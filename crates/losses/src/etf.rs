@@ -30,11 +30,7 @@ pub fn etf<B: Backend>(codes: Tensor<B, 2>, up: Tensor<B, 2>, experts: usize) ->
 }
 
 /// Inner products of the experts' outputs, `[experts, experts, tokens]`.
-fn output_gram<B: Backend>(
-    codes: Tensor<B, 2>,
-    up: Tensor<B, 2>,
-    experts: usize,
-) -> Tensor<B, 3> {
+fn output_gram<B: Backend>(codes: Tensor<B, 2>, up: Tensor<B, 2>, experts: usize) -> Tensor<B, 3> {
     let [tokens, stacked] = codes.dims();
     let rank = stacked / experts;
     let up_gram = up.clone().transpose().matmul(up).reshape([experts, rank, stacked]);
@@ -62,7 +58,11 @@ mod tests {
     use super::*;
 
     /// The same from materialised outputs.
-    fn materialised<B: Backend>(codes: Tensor<B, 2>, up: Tensor<B, 2>, experts: usize) -> Tensor<B, 1> {
+    fn materialised<B: Backend>(
+        codes: Tensor<B, 2>,
+        up: Tensor<B, 2>,
+        experts: usize,
+    ) -> Tensor<B, 1> {
         let [tokens, stacked] = codes.dims();
         let [width, _] = up.dims();
         let rank = stacked / experts;

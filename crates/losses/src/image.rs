@@ -10,7 +10,10 @@ use burn::tensor::{Tensor, backend::Backend};
 /// - difference: `[batch]`, the anomalous logit minus the normal one
 /// - label: `[batch]`, 1 where the image is anomalous, 0 where it is normal
 /// - output: `[1]`
-pub fn image_cross_entropy<B: Backend>(difference: Tensor<B, 1>, label: Tensor<B, 1>) -> Tensor<B, 1> {
+pub fn image_cross_entropy<B: Backend>(
+    difference: Tensor<B, 1>,
+    label: Tensor<B, 1>,
+) -> Tensor<B, 1> {
     let sign = label.mul_scalar(2.0).sub_scalar(1.0);
     log_sigmoid(difference * sign).mean().neg()
 }

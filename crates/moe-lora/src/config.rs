@@ -63,7 +63,9 @@ pub enum MoeLoraError {
         must: &'static str,
     },
     /// A matrix has another shape than the sizes say.
-    #[error("{name} has shape {found:?}, the sizes ask for {expected:?}; use the sizes it was made with")]
+    #[error(
+        "{name} has shape {found:?}, the sizes ask for {expected:?}; use the sizes it was made with"
+    )]
     Shape {
         /// The matrix.
         name: &'static str,

@@ -78,8 +78,7 @@ mod tests {
 
     #[test]
     fn rows_are_orthonormal_on_their_slice_and_zero_elsewhere() {
-        let config =
-            MoeLoraConfig { experts: 5, top_k: 1, rank: 3, ..MoeLoraConfig::new(48) };
+        let config = MoeLoraConfig { experts: 5, top_k: 1, rank: 3, ..MoeLoraConfig::new(48) };
         let data = fofs(&config, &mut ChaCha8Rng::seed_from_u64(1));
         let down = data.to_vec::<f32>().unwrap();
         let rows: Vec<Vec<f64>> =

@@ -42,12 +42,9 @@ fn same(a: TensorData, b: TensorData) {
 fn check<B: Backend>() {
     type Ad<B> = Autodiff<B>;
     let moe = mixture::<Ad<B>>();
-    let tokens = Tensor::<Ad<B>, 3>::random(
-        [2, 7, 32],
-        Distribution::Normal(0.0, 1.0),
-        &Default::default(),
-    )
-    .require_grad();
+    let tokens =
+        Tensor::<Ad<B>, 3>::random([2, 7, 32], Distribution::Normal(0.0, 1.0), &Default::default())
+            .require_grad();
     let thin = moe.adapt(tokens.clone()).tokens;
     let full = materialised(&moe, tokens.clone());
     same(thin.clone().into_data(), full.clone().into_data());

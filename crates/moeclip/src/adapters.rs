@@ -129,12 +129,10 @@ impl<B: Backend> Loader<'_, B> {
         let expert = |n: usize, matrix: &str, shape: [usize; 2]| {
             self.tensor(&format!("moe_adapters.{tap}.experts.{n}.{matrix}.weight"), shape)
         };
-        let down: Vec<Tensor<B, 2>> = (0..experts)
-            .map(|n| expert(n, "lora_A", [rank, width]))
-            .collect::<Result<_, _>>()?;
-        let up: Vec<Tensor<B, 2>> = (0..experts)
-            .map(|n| expert(n, "lora_B", [width, rank]))
-            .collect::<Result<_, _>>()?;
+        let down: Vec<Tensor<B, 2>> =
+            (0..experts).map(|n| expert(n, "lora_A", [rank, width])).collect::<Result<_, _>>()?;
+        let up: Vec<Tensor<B, 2>> =
+            (0..experts).map(|n| expert(n, "lora_B", [width, rank])).collect::<Result<_, _>>()?;
         let weights = MoeLoraWeights {
             gate: self.tensor(&format!("moe_adapters.{tap}.gate.weight"), [experts, width])?,
             down: Tensor::cat(down, 0),

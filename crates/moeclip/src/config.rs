@@ -77,8 +77,7 @@ impl MoeClipConfig {
     /// The paper's values on any CLIP: taps after each quarter of its layers.
     pub fn for_clip(clip: &ClipSpec) -> Self {
         let layers = clip.vision.layers;
-        let mut taps: Vec<usize> =
-            (1..=4).map(|quarter| (layers * quarter / 4).max(1)).collect();
+        let mut taps: Vec<usize> = (1..=4).map(|quarter| (layers * quarter / 4).max(1)).collect();
         taps.dedup();
         Self { taps, ..Self::default() }
     }
@@ -107,7 +106,10 @@ impl MoeClipConfig {
     /// The first [`ConfigError`] found.
     pub fn check(&self, vision: &VisionSpec) -> Result<(), ConfigError> {
         if self.grid(vision) == 0 {
-            return Err(ConfigError::ImageSize { image_size: self.image_size, patch: vision.patch });
+            return Err(ConfigError::ImageSize {
+                image_size: self.image_size,
+                patch: vision.patch,
+            });
         }
         let ascending = self.taps.windows(2).all(|pair| pair[0] < pair[1]);
         let inside = self.taps.iter().all(|tap| (1..=vision.layers).contains(tap));

@@ -15,7 +15,9 @@ mod prompts;
 mod state;
 mod text;
 
-pub use adapter_file::{AdapterFile, AdapterFileError, AdapterFormat, Assumed, Provenance, write_adapter, write_authors};
+pub use adapter_file::{
+    AdapterFile, AdapterFileError, AdapterFormat, Assumed, Provenance, write_adapter, write_authors,
+};
 pub use adapters::{AdapterError, Adapters, TapAdapter};
 pub use config::{ConfigError, MoeClipConfig};
 pub use detector::{

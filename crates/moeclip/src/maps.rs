@@ -50,11 +50,7 @@ impl<B: Backend> MapResampler<B> {
     /// - patches: each `[batch, patches, embed]`
     /// - text: one row per image, or one for all
     /// - output: `[batch, maps, image_size, image_size]`
-    pub fn training_maps(
-        &self,
-        patches: &[Tensor<B, 3>],
-        text: &TextFeatures<B>,
-    ) -> Tensor<B, 4> {
+    pub fn training_maps(&self, patches: &[Tensor<B, 3>], text: &TextFeatures<B>) -> Tensor<B, 4> {
         let logits = patches.iter().map(|patches| self.grid_map(patches, text)).collect();
         sigmoid(self.upsample.maps(Tensor::cat(logits, 1)))
     }

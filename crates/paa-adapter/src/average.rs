@@ -84,8 +84,7 @@ mod tests {
         let patches = Tensor::<B, 3>::random([2, 36, 4], Distribution::Default, &device);
         let grid = patches.clone().swap_dims(1, 2).reshape([2, 4, 6, 6]);
         for (scale, averaged) in [1, 3, 5, 9].into_iter().zip(average.forward(patches)) {
-            let pooled =
-                avg_pool2d(grid.clone(), [scale; 2], [1; 2], [scale / 2; 2], true, false);
+            let pooled = avg_pool2d(grid.clone(), [scale; 2], [1; 2], [scale / 2; 2], true, false);
             let pooled = pooled.reshape([2, 4, 36]).swap_dims(1, 2).into_data();
             averaged.into_data().assert_approx_eq::<f32>(&pooled, Tolerance::absolute(1e-5));
         }

@@ -1,8 +1,9 @@
 //! One vector for a whole image: a depthwise-separable convolution along the patches.
 
+use std::f64::consts::FRAC_1_SQRT_2;
+
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig};
-use burn::tensor::activation::gelu;
 use burn::tensor::{Tensor, backend::Backend};
 use rand::Rng;
 
@@ -88,6 +89,12 @@ impl<B: Backend> DepthwiseHead<B> {
     }
 }
 
+/// GELU by `erf`: the slope of Burn's own is that of its tanh approximation on some backends.
+fn gelu<B: Backend>(x: Tensor<B, 3>) -> Tensor<B, 3> {
+    let share = x.clone().mul_scalar(FRAC_1_SQRT_2).erf().add_scalar(1.0).mul_scalar(0.5);
+    x * share
+}
+
 #[cfg(test)]
 mod tests {
     use burn::backend::{Flex, NdArray};
@@ -104,8 +111,7 @@ mod tests {
         let head = DepthwiseHead::<B>::init(8, 5, &mut ChaCha8Rng::seed_from_u64(3), &device);
         let patches = Tensor::<B, 3>::random([2, 9, 8], Distribution::Default, &device);
         let options = ConvOptions::new([1], [1], [1], 8);
-        let expected =
-            conv1d(patches.clone().swap_dims(1, 2), head.depthwise.val(), None, options);
+        let expected = conv1d(patches.clone().swap_dims(1, 2), head.depthwise.val(), None, options);
         let expected = expected.swap_dims(1, 2).into_data();
         let shifted = head.convolve(patches.clone()).into_data();
         shifted.assert_approx_eq::<f32>(&expected, Tolerance::absolute(1e-5));

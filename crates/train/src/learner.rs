@@ -77,7 +77,8 @@ impl<B: Backend> Learner<B> {
     ) -> Result<Self, TrainError> {
         config.check()?;
         let image_size = model.config().image_size;
-        let grid = model.config().grid(clip_vit::VisionBackbone::<Autodiff<B>>::spec(model.backbone()));
+        let grid =
+            model.config().grid(clip_vit::VisionBackbone::<Autodiff<B>>::spec(model.backbone()));
         let objective = Objective::new(MapResampler::new(grid, image_size, device), config.losses);
         let optimizer = AdamConfig::new()
             .with_beta_1(config.beta_1)

@@ -15,9 +15,7 @@ use crate::output::print_json;
 /// TorchScript archives, and Hugging Face's safetensors and .bin, each told by its content. Nothing
 /// in a pickle is executed.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Example: cargo xtask convert-openclip ViT-L-14-336px.pt clip.safetensors"
-)]
+#[command(after_help = "Example: cargo xtask convert-openclip ViT-L-14-336px.pt clip.safetensors")]
 pub(crate) struct ConvertOpenclipArgs {
     /// The checkpoint
     #[arg(value_name = "IN")]
@@ -56,7 +54,10 @@ pub(crate) fn run(args: ConvertOpenclipArgs, common: Common) -> anyhow::Result<(
         return print_json(&converted);
     }
     let (vision, text) = (&converted.spec.vision, &converted.spec.text);
-    println!("{}: {} tensors from {}", converted.output, converted.tensors, converted.source_format);
+    println!(
+        "{}: {} tensors from {}",
+        converted.output, converted.tensors, converted.source_format
+    );
     println!("  preset      {}", converted.preset.unwrap_or("custom"));
     println!(
         "  vision      width {}, {} layers, {} heads, patch {}, grid {}",

@@ -108,7 +108,8 @@ fn score<B: Backend>(
             anyhow::bail!("interrupted; nothing was measured");
         }
         let batch = batch?;
-        let labels: Vec<i64> = batch.labels.into_data().convert::<i64>().into_vec().unwrap_or_default();
+        let labels: Vec<i64> =
+            batch.labels.into_data().convert::<i64>().into_vec().unwrap_or_default();
         for (image, class) in batch.classes.iter().enumerate() {
             let one = batch.images.clone().narrow(0, image, 1);
             let mask = batch.masks.clone().narrow(0, image, 1);

@@ -67,7 +67,11 @@ impl Job for ParityJob {
                 seconds: start.elapsed().as_secs_f64(),
                 peak_bytes: peak_memory(),
             };
-            if self.common.json { print_json(&line)? } else { print_table(&line) }
+            if self.common.json {
+                print_json(&line)?
+            } else {
+                print_table(&line)
+            }
             if !report.passes() {
                 failed.push(line.golden);
             }

@@ -8,7 +8,9 @@ use anyhow::{Context, bail};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::Args;
 use moeclip::{Detection, Detector};
-use moeclip_data::{ImageSize, PreparedImage, Preprocessing, Split, decode_rgb, images, prepare_image, scan};
+use moeclip_data::{
+    ImageSize, PreparedImage, Preprocessing, Split, decode_rgb, images, prepare_image, scan,
+};
 use moeclip_eval::pictures::{Overlay, write_map_png, write_npy_f32, write_png};
 use moeclip_eval::{MapRange, MapView};
 use serde::Serialize;
@@ -207,7 +209,9 @@ impl PredictJob {
         println!("  {}", lines.display());
         if let Some(range) = overall {
             let (low, high) = (range.low(), range.high());
-            println!("  maps range from {low:.3} to {high:.3}; --range {low:.3},{high:.3} colours all alike");
+            println!(
+                "  maps range from {low:.3} to {high:.3}; --range {low:.3},{high:.3} colours all alike"
+            );
         }
     }
 }
@@ -266,9 +270,9 @@ fn targets(args: &PredictArgs) -> anyhow::Result<Vec<Target>> {
         let target = |path| Target { path, class: class.clone() };
         return Ok(images(&args.input)?.into_iter().map(target).collect());
     }
-    let samples = scan(&args.input, Split::Test).with_context(|| {
-        "no --class NAME says what the images show, and the folder does not tell either"
-    })?;
+    let samples = scan(&args.input, Split::Test).with_context(
+        || "no --class NAME says what the images show, and the folder does not tell either",
+    )?;
     let targets = samples.into_iter().map(|sample| {
         let class = sample.prompt_name();
         Target { path: sample.image, class }

@@ -243,7 +243,10 @@ fn refuse_unwritable(out: &Path) -> anyhow::Result<()> {
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     tempfile::tempfile_in(folder).map(drop).with_context(|| {
-        format!("{}: cannot be written; check that its folder exists and is writable", out.display())
+        format!(
+            "{}: cannot be written; check that its folder exists and is writable",
+            out.display()
+        )
     })
 }
 

@@ -35,7 +35,9 @@ impl Layout {
         let rank = matrix(shapes, "moe_adapters.0.experts.0.lora_A.weight");
         let text = matrix(shapes, "text_adapter.0.fc.0.weight");
         let count = |prefix: &str| {
-            (0..).take_while(|n| shapes.keys().any(|k| k.starts_with(&format!("{prefix}{n}.")))).count()
+            (0..)
+                .take_while(|n| shapes.keys().any(|k| k.starts_with(&format!("{prefix}{n}."))))
+                .count()
         };
         Ok(Self {
             taps: count("seg_proj."),

@@ -12,9 +12,7 @@ use std::path::Path;
 
 use burn::tensor::TensorData;
 use burn::tensor::backend::Backend;
-use clip_vit::{
-    ClipSpec, PrefixedSource, Precision, TensorFile, WeightError, WeightSource,
-};
+use clip_vit::{ClipSpec, Precision, PrefixedSource, TensorFile, WeightError, WeightSource};
 use serde::{Deserialize, Serialize};
 
 pub use error::AdapterFileError;

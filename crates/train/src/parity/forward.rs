@@ -29,7 +29,10 @@ pub(super) fn compare<B: Backend>(
         comparison.tensor(&format!("patches_mean.{index}"), patches.clone().mean_dim(1))?;
     }
     comparison.tensor("image", features.image.clone())?;
-    comparison.tensor("text", Tensor::cat(vec![text.normal.clone(), text.abnormal.clone()], 0).transpose())?;
+    comparison.tensor(
+        "text",
+        Tensor::cat(vec![text.normal.clone(), text.abnormal.clone()], 0).transpose(),
+    )?;
     detection(parts, &features, &text, comparison)
 }
 

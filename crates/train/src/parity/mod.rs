@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use clip_vit::{
-    ClipCheckpoint, PrefixedSource, Precision, PromptError, TextTower, VisionTower, WeightError,
+    ClipCheckpoint, Precision, PrefixedSource, PromptError, TextTower, VisionTower, WeightError,
     WeightSource,
 };
 use moeclip::{AdapterError, Adapters, ClassPrompts, ConfigError, MoeClip};

@@ -1,0 +1,165 @@
+//! The program as a user meets it: the demo from end to end, and one clear line for every mistake.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use image::{GenericImageView, ImageReader};
+
+fn xtask(args: &[&str], folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).current_dir(folder).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn json(output: &Output) -> Vec<serde_json::Value> {
+    stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The one line that a failing command prints.
+fn complaint(args: &[&str], folder: &Path) -> String {
+    let output = xtask(args, folder);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
+    assert!(stderr.starts_with("error: "), "{args:?}: {stderr}");
+    stderr
+}
+
+fn demo(folder: &Path) {
+    let output = xtask(&["demo", "--out", "demo", "--steps", "3"], folder);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stdout(&output).contains("== Measuring on speckle"));
+}
+
+const MODEL: [&str; 4] =
+    ["--clip", "demo/clip.safetensors", "--adapter", "demo/adapter.safetensors"];
+
+#[test]
+fn the_demo_trains_measures_and_draws() {
+    let folder = tempfile::tempdir().unwrap();
+    demo(folder.path());
+    let maps = folder.path().join("demo/maps");
+    let lines = std::fs::read_to_string(maps.join("predictions.jsonl")).unwrap();
+    assert_eq!(lines.lines().count(), 12);
+    for line in lines.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let picture = |key: &str| {
+            let path: PathBuf = folder.path().join(line[key].as_str().unwrap());
+            ImageReader::open(path).unwrap().decode().unwrap()
+        };
+        assert_eq!(picture("map").dimensions(), (112, 112));
+        let (width, height) = picture("overlay").dimensions();
+        assert!(width == 112 && height > 112, "the picture's own size and a legend under it");
+        assert!(line["score"].as_f64().unwrap().is_finite());
+    }
+    the_same_run_gives_the_same_bytes(folder.path());
+    eval_says_what_is_undefined(folder.path());
+    one_image_with_its_class_and_npy(folder.path());
+    mistakes_with_a_model_at_hand(folder.path());
+}
+
+fn the_same_run_gives_the_same_bytes(folder: &Path) {
+    let train = |out: &str| {
+        let args = ["train", "--clip", "demo/clip.safetensors", "--data", "demo/auxiliary"];
+        let sizes = ["--image-size", "112", "--steps", "2", "--seed", "7", "--out", out];
+        assert!(xtask(&[&args[..], &sizes[..]].concat(), folder).status.success());
+        std::fs::read(folder.join(out)).unwrap()
+    };
+    assert_eq!(train("a.safetensors"), train("b.safetensors"));
+}
+
+fn eval_says_what_is_undefined(folder: &Path) {
+    let one_class = folder.join("bare/speckle/test/good");
+    std::fs::create_dir_all(&one_class).unwrap();
+    let good = folder.join("demo/unseen/speckle/test/good/000.png");
+    std::fs::copy(good, one_class.join("000.png")).unwrap();
+    let output = xtask(&[&["eval", "--data", "bare", "--json"], &MODEL[..]].concat(), folder);
+    assert!(output.status.success());
+    let reports = json(&output)[0]["reports"].clone();
+    let class = &reports[0]["classes"][0];
+    assert!(class["image_auroc"].is_null() && class["pixel_auroc"].is_null(), "{class}");
+}
+
+fn one_image_with_its_class_and_npy(folder: &Path) {
+    let image = "demo/unseen/speckle/test/stain/000.png";
+    let args = ["predict", image, "--class", "speckle", "--out", "one", "--npy", "--json"];
+    let output = xtask(&[&args[..], &MODEL[..]].concat(), folder);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let line = &json(&output)[0];
+    let npy = std::fs::read(folder.join("one/000.png.map.npy")).unwrap();
+    let values = npy[npy.len() - 112 * 112 * 4..].chunks_exact(4);
+    let maximum =
+        values.map(|v| f32::from_le_bytes(v.try_into().unwrap())).fold(f32::MIN, f32::max);
+    assert_eq!(line["maximum"].as_f64().unwrap() as f32, maximum);
+}
+
+fn mistakes_with_a_model_at_hand(folder: &Path) {
+    std::fs::write(folder.join("empty.png"), []).unwrap();
+    let with_model = |args: &[&str]| complaint(&[args, &MODEL[..]].concat(), folder);
+    let no_class = with_model(&["predict", "empty.png", "--out", "x"]);
+    assert!(no_class.contains("--class NAME"), "{no_class}");
+    let data = with_model(&["eval", "--data", "nowhere"]);
+    assert!(data.contains("nowhere"), "{data}");
+    let swapped = complaint(
+        &["eval", "--data", "demo/unseen", "--clip", MODEL[1], "--adapter", MODEL[1]],
+        folder,
+    );
+    assert!(swapped.contains("no MoECLIP adapters"), "{swapped}");
+    let args = ["train", "--clip", MODEL[1], "--data", "bare", "--out", "x.safetensors"];
+    assert!(complaint(&args, folder).contains("all 1 images are normal"));
+    let args = ["train", "--clip", MODEL[1], "--data", "demo/auxiliary", "--out", "no/x"];
+    assert!(complaint(&args, folder).contains("no/x: cannot be written"));
+    let half = ["eval", "--data", "demo/unseen", "--precision", "f16", "--device", "ndarray"];
+    assert!(with_model(&half).contains("f32 only"));
+}
+
+#[test]
+fn files_that_are_no_checkpoint_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/clip-vit/tests/fixtures");
+    let hostile = fixtures.join("hostile_pickle.pt");
+    let refused = complaint(&["convert-openclip", hostile.to_str().unwrap(), "out"], folder.path());
+    assert!(refused.contains("posix.system; nothing was executed"), "{refused}");
+    std::fs::write(folder.path().join("empty"), []).unwrap();
+    std::fs::write(folder.path().join("picture"), [0xff, 0xd8, 0xff, 0xe0, 0, 16]).unwrap();
+    for (input, says) in
+        [("empty", "0 bytes"), ("picture", "JPEG"), (".", "folder"), ("missing", "No such file")]
+    {
+        let refused = complaint(&["convert-openclip", input, "out"], folder.path());
+        assert!(refused.contains(says), "{refused}");
+    }
+    assert!(!folder.path().join("out").exists());
+}
+
+#[test]
+fn parity_says_what_is_past_tolerance() {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/train/tests/goldens");
+    let golden = goldens.join("small.safetensors");
+    let args = ["parity", golden.to_str().unwrap(), "--json", "--device", "ndarray"];
+    let output = xtask(&args, &goldens);
+    assert!(output.status.success());
+    assert_eq!(json(&output)[0]["passes"], true);
+    let half = complaint(&["parity", "small.safetensors", "--precision", "f16"], &goldens);
+    assert!(half.contains("past tolerance: small.safetensors"), "{half}");
+}
+
+#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+#[test]
+fn a_device_that_is_not_there_is_one_clear_line() {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/train/tests/goldens");
+    for (device, says) in [("cuda", "cargo xtask-cuda"), ("wgpu:1", "cargo xtask-wgpu")] {
+        let refused = complaint(&["parity", "small.safetensors", "--device", device], &goldens);
+        assert!(refused.contains(says), "{refused}");
+    }
+}
+
+#[test]
+fn doctor_names_the_devices() {
+    let output = xtask(&["doctor", "--json"], Path::new("."));
+    let devices = json(&output)[0]["devices"].clone();
+    assert_eq!(devices[0]["device"], "flex");
+    assert_eq!(devices[0]["usable"], true);
+}
