@@ -3,6 +3,31 @@
 //!
 //! The whole model is [`MoeClip::forward`]. [`MoeClipDetector`] turns images and class names into
 //! maps and scores; training drives the same forward under autodiff.
+//!
+//! ```
+//! use burn::backend::Flex;
+//! use burn::tensor::{Distribution, Tensor};
+//! use clip_vit::{ClipSpecBuilder, Precision, RandomWeights};
+//! use moeclip::{
+//!     Adapters, Detector, Domain, FrozenClip, MoeClip, MoeClipConfig, MoeClipDetector, PromptSet,
+//! };
+//!
+//! // A real detector opens `ClipCheckpoint` and `AdapterFile` instead of drawing weights.
+//! let clip = ClipSpecBuilder::new().vision(14, 4, 64, 4).text(64, 1).embed(32).build()?;
+//! let (source, device) = (RandomWeights::new(1), Default::default());
+//! let config = MoeClipConfig { image_size: 84, ..MoeClipConfig::for_clip(&clip) };
+//! let frozen = FrozenClip::<Flex>::load(
+//!     &clip, &source, &PromptSet::default(), ["nut"], Precision::F32, &device,
+//! )?;
+//! let adapters = Adapters::init(&config, &clip, 0, &device)?;
+//! let model = MoeClip::new(frozen.tower, adapters, config, &device)?;
+//! let mut detector = MoeClipDetector::new(model, frozen.book, Domain::Industrial, &device);
+//!
+//! let images = Tensor::random([1, 3, 84, 84], Distribution::Default, &device);
+//! let detections = detector.detect(images, "nut")?;
+//! assert_eq!(detections[0].map.values.len(), 84 * 84);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod adapter_file;
 mod adapters;
@@ -24,7 +49,7 @@ pub use detector::{
     AnomalyMap, DetectError, Detection, Detector, Domain, MoeClipDetector, image_score,
 };
 pub use frozen_clip::{FrozenClip, FrozenClipError};
-pub use maps::MapResampler;
+pub use maps::{MapResampler, TrainingMaps};
 pub use model::{Features, MoeClip};
 pub use prompts::{ClassPrompts, PromptBook, PromptEncoder, PromptSet};
 pub use state::{NamedTensor, gradients, weights};

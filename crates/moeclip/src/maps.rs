@@ -13,6 +13,15 @@ use crate::{Domain, TextFeatures};
 /// CLIP's temperature, as the method fixes it.
 const LOGIT_SCALE: f64 = 100.0;
 
+/// Probabilities of both states, for every tap and scale at the image's size.
+#[derive(Debug, Clone)]
+pub struct TrainingMaps<B: Backend> {
+    /// `[batch, maps, image_size, image_size]`
+    pub normal: Tensor<B, 4>,
+    /// `[batch, maps, image_size, image_size]`
+    pub abnormal: Tensor<B, 4>,
+}
+
 /// Brings maps from the patch grid to the image's size.
 #[derive(Module, Debug)]
 pub struct MapResampler<B: Backend> {
@@ -43,16 +52,21 @@ impl<B: Backend> MapResampler<B> {
         }
     }
 
-    /// Probability of being anomalous, for every tap and scale at the image's size.
+    /// Probabilities of being normal and anomalous: the sigmoid of the logit difference and of its
+    /// negative, so that neither loses its digits where the other is nearly one.
     ///
     /// # Shapes
     ///
     /// - patches: each `[batch, patches, embed]`
     /// - text: one row per image, or one for all
-    /// - output: `[batch, maps, image_size, image_size]`
-    pub fn training_maps(&self, patches: &[Tensor<B, 3>], text: &TextFeatures<B>) -> Tensor<B, 4> {
+    pub fn training_maps(
+        &self,
+        patches: &[Tensor<B, 3>],
+        text: &TextFeatures<B>,
+    ) -> TrainingMaps<B> {
         let logits = patches.iter().map(|patches| self.grid_map(patches, text)).collect();
-        sigmoid(self.upsample.maps(Tensor::cat(logits, 1)))
+        let difference = self.upsample.maps(Tensor::cat(logits, 1));
+        TrainingMaps { normal: sigmoid(difference.clone().neg()), abnormal: sigmoid(difference) }
     }
 
     /// The anomaly map: `(abnormal + 1 - normal) / 2` of every tap and scale, blurred and summed.

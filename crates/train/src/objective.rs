@@ -2,7 +2,7 @@
 //! what keeps the experts apart and busy.
 
 use burn::tensor::{Tensor, backend::Backend};
-use moeclip::{Features, MapResampler, TextFeatures};
+use moeclip::{Features, MapResampler, TextFeatures, TrainingMaps};
 use moeclip_losses::{balance, dice, etf, focal, image_cross_entropy};
 use serde::Serialize;
 
@@ -86,10 +86,11 @@ impl<B: Backend> Objective<B> {
         text: &TextFeatures<B>,
         masks: Tensor<B, 4>,
     ) -> Tensor<B, 1> {
-        let abnormal = self.resampler.training_maps(&features.patches, text);
-        let other = |tensor: Tensor<B, 4>| tensor.neg().add_scalar(1.0);
-        focal(abnormal.clone(), masks.clone())
-            + dice(other(abnormal.clone()), other(masks.clone()))
+        let TrainingMaps { normal, abnormal } =
+            self.resampler.training_maps(&features.patches, text);
+        let normal_mask = masks.clone().neg().add_scalar(1.0);
+        focal(normal.clone(), abnormal.clone(), masks.clone())
+            + dice(normal, normal_mask)
             + dice(abnormal, masks)
     }
 }
