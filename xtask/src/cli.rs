@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
-    /// Where to compute: flex, ndarray, wgpu[:n] or cuda[:n]
+    /// Where to compute: flex, ndarray, wgpu or cuda; wgpu:1 is the second such device
     #[arg(long, global = true, default_value = "flex", value_name = "DEVICE")]
     pub(crate) device: DeviceChoice,
     /// Precision of the frozen CLIP; adapters, heads and losses are always f32

@@ -78,7 +78,6 @@ impl<B: Backend> ClassPrompts<B> {
 }
 
 /// Encodes prompts with the frozen text tower, each phrase once.
-
 pub struct PromptEncoder<B: Backend> {
     tower: TextTower<B>,
     tokenizer: Tokenizer,
