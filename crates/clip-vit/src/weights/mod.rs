@@ -2,7 +2,7 @@
 //!
 //! [`TensorFile`] reads any of the formats as named tensors. [`ClipCheckpoint`] reads one as a
 //! CLIP: it gives the tensors the names of open_clip, whatever the file calls them, infers the
-//! sizes, and refuses a file that is not exactly one CLIP. [`write`] writes what this project keeps.
+//! sizes, and refuses a file that is not exactly one CLIP. [`mod@write`] writes what this project keeps.
 //!
 //! Nothing in a file is ever executed: a pickle is read as data, by a small machine that knows only
 //! what `torch.save` writes.
