@@ -42,7 +42,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 }
 
 /// An error and its causes on one line; what a message says already is not said again.
-fn one_line(error: &anyhow::Error) -> String {
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !line.contains(&cause) {

@@ -46,7 +46,8 @@ pub(crate) fn run(args: ConvertAdapterArgs, common: Common) -> anyhow::Result<()
             AdapterFormat::Ours
         }
         AdapterFormat::Ours => {
-            write_authors(&args.output, &tensors, file.epoch().unwrap_or(0))?;
+            let epoch = file.provenance().and_then(|from| from.epoch);
+            write_authors(&args.output, &tensors, epoch.unwrap_or(0))?;
             AdapterFormat::Authors
         }
     };

@@ -11,7 +11,7 @@ use clip_vit::{ClipSpecBuilder, Precision, RandomWeights, WeightSource};
 use moeclip_data::{Surface, SyntheticSet, write_synthetic};
 
 use super::{eval, predict, train};
-use crate::cli::{Common, DomainChoice};
+use crate::cli::{ActivationChoice, Common, DomainChoice};
 use crate::model::{AdapterArgs, AssumedArgs, ClipArgs, ClipShapeArgs};
 
 /// Side of the demo's pictures; the model looks at all of their pixels.
@@ -38,51 +38,81 @@ pub(crate) struct DemoArgs {
 
 pub(crate) fn run(args: DemoArgs, common: Common) -> anyhow::Result<()> {
     let DemoArgs { out, steps, seed } = args;
-    std::fs::create_dir_all(&out)
-        .with_context(|| format!("{}: cannot be made; choose another --out", out.display()))?;
-    let (auxiliary, unseen) = (out.join("auxiliary"), out.join("unseen"));
-    write_synthetic(&auxiliary, &set(Surface::Weave, 8, seed))?;
-    write_synthetic(&unseen, &set(Surface::Speckle, 4, seed.wrapping_add(1)))?;
-    let clip_file = out.join("clip.safetensors");
-    write_random_clip(&clip_file, seed)?;
-    let clip = ClipArgs { clip: clip_file, shape: ClipShapeArgs::default() };
-    let adapter_file = out.join("adapter.safetensors");
-    let adapter = AdapterArgs { adapter: adapter_file.clone(), assumed: AssumedArgs::default() };
-
-    heading(&common, "Training on weave");
-    let settings = settings(steps, seed);
-    let train_args =
-        train::TrainArgs { clip: clip.clone(), data: auxiliary, out: adapter_file, settings };
-    train::run(train_args, common.clone())?;
-
-    heading(&common, "Measuring on speckle, never seen in training");
-    let domain = DomainChoice::Industrial;
-    let data = unseen.clone();
-    let eval_args = eval::EvalArgs { clip: clip.clone(), adapter: adapter.clone(), data, domain };
-    eval::run(eval_args, common.clone())?;
-
-    heading(&common, "Drawing maps");
-    let predict_args = predict::PredictArgs {
-        input: unseen,
-        clip,
-        adapter,
-        out: out.join("maps"),
-        class: None,
-        domain,
-        range: None,
-        npy: false,
-    };
-    predict::run(predict_args, common.clone())?;
-    heading(
-        &common,
+    let demo = Demo::prepare(out, seed, common)?;
+    demo.train(settings(steps, seed))?;
+    demo.measure()?;
+    demo.draw()?;
+    demo.heading(
         "The CLIP of this demo is random: it shows that all parts run, not what MoECLIP can do",
     );
     Ok(())
 }
 
-fn heading(common: &Common, text: &str) {
-    if !common.json {
-        println!("\n== {text}");
+/// The demo's files.
+struct Demo {
+    auxiliary: PathBuf,
+    unseen: PathBuf,
+    maps: PathBuf,
+    clip: ClipArgs,
+    adapter: AdapterArgs,
+    common: Common,
+}
+
+impl Demo {
+    fn prepare(out: PathBuf, seed: u64, common: Common) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&out)
+            .with_context(|| format!("{}: cannot be made; choose another --out", out.display()))?;
+        let (auxiliary, unseen) = (out.join("auxiliary"), out.join("unseen"));
+        write_synthetic(&auxiliary, &set(Surface::Weave, 8, seed))?;
+        write_synthetic(&unseen, &set(Surface::Speckle, 4, seed.wrapping_add(1)))?;
+        let clip_file = out.join("clip.safetensors");
+        write_random_clip(&clip_file, seed)?;
+        let activation = Some(ActivationChoice::QuickGelu);
+        let shape = ClipShapeArgs { activation, ..ClipShapeArgs::default() };
+        let assumed = AssumedArgs::default();
+        Ok(Self {
+            auxiliary,
+            unseen,
+            maps: out.join("maps"),
+            clip: ClipArgs { clip: clip_file, shape },
+            adapter: AdapterArgs { adapter: out.join("adapter.safetensors"), assumed },
+            common,
+        })
+    }
+
+    fn train(&self, settings: train::TrainSettings) -> anyhow::Result<()> {
+        self.heading("Training on weave");
+        let (clip, data) = (self.clip.clone(), self.auxiliary.clone());
+        let out = self.adapter.adapter.clone();
+        train::run(train::TrainArgs { clip, data, out, settings }, self.common.clone())
+    }
+
+    fn measure(&self) -> anyhow::Result<()> {
+        self.heading("Measuring on speckle, never seen in training");
+        let (clip, adapter) = (self.clip.clone(), self.adapter.clone());
+        let (data, domain) = (self.unseen.clone(), DomainChoice::Industrial);
+        eval::run(eval::EvalArgs { clip, adapter, data, domain }, self.common.clone())
+    }
+
+    fn draw(&self) -> anyhow::Result<()> {
+        self.heading("Drawing maps");
+        let args = predict::PredictArgs {
+            input: self.unseen.clone(),
+            clip: self.clip.clone(),
+            adapter: self.adapter.clone(),
+            out: self.maps.clone(),
+            class: None,
+            domain: DomainChoice::Industrial,
+            range: None,
+            npy: false,
+        };
+        predict::run(args, self.common.clone())
+    }
+
+    fn heading(&self, text: &str) {
+        if !self.common.json {
+            println!("\n== {text}");
+        }
     }
 }
 

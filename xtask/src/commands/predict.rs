@@ -118,14 +118,11 @@ impl PredictJob {
         let preprocessing = Preprocessing::clip(loaded.image_size)?;
         let mut lines = Lines::create(&self.args.out)?;
         let mut progress = Progress::new("images", targets.len());
-        let (mut overall, mut failed) = (None::<MapRange>, 0);
-        for target in targets {
-            if interrupt::asked() {
-                break;
-            }
+        let mut tally = Tally::default();
+        for target in targets.iter().take_while(|_| !interrupt::asked()) {
             match self.one(target, &preprocessing, &mut loaded, device) {
                 Ok((prediction, range)) => {
-                    overall = Some(overall.map_or(range, |all| all.union(range)));
+                    tally.add(range);
                     progress.advance(format!("score {:.3}", prediction.score));
                     lines.write(&prediction)?;
                     if self.common.json {
@@ -133,19 +130,16 @@ impl PredictJob {
                     }
                 }
                 Err(error) => {
-                    failed += 1;
+                    tally.failed += 1;
                     progress.advance("failed".into());
-                    eprintln!("error: {error:#}");
+                    eprintln!("error: {}", crate::one_line(&error));
                 }
             }
         }
         progress.finish();
         let written = lines.finish()?;
-        self.report(&written, targets.len(), overall);
-        if failed > 0 {
-            bail!("{failed} of {} images failed; the lines above say why", targets.len());
-        }
-        Ok(())
+        self.report(&written, &tally);
+        tally.verdict(targets.len())
     }
 
     fn one<B: Backend>(
@@ -201,18 +195,44 @@ impl PredictJob {
         Ok((prediction, map.range()))
     }
 
-    fn report(&self, lines: &Path, images: usize, overall: Option<MapRange>) {
+    fn report(&self, lines: &Path, tally: &Tally) {
         if self.common.json {
             return;
         }
-        println!("{}: maps and overlays of {images} images", self.args.out.display());
+        println!("{}: maps and overlays of {} images", self.args.out.display(), tally.done);
         println!("  {}", lines.display());
-        if let Some(range) = overall {
+        if let Some(range) = tally.range {
             let (low, high) = (range.low(), range.high());
             println!(
                 "  maps range from {low:.3} to {high:.3}; --range {low:.3},{high:.3} colours all alike"
             );
         }
+    }
+}
+
+/// How many images went well, and over what their maps range.
+#[derive(Default)]
+struct Tally {
+    done: usize,
+    failed: usize,
+    range: Option<MapRange>,
+}
+
+impl Tally {
+    fn add(&mut self, range: MapRange) {
+        self.done += 1;
+        self.range = Some(self.range.map_or(range, |all| all.union(range)));
+    }
+
+    fn verdict(&self, images: usize) -> anyhow::Result<()> {
+        let looked_at = self.done + self.failed;
+        if looked_at < images {
+            bail!("interrupted after {looked_at} of {images} images");
+        }
+        if self.failed > 0 {
+            bail!("{} of {images} images failed; the lines above say why", self.failed);
+        }
+        Ok(())
     }
 }
 
@@ -267,6 +287,9 @@ impl Lines {
 /// The images to look at, with what they show.
 fn targets(args: &PredictArgs) -> anyhow::Result<Vec<Target>> {
     if let Some(class) = &args.class {
+        if class.trim().is_empty() {
+            bail!("--class is empty; say what the images show, as in \"metal nut\"");
+        }
         let target = |path| Target { path, class: class.clone() };
         return Ok(images(&args.input)?.into_iter().map(target).collect());
     }

@@ -186,6 +186,7 @@ impl<B: Backend> Run<B> {
     ) -> anyhow::Result<()> {
         let provenance = Provenance {
             version: env!("CARGO_PKG_VERSION").into(),
+            epoch: None,
             clip: Some(clip.spec().clone()),
             clip_sha256: Some(source_sha256(clip)),
             classes: self.classes.clone(),

@@ -48,8 +48,11 @@ pub struct Assumed {
 /// Where adapters come from.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// Code version that wrote them.
+    /// Code version that trained them; empty for the authors'.
     pub version: String,
+    /// Epoch that the authors' file names.
+    #[serde(default)]
+    pub epoch: Option<i64>,
     /// Sizes and activation of the CLIP that they belong to.
     pub clip: Option<ClipSpec>,
     /// SHA-256 of that CLIP's own file, before any conversion.
@@ -93,7 +96,12 @@ impl AdapterFile {
             None => layout.config(assumed),
         };
         layout.matches(path, &config)?;
-        let provenance = metadata(&file, "provenance")?;
+        let provenance = match format {
+            AdapterFormat::Ours => metadata(&file, "provenance")?,
+            AdapterFormat::Authors => {
+                Some(Provenance { epoch: metadata(&file, "epoch")?, ..Provenance::default() })
+            }
+        };
         Ok(Self { file, format, config, layout, provenance })
     }
 
@@ -115,11 +123,6 @@ impl AdapterFile {
     /// Where it comes from, if it says so.
     pub fn provenance(&self) -> Option<&Provenance> {
         self.provenance.as_ref()
-    }
-
-    /// Epochs of training, if it says so.
-    pub fn epoch(&self) -> Option<i64> {
-        self.file.metadata().get("epoch").and_then(|epoch| epoch.parse().ok())
     }
 
     /// The adapters on a device, for this CLIP.
