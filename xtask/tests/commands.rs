@@ -59,6 +59,21 @@ fn the_demo_trains_measures_and_draws() {
     eval_says_what_is_undefined(folder.path());
     one_image_with_its_class_and_npy(folder.path());
     mistakes_with_a_model_at_hand(folder.path());
+    a_broken_picture_costs_no_steps(folder.path());
+}
+
+fn a_broken_picture_costs_no_steps(folder: &Path) {
+    std::fs::write(folder.join("demo/auxiliary/weave/test/good/003.png"), []).unwrap();
+    let args = ["train", "--clip", MODEL[1], "--data", "demo/auxiliary", "--image-size", "112"];
+    let run = ["--batch", "1", "--seed", "1", "--out", "kept.safetensors"];
+    let output = xtask(&[&args[..], &run[..]].concat(), folder);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("003.png: the file is empty"), "{stderr}");
+    assert!(stderr.contains("whole steps, kept in kept.safetensors"), "{stderr}");
+    let model = ["--clip", MODEL[1], "--adapter", "kept.safetensors"];
+    let eval = xtask(&[&["eval", "--data", "demo/unseen"][..], &model[..]].concat(), folder);
+    assert!(eval.status.success(), "what is kept is whole");
 }
 
 fn the_same_run_gives_the_same_bytes(folder: &Path) {

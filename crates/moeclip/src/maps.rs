@@ -1,7 +1,7 @@
 //! Anomaly maps from patch features: one way for training, one for detecting.
 //!
-//! Both depend on the text only through `abnormal - normal`, so one channel is all there is: a
-//! softmax over two classes is a sigmoid of their difference.
+//! Both depend on the text only through `abnormal - normal`, so one channel of logits is all
+//! there is: a softmax over two classes is a sigmoid of their difference and one of its negative.
 
 use burn::module::Module;
 use burn::tensor::activation::sigmoid;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anyhow::{Context, bail};
 use burn::tensor::{Tensor, backend::Backend};
 use clap::Args;
 use moeclip::{Detector, Domain};
@@ -105,29 +106,25 @@ fn score<B: Backend>(
     let mut progress = Progress::new("images", dataset.samples().len());
     for batch in batches {
         if interrupt::asked() {
-            anyhow::bail!("interrupted; nothing was measured");
+            bail!("interrupted; nothing was measured");
         }
         let batch = batch?;
-        let labels: Vec<i64> =
-            batch.labels.into_data().convert::<i64>().into_vec().unwrap_or_default();
-        for (image, class) in batch.classes.iter().enumerate() {
-            let one = batch.images.clone().narrow(0, image, 1);
-            let mask = batch.masks.clone().narrow(0, image, 1);
-            for detection in loaded.detector.detect(one, class)? {
-                let size = detection.map.size;
-                let mask = batch.has_mask[image].then(|| to_bools(mask.clone()));
-                let record = ImageRecord {
-                    map: MapView::new(size, size, &detection.map.values)?,
-                    mask: mask.as_deref(),
-                    label: labels.get(image) == Some(&1),
-                    image_score: detection.image_score,
-                };
-                if let Some(at) = classes.iter().position(|name| name == class) {
-                    scores[at].push(record)?;
-                }
-                progress.advance(format!("score {:.3}", detection.score));
-            }
-        }
+        // One image a batch, so its class, mask and label are the first and only ones.
+        let class = batch.classes.first().context("a batch has no image")?;
+        let detection = loaded.detector.detect(batch.images, class)?;
+        let detection = detection.into_iter().next().context("the detector gave no map")?;
+        let size = detection.map.size;
+        let mask = batch.has_mask.first().is_some_and(|has| *has).then(|| to_bools(batch.masks));
+        let record = ImageRecord {
+            map: MapView::new(size, size, &detection.map.values)?,
+            mask: mask.as_deref(),
+            label: batch.labels.into_data().iter::<i64>().any(|label| label == 1),
+            image_score: detection.image_score,
+        };
+        let at = classes.iter().position(|name| name == class);
+        scores[at.with_context(|| format!("class {class:?} is not among the folders"))?]
+            .push(record)?;
+        progress.advance(format!("score {:.3}", detection.score));
     }
     progress.finish();
     Ok(scores)

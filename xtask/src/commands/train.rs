@@ -102,8 +102,15 @@ impl Job for TrainJob {
         let start = Instant::now();
         let mut run = Run::<B>::prepare(&clip, samples, settings, &self.common, &device)?;
         let mut steps = Vec::new();
-        let ending = run.fit(settings, &self.common, &device, &mut steps)?;
-        run.write(out, settings, &clip)?;
+        let ending = run.fit(settings, &self.common, &device, &mut steps);
+        // Hours of steps are kept, whatever ended them; a run that failed at its first has none.
+        if ending.is_ok() || !steps.is_empty() {
+            run.write(out, settings, &clip)?;
+        }
+        let ending = ending.with_context(|| match steps.len() {
+            0 => "no step was made and nothing written".to_owned(),
+            made => format!("ended after {made} whole steps, kept in {}", out.display()),
+        })?;
         let trained = Trained {
             out: out.display().to_string(),
             steps: run.learner.steps(),
