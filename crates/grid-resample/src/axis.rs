@@ -81,6 +81,12 @@ impl AxisMatrix {
         })
     }
 
+    /// Gaussian blur on the grid, then bilinear upsampling with aligned corners, as one matrix.
+    pub fn blurred_bilinear(inputs: usize, outputs: usize, window: usize, sigma: f64) -> Self {
+        let blur = Self::gaussian_blur(inputs, window, sigma);
+        blur.product(&Self::bilinear_aligned(inputs, outputs))
+    }
+
     /// This resampling followed by another: one matrix, the product of both.
     ///
     /// # Errors
@@ -90,13 +96,18 @@ impl AxisMatrix {
         if next.inputs != self.outputs() {
             return Err(ShapeMismatch { outputs: self.outputs(), inputs: next.inputs });
         }
-        Ok(Self::from_rows(self.inputs, next.outputs(), |output, row| {
+        Ok(self.product(next))
+    }
+
+    /// The product, for a `next` that takes what this gives.
+    fn product(&self, next: &AxisMatrix) -> AxisMatrix {
+        Self::from_rows(self.inputs, next.outputs(), |output, row| {
             for (middle, factor) in next.row(output).iter().enumerate() {
                 for (weight, first) in row.iter_mut().zip(self.row(middle)) {
                     *weight += factor * first;
                 }
             }
-        }))
+        })
     }
 
     /// Length of the axis that comes in.
@@ -202,6 +213,7 @@ mod tests {
         let up = AxisMatrix::bilinear_aligned(6, 11);
         let both = blur.then(&up).unwrap();
         assert_eq!((both.inputs(), both.outputs()), (6, 11));
+        assert_eq!(both, AxisMatrix::blurred_bilinear(6, 11, 3, 1.0));
         let expected: f64 = (0..6).map(|m| up.row(4)[m] * blur.row(m)[2]).sum();
         assert!((both.row(4)[2] - expected).abs() < 1e-12);
     }

@@ -35,15 +35,12 @@ impl<B: Backend> MapResampler<B> {
     /// Resampling from `grid` patches to `image_size` pixels a side: bilinear with aligned corners,
     /// for detecting behind the domain's blur on the grid; both multiply into one matrix.
     pub fn new(grid: usize, image_size: usize, device: &B::Device) -> Self {
-        let upsample = AxisMatrix::bilinear_aligned(grid, image_size);
         let blurred = |domain: Domain| {
-            let blur = AxisMatrix::gaussian_blur(grid, domain.blur_window(), domain.blur_sigma());
-            // Both matrices are built for `grid`, so the product always exists.
-            blur.then(&upsample).map_or_else(
-                |_| GridResampler::new(&upsample, device),
-                |both| GridResampler::new(&both, device),
-            )
+            let (window, sigma) = (domain.blur_window(), domain.blur_sigma());
+            let axis = AxisMatrix::blurred_bilinear(grid, image_size, window, sigma);
+            GridResampler::new(&axis, device)
         };
+        let upsample = AxisMatrix::bilinear_aligned(grid, image_size);
         Self {
             upsample: GridResampler::new(&upsample, device),
             industrial: blurred(Domain::Industrial),
