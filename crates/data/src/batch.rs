@@ -19,8 +19,10 @@ pub struct Batch<B: Backend> {
     pub masks: Tensor<B, 4>,
     /// `[batch]`, 0 normal and 1 anomalous.
     pub labels: Tensor<B, 1, Int>,
-    /// Name of each sample's class for prompts.
+    /// The class that each sample is scored with.
     pub classes: Vec<String>,
+    /// Each sample's class as it stands in a prompt.
+    pub prompts: Vec<String>,
     /// Each sample's image file.
     pub paths: Vec<PathBuf>,
     /// Whether each sample's mask was read from a file.
@@ -52,12 +54,15 @@ fn collate<B: Backend>(
     let count = samples.len();
     let size = common_size(&samples)?;
     let mut images = Vec::with_capacity(count * 3 * size * size);
-    let mut masks = Vec::with_capacity(count * size * size);
+    let mut masks = vec![0.0; count * size * size];
     let mut labels = Vec::with_capacity(count);
     for sample in &samples {
         images.extend_from_slice(&sample.image);
-        masks.extend_from_slice(&sample.mask);
         labels.push(sample.label.index());
+    }
+    let rows = samples.iter().zip(masks.chunks_exact_mut((size * size).max(1)));
+    for (sample, mask) in rows.filter(|(sample, _)| sample.has_mask) {
+        mask.copy_from_slice(&sample.mask);
     }
     Ok(Batch {
         images: Tensor::from_data(TensorData::new(images, [count, 3, size, size]), device),
@@ -66,6 +71,7 @@ fn collate<B: Backend>(
         has_mask: samples.iter().map(|s| s.has_mask).collect(),
         original_sizes: samples.iter().map(|s| s.original).collect(),
         classes: samples.iter().map(|s| s.class.clone()).collect(),
+        prompts: samples.iter().map(|s| s.prompt.clone()).collect(),
         paths: samples.into_iter().map(|s| s.path).collect(),
     })
 }

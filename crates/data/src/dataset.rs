@@ -51,8 +51,10 @@ pub struct LoadedSample {
     pub size: usize,
     /// Normal or anomalous.
     pub label: Label,
-    /// Name of the class for prompts.
+    /// The class that the sample is scored with.
     pub class: String,
+    /// The class as it stands in a prompt.
+    pub prompt: String,
     /// Where the image came from.
     pub path: PathBuf,
     /// The image's size in its file, upright.
@@ -107,7 +109,8 @@ impl ImageDataset {
             has_mask: sample.mask.is_some(),
             size,
             label: sample.label,
-            class: sample.prompt_name(),
+            class: sample.class.clone(),
+            prompt: sample.prompt.clone(),
             path: sample.image.clone(),
             original,
         };

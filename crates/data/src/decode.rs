@@ -51,7 +51,15 @@ pub fn decode_rgb_bytes(bytes: &[u8], path: &Path) -> Result<RgbImage, DataError
 /// # Errors
 /// As [`decode_rgb`].
 pub fn decode_mask(path: &Path) -> Result<GrayImage, DataError> {
-    let picture = to_8_bit(decode(&read(path)?, path)?, upper_byte_or_one, path)?;
+    decode_mask_bytes(&read(path)?, path)
+}
+
+/// Reads a mask that is in memory; `path` is only for the message.
+///
+/// # Errors
+/// As [`decode_rgb`].
+pub fn decode_mask_bytes(bytes: &[u8], path: &Path) -> Result<GrayImage, DataError> {
+    let picture = to_8_bit(decode(bytes, path)?, upper_byte_or_one, path)?;
     let rgb = match picture {
         DynamicImage::ImageLuma8(grey) => return Ok(grey),
         other => other.into_rgb8(),
@@ -60,7 +68,8 @@ pub fn decode_mask(path: &Path) -> Result<GrayImage, DataError> {
     Ok(GrayImage::from_fn(rgb.width(), rgb.height(), grey))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+/// The whole file, unless it is no file or too large.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     let metadata = fs::metadata(path).map_err(|e| DataError::unreadable(path, e))?;
     if !metadata.is_file() {
         return Err(DataError::WrongKind {

@@ -64,6 +64,14 @@ pub enum DataError {
         /// What is missing or unexpected and what to do.
         reason: String,
     },
+    /// A description or list of files cannot be used.
+    #[error("{}: {reason}", path.display())]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// Where it is wrong and what to do.
+        reason: String,
+    },
     /// A setting is out of its range.
     #[error("{key} = {value}: {remedy}")]
     Setting {
@@ -114,6 +122,15 @@ impl DataError {
     /// `path` is not a dataset folder.
     pub(crate) fn layout(path: &Path, reason: impl Into<String>) -> Self {
         Self::Layout { path: path.to_path_buf(), reason: reason.into() }
+    }
+
+    /// `path` is not the TOML that it has to be; names the line.
+    pub(crate) fn bad_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before
+            .map_or(String::new(), |before| format!("line {}: ", before.matches('\n').count() + 1));
+        let reason = format!("{line}{}", one_line(error.message()));
+        Self::BadFile { path: path.to_path_buf(), reason }
     }
 
     /// A setting is out of its range.

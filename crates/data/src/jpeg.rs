@@ -1,6 +1,8 @@
 //! Tells a whole JPEG from a cut-off one: the decoder fills what is missing with grey and says
 //! nothing, which would be scored.
 
+use memchr::memchr;
+
 const FILL: u8 = 0xFF;
 const END_OF_IMAGE: u8 = 0xD9;
 
@@ -11,7 +13,7 @@ const END_OF_IMAGE: u8 = 0xD9;
 /// first other one is the next segment or the end.
 pub(crate) fn is_complete(bytes: &[u8]) -> bool {
     let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|byte| *byte == FILL) {
+    while let Some(at) = memchr(FILL, rest) {
         let Some((&marker, after)) = rest.get(at + 1..).and_then(<[u8]>::split_first) else {
             return false;
         };

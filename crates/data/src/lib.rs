@@ -32,28 +32,40 @@
 
 mod augment;
 mod batch;
+mod content;
 mod dataset;
 mod decode;
+mod descriptor;
 mod error;
+mod fault;
 mod folder;
 mod jpeg;
+mod layout;
 mod loader;
-mod masks;
-mod mvtec;
 mod order;
 mod preprocess;
 mod sample;
 mod synthetic;
+mod verify;
 
 pub use augment::{Augmentation, Placement};
 pub use batch::{Batch, ImageBatcher};
+pub use content::ContentHash;
 pub use dataset::{ImageDataset, LoadedSample, PreparedImage, prepare_image};
-pub use decode::{decode_mask, decode_rgb, decode_rgb_bytes};
+pub use decode::{decode_mask, decode_mask_bytes, decode_rgb, decode_rgb_bytes};
+pub use descriptor::{
+    Class, Descriptor, Grouping, ImageDomain, MaskFormat, MaskValues, PromptNames,
+};
 pub use error::DataError;
+pub use fault::{Fault, FaultKind};
 pub use folder::{IMAGE_EXTENSIONS, images};
+pub use layout::{
+    CsvList, Folder, Jsonl, LabelsCsv, Layout, ListFormat, Listing, MetaJson, Record, Scan,
+    SplitCsv, Tree, scan,
+};
 pub use loader::{Batches, LoaderOptions};
-pub use mvtec::{Split, scan};
 pub use order::{augmentation_rng, epoch_order};
 pub use preprocess::{CLIP_MEAN, CLIP_STD, MAX_SIZE, MaskRule, Preprocessing};
-pub use sample::{Counts, ImageSize, Label, Sample};
+pub use sample::{Counts, ImageSize, Label, Sample, Split};
 pub use synthetic::{Surface, SyntheticSet, write_synthetic};
+pub use verify::{Checked, ClassTally, ExpectedCount, Verification, verify};

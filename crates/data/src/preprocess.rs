@@ -5,6 +5,7 @@ use image::{GrayImage, RgbImage};
 use serde::{Deserialize, Serialize};
 
 mod resize;
+mod window;
 
 use crate::error::DataError;
 use crate::sample::ImageSize;
@@ -82,11 +83,11 @@ impl Preprocessing {
     pub fn image(&self, picture: &RgbImage) -> Result<Vec<f32>, DataError> {
         let resized = resize_bicubic(picture, self.size)?;
         let mut values = Vec::with_capacity(resized.len());
-        for (channel, (mean, std)) in self.mean.into_iter().zip(self.std).enumerate() {
+        let planes = resized.chunks_exact(self.size * self.size);
+        for (plane, (mean, std)) in planes.zip(self.mean.into_iter().zip(self.std)) {
             let table: [f32; GREY_LEVELS] =
                 std::array::from_fn(|grey| (grey as f32 / 255.0 - mean) / std);
-            let plane = resized.iter().skip(channel).step_by(CHANNELS);
-            values.extend(plane.map(|grey| table[usize::from(*grey)]));
+            values.extend(plane.iter().map(|grey| table[usize::from(*grey)]));
         }
         Ok(values)
     }
@@ -103,7 +104,7 @@ impl Preprocessing {
     }
 }
 
-/// `[size, size, 3]` bytes: Pillow's `resize((size, size), BICUBIC)`, bit for bit.
+/// `[3, size, size]` bytes: Pillow's `resize((size, size), BICUBIC)`, bit for bit.
 fn resize_bicubic(picture: &RgbImage, size: usize) -> Result<Vec<u8>, DataError> {
     let (width, height) = picture.dimensions();
     if width == 0 || height == 0 {

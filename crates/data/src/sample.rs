@@ -4,6 +4,26 @@
 use std::fmt;
 use std::path::PathBuf;
 
+/// Which part of a dataset. The method trains and measures on `test`, of different datasets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Split {
+    /// Normal images only; masks are not looked for.
+    Train,
+    /// Normal and anomalous images, with masks where the class has them.
+    #[default]
+    Test,
+}
+
+impl Split {
+    /// What lists and folders call this split.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "test",
+        }
+    }
+}
+
 /// Whether an image shows a flawless thing or one with an anomaly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Label {
@@ -45,18 +65,31 @@ pub struct Sample {
     pub image: PathBuf,
     /// The mask of its anomalous pixels; `None` for a normal image and where a class has no masks.
     pub mask: Option<PathBuf>,
-    /// The class as its folder is called, such as `pipe_fryum`.
+    /// The class that the sample is scored with, such as `pipe_fryum`.
     pub class: String,
+    /// The class as it stands in a prompt, such as "pipe fryum".
+    pub prompt: String,
     /// Normal or anomalous.
     pub label: Label,
     /// The kind of defect as its folder is called; `good` for a normal image.
     pub defect: String,
+    /// What the image has in common with others that are not independent of it, such as the patient
+    /// whose slices they are; `None` where nothing is known.
+    pub group: Option<String>,
 }
 
 impl Sample {
-    /// The class as it stands in a prompt: `pipe_fryum` is spoken of as "pipe fryum".
-    pub fn prompt_name(&self) -> String {
-        self.class.replace('_', " ")
+    /// A sample without mask and group, whose class is spoken of as it is written, `_` as a space.
+    pub fn new(image: PathBuf, class: &str, label: Label, defect: &str) -> Self {
+        Self {
+            image,
+            mask: None,
+            class: class.to_owned(),
+            prompt: class.replace('_', " "),
+            label,
+            defect: defect.to_owned(),
+            group: None,
+        }
     }
 }
 

@@ -91,7 +91,8 @@ fn a_batch_has_the_shapes_and_values_of_its_samples() {
         let batch = batches.next().unwrap().unwrap();
         assert_eq!(batch.images.dims(), [2, 3, SIZE, SIZE]);
         assert_eq!(batch.masks.dims(), [2, 1, SIZE, SIZE]);
-        assert_eq!(batch.classes, ["black cap", "black cap"]);
+        assert_eq!(batch.classes, ["black_cap", "black_cap"]);
+        assert_eq!(batch.prompts, ["black cap", "black cap"]);
         // Sorted, `test/good` comes before `test/hole`: 6 and 3 are anomalous, 0 is normal.
         assert_eq!(batch.has_mask, [true, false]);
         assert_eq!(batch.original_sizes[0], ImageSize { width: 20, height: 24 });

@@ -63,6 +63,16 @@ pub enum EvalError {
         /// What was wrong with it.
         cause: Box<EvalError>,
     },
+    /// A setting is out of its range.
+    #[error("{key} = {value}: {remedy}")]
+    Setting {
+        /// The setting's name.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What it has to be.
+        remedy: &'static str,
+    },
     /// A file that could not be written. Nothing is left in its place.
     #[error(
         "{path}: cannot write ({cause}); give a file name in an existing folder that you may write to"
@@ -79,6 +89,10 @@ impl EvalError {
     pub(crate) fn write(path: &Path, cause: io::Error) -> Self {
         let path = path.to_owned();
         Self::Write { path, cause }
+    }
+
+    pub(crate) fn setting(key: &'static str, value: impl ToString, remedy: &'static str) -> Self {
+        Self::Setting { key, value: value.to_string(), remedy }
     }
 }
 

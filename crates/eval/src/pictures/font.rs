@@ -32,6 +32,16 @@ pub(super) fn text_width(text: &str, scale: u32) -> u32 {
     text.chars().count() as u32 * GLYPH * scale
 }
 
+/// A line of at most so many characters; a longer one ends in dots.
+pub(super) fn shortened(text: &str, columns: usize) -> String {
+    if text.chars().count() <= columns {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(columns.saturating_sub(2)).collect();
+    short.extend("..".chars().take(columns));
+    short
+}
+
 /// Eight rows, the lowest bit leftmost.
 fn glyph(character: char) -> [u8; 8] {
     let known = BASIC_FONTS.get(character).or_else(|| LATIN_FONTS.get(character));

@@ -125,17 +125,22 @@ impl Legend {
     }
 }
 
-/// A title broken after folders and words; of a longer one the last lines, which tell one file from
-/// another.
+/// Of a title broken into lines the last ones, which tell one file from another.
 fn title_lines(title: &str, columns: usize) -> Vec<String> {
-    let mut rest: Vec<char> = title.chars().collect();
+    let mut lines = broken(title, columns);
+    lines.split_off(lines.len().saturating_sub(TITLE_LINES))
+}
+
+/// A text broken into lines after folders and words.
+pub(super) fn broken(text: &str, columns: usize) -> Vec<String> {
+    let mut rest: Vec<char> = text.chars().collect();
     let mut lines = Vec::new();
     while !rest.is_empty() {
         let after = rest.split_off(line_end(&rest, columns));
         lines.push(String::from_iter(&rest));
         rest = after;
     }
-    lines.split_off(lines.len().saturating_sub(TITLE_LINES))
+    lines
 }
 
 /// How many characters go on the next line: up to the last place where it may be broken, or as many

@@ -1,5 +1,5 @@
-//! What a person or a script looks at afterwards: the map itself as 16-bit PNG or `.npy`, and the
-//! map over its image.
+//! What a person or a script looks at: the map itself as 16-bit PNG or `.npy`, the map over its
+//! image, and a sheet of a dataset's images.
 //!
 //! A file appears under its name only when it is whole.
 
@@ -9,7 +9,9 @@ mod legend;
 mod npy;
 mod overlay;
 mod png_file;
+mod sheet;
 
 pub use npy::write_npy_f32;
 pub use overlay::Overlay;
 pub use png_file::{write_map_png, write_png};
+pub use sheet::{SheetOptions, contact_sheet};

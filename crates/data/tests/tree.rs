@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use moeclip_data::{Counts, DataError, Label, Sample, Split, images, scan};
+use moeclip_data::{
+    Counts, DataError, FaultKind, Label, Layout, Sample, Split, Tree, images, scan,
+};
 use tempfile::TempDir;
 
 fn tree(files: &[&str]) -> TempDir {
@@ -65,7 +67,7 @@ fn a_whole_tree_is_sorted_and_paired_by_name() {
     assert_eq!(samples[2].defect, "crack");
     assert_eq!(samples[4].label, Label::Normal);
     assert_eq!(samples[4].class, "pipe_fryum");
-    assert_eq!(samples[4].prompt_name(), "pipe fryum");
+    assert_eq!(samples[4].prompt, "pipe fryum");
     let counts = Counts { normal: 3, anomalous: 3, anomalous_without_mask: 1 };
     assert_eq!(Counts::of(&samples), counts);
     assert_eq!(counts.total(), 6);
@@ -119,7 +121,7 @@ fn unpaired_files_are_named() {
         "b/ground_truth/x/2_mask.png",
     ]);
     assert!(text.contains("no mask") && text.contains("test/x/0.png"), "{text}");
-    assert!(text.contains("no image for the mask ground_truth/x/2_mask.png"), "{text}");
+    assert!(text.contains("ground_truth/x/2_mask.png: no image for the mask"), "{text}");
     assert!(!text.contains("1.png"), "{text}");
 }
 
@@ -136,7 +138,8 @@ fn many_unpaired_files_are_counted() {
     let names: Vec<String> = (0..9).map(|n| format!("b/ground_truth/x/{n}.png")).collect();
     let mut files: Vec<&str> = names.iter().map(String::as_str).collect();
     files.push("b/test/good/0.png");
-    assert!(fault(&files).contains("ground_truth/x/3.png and 5 more"));
+    let text = fault(&files);
+    assert!(text.contains("ground_truth/x/3.png: ") && text.ends_with(" and 5 more"), "{text}");
 }
 
 #[test]
@@ -148,11 +151,20 @@ fn two_files_of_one_stem_do_not_share_a_mask() {
 }
 
 #[test]
+fn two_masks_that_fit_one_image_are_ambiguous() {
+    let root = tree(&["b/test/x/0.png", "b/ground_truth/x/0_mask.png", "b/ground_truth/x/0.png"]);
+    let found = Layout::Tree(Tree::default()).scan(root.path(), Split::Test).unwrap();
+    let rival = root.path().join("b/ground_truth/x/0.png");
+    let faults: Vec<_> = found.faults.iter().map(|f| (f.kind, f.path.as_path())).collect();
+    assert_eq!(faults, [(FaultKind::MaskAmbiguous, rival.as_path())]);
+}
+
+#[test]
 fn other_layouts_are_refused() {
     assert!(fault(&["a.png", "b/c.png"]).contains("MVTec layout"));
     assert!(fault(&["b/test/good/notes.txt"]).contains("no image"));
     assert!(
-        fault(&["b/test/0.png", "b/test/good/1.png"]).contains("0.png lies in no defect folder")
+        fault(&["b/test/0.png", "b/test/good/1.png"]).contains("0.png: lies in no defect folder")
     );
     let root = tree(&["file.png"]);
     let text = scan(&root.path().join("file.png"), Split::Test).unwrap_err().to_string();

@@ -1,0 +1,110 @@
+//! What can be wrong with a copy of a dataset, one file at a time, each kind with a name of its own.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::DataError;
+
+/// How many faults a message names before it only counts.
+const NAMED: usize = 4;
+
+/// Kinds of faults. The names are those of `--json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// A class has another number of images than the descriptor says.
+    WrongCount,
+    /// A class of the descriptor is not there.
+    MissingClass,
+    /// There is a class that the descriptor does not know.
+    UnknownClass,
+    /// A list names a file that is not there, or a line of it cannot be read.
+    BadListing,
+    /// An image lies where no class or defect is.
+    StrayImage,
+    /// An anomalous image without a mask, in a set that has masks.
+    MaskMissing,
+    /// A mask without an image.
+    ImageMissing,
+    /// Two masks claim one image.
+    MaskAmbiguous,
+    /// An image or mask that is empty, cut off, or no picture.
+    Unreadable,
+    /// A mask that is not of its image's size.
+    MaskSize,
+    /// A mask of an anomalous image that marks no pixel.
+    MaskEmpty,
+    /// A mask of a normal image that marks pixels.
+    MaskOnNormal,
+    /// A mask with more than two grey values.
+    MaskNotBinary,
+    /// A mask stored with loss, whose zeros are no longer zero.
+    MaskLossy,
+    /// The same picture in two splits, or with two labels.
+    Duplicate,
+}
+
+impl FaultKind {
+    /// The name in tables and `--json`, such as `mask-missing`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WrongCount => "wrong-count",
+            Self::MissingClass => "missing-class",
+            Self::UnknownClass => "unknown-class",
+            Self::BadListing => "bad-listing",
+            Self::StrayImage => "stray-image",
+            Self::MaskMissing => "mask-missing",
+            Self::ImageMissing => "image-missing",
+            Self::MaskAmbiguous => "mask-ambiguous",
+            Self::Unreadable => "unreadable",
+            Self::MaskSize => "mask-size",
+            Self::MaskEmpty => "mask-empty",
+            Self::MaskOnNormal => "mask-on-normal",
+            Self::MaskNotBinary => "mask-not-binary",
+            Self::MaskLossy => "mask-lossy",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+/// One thing that is wrong with a dataset's files.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Fault {
+    /// What kind of fault it is.
+    pub kind: FaultKind,
+    /// The file or folder at fault.
+    pub path: PathBuf,
+    /// What is wrong with it and what to do, in one line.
+    pub detail: String,
+}
+
+impl Fault {
+    /// A fault of `path`.
+    pub fn new(kind: FaultKind, path: impl Into<PathBuf>, detail: impl Into<String>) -> Self {
+        Self { kind, path: path.into(), detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.kind.name(), self.path.display(), self.detail)
+    }
+}
+
+/// The error of a dataset that cannot be used as it is: the first few faults, relative to `root`.
+pub(crate) fn refuse(root: &Path, faults: &[Fault]) -> DataError {
+    let named = faults.iter().take(NAMED).map(|fault| {
+        let path = fault.path.strip_prefix(root).unwrap_or(&fault.path);
+        match path.as_os_str().is_empty() {
+            true => fault.detail.clone(),
+            false => format!("{}: {}", path.display(), fault.detail),
+        }
+    });
+    let mut reason = named.collect::<Vec<_>>().join("; ");
+    if faults.len() > NAMED {
+        reason.push_str(&format!(" and {} more", faults.len() - NAMED));
+    }
+    DataError::layout(root, reason)
+}

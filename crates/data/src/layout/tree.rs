@@ -1,0 +1,150 @@
+//! The MVTec layout: `ROOT/CLASS/test/{good,DEFECT}/*.png` with masks in
+//! `ROOT/CLASS/ground_truth/DEFECT/`, and the trees that only name these folders otherwise.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::masks::{Masks, Unpaired};
+use super::{LayoutKind, Scan, own_name};
+use crate::error::DataError;
+use crate::fault::{Fault, FaultKind};
+use crate::folder::{folders_in, images_in, name};
+use crate::sample::{Label, Sample, Split};
+
+/// A folder per class, split and defect. `root` holds the classes or is itself one.
+///
+/// Masks pair by name (`STEM_mask.png` or `STEM.png` in the folder of their defect), never by order.
+/// A class without a folder of masks has none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tree {
+    /// Folder of the test split in each class.
+    pub test: String,
+    /// Folder of the train split in each class.
+    pub train: String,
+    /// Defect folders that hold normal images, compared without case.
+    pub normal: Vec<String>,
+    /// Folder of the masks in each class.
+    pub masks: String,
+    /// What a mask's name has behind the name of its image, the first that fits.
+    pub mask_suffixes: Vec<String>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self {
+            test: "test".into(),
+            train: "train".into(),
+            normal: vec!["good".into()],
+            masks: "ground_truth".into(),
+            mask_suffixes: vec!["_mask".into(), String::new()],
+        }
+    }
+}
+
+impl LayoutKind for Tree {
+    fn recognises(&self, root: &Path) -> bool {
+        let has_normal = |class: &Path| {
+            let folders = folders_in(&class.join(&self.test)).unwrap_or_default();
+            folders.iter().any(|defect| self.is_normal(&name(defect)))
+        };
+        has_normal(root) || folders_in(root).unwrap_or_default().iter().any(|c| has_normal(c))
+    }
+
+    fn marks(&self) -> String {
+        format!("CLASS/{}/{{{},DEFECT}}/", self.test, self.normal.join(","))
+    }
+
+    fn scan(&self, root: &Path, split: Split) -> Result<Scan, DataError> {
+        let mut scan = Scan::default();
+        for class in self.class_folders(root, split)? {
+            self.scan_class(&class, split, &mut scan)?;
+        }
+        Ok(scan)
+    }
+}
+
+impl Tree {
+    fn folder(&self, split: Split) -> &str {
+        match split {
+            Split::Train => &self.train,
+            Split::Test => &self.test,
+        }
+    }
+
+    fn is_normal(&self, defect: &str) -> bool {
+        self.normal.iter().any(|normal| normal.eq_ignore_ascii_case(defect))
+    }
+
+    fn class_folders(&self, root: &Path, split: Split) -> Result<Vec<PathBuf>, DataError> {
+        let folder = self.folder(split);
+        if root.is_file() {
+            return Err(DataError::WrongKind {
+                path: root.to_path_buf(),
+                found: "a file",
+                needed: "a dataset folder",
+            });
+        }
+        if root.join(folder).is_dir() {
+            return Ok(vec![root.to_path_buf()]);
+        }
+        let mut classes = folders_in(root)?;
+        classes.retain(|class| class.join(folder).is_dir());
+        if classes.is_empty() {
+            let reason = format!(
+                "no {folder}/ or CLASS/{folder}/ folder here; the MVTec layout is {}*.png",
+                self.marks()
+            );
+            return Err(DataError::layout(root, reason));
+        }
+        Ok(classes)
+    }
+
+    fn scan_class(&self, class: &Path, split: Split, scan: &mut Scan) -> Result<(), DataError> {
+        let folder = class.join(self.folder(split));
+        let stray = |path| {
+            let detail = "lies in no defect folder; move it to good/ or DEFECT/";
+            Fault::new(FaultKind::StrayImage, path, detail)
+        };
+        scan.faults.extend(images_in(&folder)?.into_iter().map(stray));
+        let class_name = own_name(class);
+        let mut samples = Vec::new();
+        for defect in folders_in(&folder)? {
+            let images = images_in(&defect)?;
+            let defect = name(&defect);
+            let sample = |image| self.sample(image, &class_name, &defect);
+            samples.extend(images.into_iter().map(sample));
+        }
+        if samples.is_empty() && scan.faults.is_empty() {
+            return Err(DataError::layout(&folder, "no image in good/ or any DEFECT/ folder here"));
+        }
+        let ground_truth = class.join(&self.masks);
+        if split == Split::Test && ground_truth.is_dir() {
+            let mut paired = self.pair(samples, &ground_truth)?;
+            samples = paired.samples;
+            scan.faults.append(&mut paired.faults);
+        }
+        scan.samples.append(&mut samples);
+        Ok(())
+    }
+
+    /// Gives each sample of a class its mask from `ground_truth/DEFECT/`.
+    fn pair(&self, samples: Vec<Sample>, ground_truth: &Path) -> Result<Scan, DataError> {
+        let mut masks = Masks::default();
+        for defect in folders_in(ground_truth)? {
+            let folder = PathBuf::from(name(&defect));
+            images_in(&defect)?.into_iter().for_each(|mask| masks.add(folder.clone(), mask));
+        }
+        let unpaired = |sample: Sample| {
+            let folders = vec![PathBuf::from(&sample.defect)];
+            Unpaired { sample, folders }
+        };
+        Ok(masks.pair(samples.into_iter().map(unpaired).collect(), &self.mask_suffixes))
+    }
+
+    fn sample(&self, image: PathBuf, class: &str, defect: &str) -> Sample {
+        let label = if self.is_normal(defect) { Label::Normal } else { Label::Anomalous };
+        Sample::new(image, class, label, defect)
+    }
+}
