@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clip_vit::{Activation, Precision};
 use moeclip::Domain;
+use moeclip_data::{ImageDomain, PromptNames};
 
 use crate::backends::DeviceChoice;
 use crate::commands;
@@ -35,9 +36,9 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     /// See the whole method run on a small built-in model and made-up pictures
     Demo(commands::demo::DemoArgs),
-    /// Train adapters on a folder of images with masks
+    /// Train adapters on a dataset with masks
     Train(commands::train::TrainArgs),
-    /// Measure a trained detector on a folder of labelled images
+    /// Measure a trained detector on a dataset
     Eval(commands::eval::EvalArgs),
     /// Draw anomaly maps of images
     Predict(commands::predict::PredictArgs),
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     ConvertOpenclip(commands::convert_openclip::ConvertOpenclipArgs),
     /// Turn the authors' adapters into ours, or ours into theirs
     ConvertAdapter(commands::convert_adapter::ConvertAdapterArgs),
+    /// List, verify and show datasets
+    Datasets(commands::datasets::DatasetsArgs),
     /// Compare every stage with golden files of the PyTorch reference
     Parity(commands::parity::ParityArgs),
     /// Say what this build can do on this machine
@@ -80,6 +83,33 @@ pub(crate) enum DomainChoice {
     Medical,
 }
 
+/// Whose words for classes can stand in prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PromptNamesChoice {
+    /// Plain names of what is seen, the default
+    Corrected,
+    /// The authors' release's, to the letter
+    Release,
+}
+
+impl From<PromptNamesChoice> for PromptNames {
+    fn from(choice: PromptNamesChoice) -> Self {
+        match choice {
+            PromptNamesChoice::Corrected => PromptNames::Corrected,
+            PromptNamesChoice::Release => PromptNames::Release,
+        }
+    }
+}
+
+impl From<PromptNames> for PromptNamesChoice {
+    fn from(names: PromptNames) -> Self {
+        match names {
+            PromptNames::Corrected => PromptNamesChoice::Corrected,
+            PromptNames::Release => PromptNamesChoice::Release,
+        }
+    }
+}
+
 impl From<PrecisionChoice> for Precision {
     fn from(choice: PrecisionChoice) -> Self {
         match choice {
@@ -95,6 +125,15 @@ impl From<ActivationChoice> for Activation {
         match choice {
             ActivationChoice::QuickGelu => Activation::QuickGelu,
             ActivationChoice::Gelu => Activation::Gelu,
+        }
+    }
+}
+
+impl From<ImageDomain> for DomainChoice {
+    fn from(domain: ImageDomain) -> Self {
+        match domain {
+            ImageDomain::Industrial => DomainChoice::Industrial,
+            ImageDomain::Medical => DomainChoice::Medical,
         }
     }
 }

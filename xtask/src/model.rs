@@ -118,20 +118,19 @@ pub(crate) fn source_sha256(clip: &ClipCheckpoint) -> String {
     stored.unwrap_or_else(|| clip.file().sha256())
 }
 
-/// Everything that detecting needs, on a device.
+/// Everything that detecting needs, on a device; `classes` are names for prompts.
 pub(crate) fn detector<B: Backend>(
     clip: &ClipArgs,
-    adapter: &AdapterArgs,
+    file: &AdapterFile,
     classes: &[String],
     domain: Domain,
     common: &Common,
     device: &B::Device,
 ) -> anyhow::Result<LoadedDetector<B>> {
     let clip = read_clip(&clip.clip, &clip.shape)?;
-    let file = open_adapter(&adapter.adapter, &adapter.assumed)?;
     note_activation(&clip);
     let provenance = file.provenance();
-    refuse_other_clip(&clip, &file)?;
+    refuse_other_clip(&clip, file)?;
     let prompts = provenance.map_or_else(PromptSet::default, |from| from.prompts.clone());
     let adapters = file.load::<B>(clip.spec(), device)?;
     let names = classes.iter().map(String::as_str);

@@ -18,13 +18,14 @@ struct PlainLines {
     what: &'static str,
     start: Instant,
     last: Option<Instant>,
+    always_last: bool,
 }
 
 impl Progress {
     /// Progress of `total` units of `what`.
     pub(crate) fn new(what: &'static str, total: usize) -> Self {
         if !std::io::stderr().is_terminal() {
-            let plain = PlainLines { what, start: Instant::now(), last: None };
+            let plain = PlainLines { what, start: Instant::now(), last: None, always_last: true };
             let bar = ProgressBar::hidden();
             bar.set_length(total as u64);
             return Self { bar, plain: Some(plain) };
@@ -36,6 +37,16 @@ impl Progress {
         }
         bar.set_prefix(what);
         Self { bar, plain: None }
+    }
+
+    /// The same for work that is mostly over at once: no plain line before it has lasted.
+    pub(crate) fn of_short_work(what: &'static str, total: usize) -> Self {
+        let mut progress = Self::new(what, total);
+        if let Some(plain) = &mut progress.plain {
+            plain.last = Some(plain.start);
+            plain.always_last = false;
+        }
+        progress
     }
 
     /// One unit is done.
@@ -56,7 +67,8 @@ impl Progress {
 impl PlainLines {
     fn print(&mut self, done: u64, total: Option<u64>, message: &str) {
         let total = total.unwrap_or(done);
-        let due = self.last.is_none_or(|last| last.elapsed() >= LINE_EVERY) || done == total;
+        let due = self.last.is_none_or(|last| last.elapsed() >= LINE_EVERY)
+            || (self.always_last && done == total);
         if !due {
             return;
         }

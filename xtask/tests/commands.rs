@@ -56,6 +56,8 @@ fn the_demo_trains_measures_and_draws() {
         assert!(line["score"].as_f64().unwrap().is_finite());
     }
     the_same_run_gives_the_same_bytes(folder.path());
+    a_description_gives_the_same_bytes_as_its_flags(folder.path());
+    what_was_trained_on_is_no_test_set(folder.path());
     eval_says_what_is_undefined(folder.path());
     one_image_with_its_class_and_npy(folder.path());
     mistakes_with_a_model_at_hand(folder.path());
@@ -84,6 +86,36 @@ fn the_same_run_gives_the_same_bytes(folder: &Path) {
         std::fs::read(folder.join(out)).unwrap()
     };
     assert_eq!(train("a.safetensors"), train("b.safetensors"));
+}
+
+fn a_description_gives_the_same_bytes_as_its_flags(folder: &Path) {
+    let described = "[data]\nname = \"demo/auxiliary\"\n[model]\nimage-size = 112\n\
+                     [training]\nseed = 6";
+    std::fs::write(folder.join("run.toml"), described).unwrap();
+    let args = ["train", "--clip", MODEL[1], "--config", "run.toml", "--set", "training.seed=7"];
+    let output = xtask(&[&args[..], &["--steps", "2", "--out", "c.safetensors"]].concat(), folder);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let bytes = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    assert_eq!(bytes("c.safetensors"), bytes("a.safetensors"));
+    let wrong = [&args[..5], &["--set", "training.sed=7", "--out", "d.safetensors"]].concat();
+    assert!(complaint(&wrong, folder).contains("did you mean seed?"));
+    assert!(!folder.join("d.safetensors").exists());
+}
+
+/// Under other names too: what counts is what the files hold.
+fn what_was_trained_on_is_no_test_set(folder: &Path) {
+    let scratch = "weave/test/scratch";
+    std::fs::create_dir_all(folder.join("again/cloth/test/good")).unwrap();
+    std::fs::create_dir_all(folder.join("again/cloth/test/torn")).unwrap();
+    let copy = |from: &str, to: &str| {
+        let to = folder.join("again/cloth/test").join(to);
+        std::fs::copy(folder.join("demo").join(from), to).unwrap();
+    };
+    copy("unseen/speckle/test/good/000.png", "good/0.png");
+    copy(&format!("auxiliary/{scratch}/003.png"), "torn/1.png");
+    let refused = complaint(&[&["eval", "--data", "again"], &MODEL[..]].concat(), folder);
+    assert!(refused.contains("trained on 1 of these images"), "{refused}");
+    assert!(refused.contains("torn/1.png"), "{refused}");
 }
 
 fn eval_says_what_is_undefined(folder: &Path) {

@@ -14,7 +14,7 @@ struct Arrows {
     to: &'static [&'static str],
 }
 
-const ARROWS: [Arrows; 10] = [
+const ARROWS: [Arrows; 12] = [
     Arrows { from: "grid-resample", to: &[] },
     Arrows { from: "moe-lora", to: &[] },
     Arrows { from: "moeclip-losses", to: &[] },
@@ -27,6 +27,8 @@ const ARROWS: [Arrows; 10] = [
         to: &["clip-vit", "moe-lora", "moeclip", "moeclip-data", "moeclip-losses"],
     },
     Arrows { from: "moeclip-eval", to: &["moeclip", "moeclip-data"] },
+    Arrows { from: "moeclip-benches", to: &["moeclip-data"] },
+    Arrows { from: "moeclip-fuzz", to: &["moeclip-data"] },
     Arrows {
         from: "xtask",
         to: &[

@@ -41,7 +41,8 @@ mod state;
 mod text;
 
 pub use adapter_file::{
-    AdapterFile, AdapterFileError, AdapterFormat, Assumed, Provenance, write_adapter, write_authors,
+    AdapterFile, AdapterFileError, AdapterFormat, Assumed, AuxiliaryData, Provenance,
+    write_adapter, write_authors,
 };
 pub use adapters::{AdapterError, Adapters, TapAdapter};
 pub use config::{ConfigError, MoeClipConfig};

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::backend::Backend;
 use moeclip_data::{Batches, Counts, DataError, ImageDataset, LoaderOptions, epoch_order};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{Learner, StepReport, TrainError};
@@ -50,6 +51,23 @@ impl Extent {
         let all = steps_per_epoch * epochs;
         Self { steps_per_epoch, steps: limit.map_or(all, |limit| limit.min(all)) }
     }
+
+    /// Where a run stands after so many steps.
+    pub fn position(&self, step: usize) -> Position {
+        let each = self.steps_per_epoch.max(1);
+        Position { step, epoch: step / each, batch: step % each }
+    }
+}
+
+/// Where a run stands: what it has made, and what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Steps made.
+    pub step: usize,
+    /// The epoch of the next step, from 0.
+    pub epoch: usize,
+    /// Its batch within that epoch, from 0.
+    pub batch: usize,
 }
 
 /// Refuses images that a run cannot learn from.
@@ -69,7 +87,8 @@ pub fn check_images(counts: Counts) -> Result<(), FitError> {
     }
 }
 
-/// Runs to the end of the extent, or until `observe` breaks; it sees every step.
+/// Runs from where the learner stands to the end of the extent, or until `observe` breaks; it sees
+/// every step.
 ///
 /// # Errors
 ///
@@ -81,18 +100,32 @@ pub fn fit<B: Backend>(
     device: &B::Device,
     mut observe: impl FnMut(&StepReport) -> ControlFlow<()>,
 ) -> Result<Ending, FitError> {
+    fit_watched(learner, dataset, extent, device, |_, report| observe(report))
+}
+
+/// As [`fit`]; `watch` sees the learner as each step left it, to save checkpoints of it.
+///
+/// # Errors
+///
+/// As [`fit`].
+pub fn fit_watched<B: Backend>(
+    learner: &mut Learner<B>,
+    dataset: &ImageDataset,
+    extent: Extent,
+    device: &B::Device,
+    mut watch: impl FnMut(&Learner<B>, &StepReport) -> ControlFlow<()>,
+) -> Result<Ending, FitError> {
     check_images(Counts::of(dataset.samples()))?;
     let (seed, batch_size) = (learner.config().seed, learner.config().batch_size);
     while learner.steps() < extent.steps {
-        let epoch = (learner.steps() / extent.steps_per_epoch) as u64;
-        let order = epoch_order(seed, epoch, dataset.samples().len());
-        let done = learner.steps() % extent.steps_per_epoch;
-        let options = LoaderOptions::new(batch_size).start_at(done);
-        let batches =
-            Batches::<B>::start(&dataset.at_epoch(epoch), order, options, device.clone())?;
-        for batch in batches.take(extent.steps - learner.steps()) {
+        let Position { step, epoch, batch } = extent.position(learner.steps());
+        let order = epoch_order(seed, epoch as u64, dataset.samples().len());
+        let options = LoaderOptions::new(batch_size).start_at(batch);
+        let dataset = dataset.at_epoch(epoch as u64);
+        let batches = Batches::<B>::start(&dataset, order, options, device.clone())?;
+        for batch in batches.take(extent.steps - step) {
             let report = learner.step(batch?)?;
-            if observe(&report).is_break() {
+            if watch(learner, &report).is_break() {
                 return Ok(Ending::Interrupted);
             }
         }
@@ -117,6 +150,14 @@ mod tests {
         assert!(refused(4, 3, 2).contains("2 of 3 anomalous images have no mask"));
         let counts = Counts { normal: 1, anomalous: 2, anomalous_without_mask: 0 };
         assert!(check_images(counts).is_ok());
+    }
+
+    #[test]
+    fn a_position_is_what_comes_next() {
+        let extent = Extent::new(5, 2, 4, None);
+        assert_eq!(extent.position(0), Position { step: 0, epoch: 0, batch: 0 });
+        assert_eq!(extent.position(2), Position { step: 2, epoch: 0, batch: 2 });
+        assert_eq!(extent.position(3), Position { step: 3, epoch: 1, batch: 0 });
     }
 
     #[test]

@@ -4,13 +4,17 @@ use burn::backend::Autodiff;
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
 use burn::tensor::{Tensor, backend::Backend};
-use clip_vit::Frozen;
+use clip_vit::{ClipSpec, Frozen};
 use moeclip::{Adapters, ClassPrompts, Features, MapResampler, MoeClip, PromptBook, TextFeatures};
 use moeclip_data::Batch;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::{LossTerms, LossValues, Objective, TrainConfig, TrainConfigError};
+use crate::state::place_moments;
+use crate::{
+    Checkpoint, CheckpointError, LossTerms, LossValues, Objective, TrainConfig, TrainConfigError,
+    TrainState,
+};
 
 type Trained<B> = MoeClip<Autodiff<B>, Frozen<B>>;
 
@@ -96,7 +100,7 @@ impl<B: Backend> Learner<B> {
     /// as they were.
     pub fn step(&mut self, batch: Batch<B>) -> Result<StepReport, TrainError> {
         let prompts = batch
-            .classes
+            .prompts
             .iter()
             .map(|class| {
                 let missing = || TrainError::Class { class: class.clone() };
@@ -123,6 +127,30 @@ impl<B: Backend> Learner<B> {
     /// Steps done so far.
     pub fn steps(&self) -> usize {
         self.step
+    }
+
+    /// Everything that the next step depends on besides settings, CLIP and images, on the host.
+    pub fn state(&self) -> TrainState {
+        TrainState::of(self.step, self.model.adapters(), self.optimizer.to_record())
+    }
+
+    /// The learner as it stood when a checkpoint of its run was saved.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError`] when the checkpoint does not fit the model.
+    pub fn restore(
+        mut self,
+        clip: &ClipSpec,
+        checkpoint: &Checkpoint,
+    ) -> Result<Self, CheckpointError> {
+        let device = self.model.adapters().text.weight.val().device();
+        let adapters = Adapters::load(self.model.config(), clip, &checkpoint.weights(), &device)?;
+        let moments = place_moments(&adapters, checkpoint, &device)?;
+        self.model.set_adapters(adapters);
+        self.optimizer = self.optimizer.load_record(moments);
+        self.step = checkpoint.position().step;
+        Ok(self)
     }
 
     /// The adapters as they are now, on the inner backend.

@@ -12,6 +12,7 @@ use moeclip_data::{Surface, SyntheticSet, write_synthetic};
 
 use super::{eval, predict, train};
 use crate::cli::{ActivationChoice, Common, DomainChoice};
+use crate::data::DataOptions;
 use crate::model::{AdapterArgs, AssumedArgs, ClipArgs, ClipShapeArgs};
 
 /// Side of the demo's pictures; the model looks at all of their pixels.
@@ -82,16 +83,18 @@ impl Demo {
 
     fn train(&self, settings: train::TrainSettings) -> anyhow::Result<()> {
         self.heading("Training on weave");
-        let (clip, data) = (self.clip.clone(), self.auxiliary.clone());
+        let (clip, data) = (self.clip.clone(), Some(self.auxiliary.clone()));
         let out = self.adapter.adapter.clone();
-        train::run(train::TrainArgs { clip, data, out, settings }, self.common.clone())
+        let options = DataOptions::default();
+        train::run(train::TrainArgs { clip, data, options, out, settings }, self.common.clone())
     }
 
     fn measure(&self) -> anyhow::Result<()> {
         self.heading("Measuring on speckle, never seen in training");
         let (clip, adapter) = (self.clip.clone(), self.adapter.clone());
-        let (data, domain) = (self.unseen.clone(), DomainChoice::Industrial);
-        eval::run(eval::EvalArgs { clip, adapter, data, domain }, self.common.clone())
+        let (data, options) = (self.unseen.clone(), DataOptions::default());
+        let args = eval::EvalArgs { clip, adapter, data, options, domain: None };
+        eval::run(args, self.common.clone())
     }
 
     fn draw(&self) -> anyhow::Result<()> {
@@ -122,14 +125,12 @@ fn set(surface: Surface, per_kind: usize, seed: u64) -> SyntheticSet {
 
 fn settings(steps: usize, seed: u64) -> train::TrainSettings {
     train::TrainSettings {
-        epochs: steps.max(1),
+        epochs: Some(steps.max(1)),
         steps: Some(steps),
-        batch: 4,
-        learning_rate: 5e-4,
-        seed,
-        image_size: SIZE as usize,
-        taps: None,
-        no_augmentation: false,
+        batch: Some(4),
+        seed: Some(seed),
+        image_size: Some(SIZE as usize),
+        ..train::TrainSettings::default()
     }
 }
 

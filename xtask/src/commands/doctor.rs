@@ -1,17 +1,24 @@
 //! `doctor`: what this build can do on this machine.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde::Serialize;
 
 use crate::backends::{DeviceStatus, statuses};
 use crate::cli::Common;
+use crate::data::{DataRoot, known};
 use crate::output::print_json;
 use crate::system::{available_memory, gib};
 
-/// Say what this build can do on this machine: devices, threads, memory.
+/// Say what this build can do on this machine: devices, threads, memory, datasets.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example: cargo xtask doctor --json")]
-pub(crate) struct DoctorArgs {}
+pub(crate) struct DoctorArgs {
+    /// Folder that holds the datasets; else MOECLIP_DATA, else data-root in moeclip.toml
+    #[arg(long, value_name = "DIR")]
+    data_root: Option<PathBuf>,
+}
 
 #[derive(Serialize)]
 struct Diagnosis {
@@ -22,9 +29,19 @@ struct Diagnosis {
     threads: usize,
     available_memory_bytes: Option<u64>,
     devices: Vec<DeviceStatus>,
+    data_root: Option<DataRoot>,
+    datasets: Vec<Found>,
 }
 
-pub(crate) fn run(_args: DoctorArgs, common: Common) -> anyhow::Result<()> {
+/// A known dataset that the data root holds.
+#[derive(Serialize)]
+struct Found {
+    name: String,
+    path: PathBuf,
+}
+
+pub(crate) fn run(args: DoctorArgs, common: Common) -> anyhow::Result<()> {
+    let data_root = DataRoot::find(args.data_root.as_deref())?;
     let diagnosis = Diagnosis {
         version: env!("CARGO_PKG_VERSION"),
         burn: "0.21.0",
@@ -33,6 +50,8 @@ pub(crate) fn run(_args: DoctorArgs, common: Common) -> anyhow::Result<()> {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         available_memory_bytes: available_memory(),
         devices: statuses(),
+        datasets: data_root.as_ref().map(datasets).transpose()?.unwrap_or_default(),
+        data_root,
     };
     if common.json {
         return print_json(&diagnosis);
@@ -44,5 +63,26 @@ pub(crate) fn run(_args: DoctorArgs, common: Common) -> anyhow::Result<()> {
     for DeviceStatus { device, usable, note } in &diagnosis.devices {
         println!("  {device:8} {:3}  {note}", if *usable { "yes" } else { "no" });
     }
+    print_data(&diagnosis);
     Ok(())
+}
+
+fn datasets(root: &DataRoot) -> anyhow::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for descriptor in known()? {
+        if let Some(path) = root.folder_of(&descriptor)? {
+            found.push(Found { name: descriptor.name, path });
+        }
+    }
+    Ok(found)
+}
+
+fn print_data(diagnosis: &Diagnosis) {
+    match &diagnosis.data_root {
+        None => println!("  data root  none; --data-root, MOECLIP_DATA or moeclip.toml name one"),
+        Some(root) => println!("  data root  {} ({})", root.path.display(), root.told_by),
+    }
+    for Found { name, path } in &diagnosis.datasets {
+        println!("  {name:14} {}", path.display());
+    }
 }

@@ -1,5 +1,6 @@
 //! `eval`: what a trained detector is worth on labelled images.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use anyhow::{Context, bail};
 use burn::tensor::{Tensor, backend::Backend};
 use clap::Args;
 use moeclip::{Detector, Domain};
-use moeclip_data::{Batches, ImageDataset, LoaderOptions, Preprocessing, Split, scan};
+use moeclip_data::{Batches, ImageDataset, LoaderOptions, Preprocessing, Sample, Split};
 use moeclip_eval::MapView;
 use moeclip_eval::report::{ClassScores, ImageRecord, Protocol, Report, ScoreRule};
 use serde::Serialize;
@@ -15,13 +16,17 @@ use serde::Serialize;
 use crate::backends::{Job, run_on};
 use crate::cli::{Common, DomainChoice};
 use crate::commands::train::prompt_names;
+use crate::data::{DataOptions, Dataset, refuse_training_data};
 use crate::interrupt;
-use crate::model::{AdapterArgs, ClipArgs, LoadedDetector, detector};
+use crate::model::{AdapterArgs, ClipArgs, LoadedDetector, detector, open_adapter};
 use crate::output::print_json;
 use crate::progress::Progress;
 use crate::system::peak_memory;
 
-/// Measure a trained detector on a folder of labelled images in MVTec layout.
+/// Measure a trained detector on a dataset.
+///
+/// Reads a known dataset, a folder in MVTec layout, a list, or a tree of one's own; images that the
+/// adapters were trained on are refused.
 ///
 /// Prints image and pixel AUROC, AP, F1-max and AUPRO per class, under the paper's protocol (scores
 /// normalised over each class's test images) and raw. What is undefined is n/a.
@@ -34,12 +39,15 @@ pub(crate) struct EvalArgs {
     pub(crate) clip: ClipArgs,
     #[command(flatten)]
     pub(crate) adapter: AdapterArgs,
-    /// Folder of classes in MVTec layout
-    #[arg(long, value_name = "DIR")]
+    /// A known dataset's name, or a folder, list or description
+    #[arg(long, value_name = "NAME|PATH")]
     pub(crate) data: PathBuf,
-    /// Kind of pictures: decides blur and score
-    #[arg(long, value_enum, default_value = "industrial")]
-    pub(crate) domain: DomainChoice,
+    #[command(flatten)]
+    pub(crate) options: DataOptions,
+    /// Kind of pictures, which decides blur and score; else as the dataset is described, or
+    /// industrial
+    #[arg(long, value_enum)]
+    pub(crate) domain: Option<DomainChoice>,
 }
 
 pub(crate) fn run(args: EvalArgs, common: Common) -> anyhow::Result<()> {
@@ -65,13 +73,18 @@ impl Job for EvalJob {
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let args = &self.args;
         let start = Instant::now();
-        let samples = scan(&args.data, Split::Test)?;
+        let opened = Dataset::open(&args.data, &args.options)?;
+        let samples = opened.samples(Split::Test)?;
+        let adapter = open_adapter(&args.adapter.adapter, &args.adapter.assumed)?;
+        refuse_training_data(&adapter, &opened, &samples)?;
         let images = samples.len();
-        let classes = prompt_names(&samples);
-        let domain = args.domain.into();
+        let (classes, prompts) = (class_names(&samples), prompt_names(&samples));
+        let domain = args.domain.unwrap_or(opened.descriptor.domain.into()).into();
         let mut loaded =
-            detector::<B>(&args.clip, &args.adapter, &classes, domain, &self.common, &device)?;
-        let dataset = ImageDataset::new(samples, Preprocessing::clip(loaded.image_size)?);
+            detector::<B>(&args.clip, &adapter, &prompts, domain, &self.common, &device)?;
+        let preprocessing = Preprocessing::clip(loaded.image_size)?;
+        let preprocessing = preprocessing.with_mask_rule(opened.descriptor.masks.rule);
+        let dataset = ImageDataset::new(samples, preprocessing);
         let scores = score(&dataset, &classes, &mut loaded, &device)?;
         let reports = [Protocol::Paper, Protocol::Raw].map(|protocol| {
             let results = scores.iter().map(|class| class.finish(rule(domain), protocol));
@@ -111,7 +124,8 @@ fn score<B: Backend>(
         let batch = batch?;
         // One image a batch, so its class, mask and label are the first and only ones.
         let class = batch.classes.first().context("a batch has no image")?;
-        let detection = loaded.detector.detect(batch.images, class)?;
+        let prompt = batch.prompts.first().context("a batch has no image")?;
+        let detection = loaded.detector.detect(batch.images, prompt)?;
         let detection = detection.into_iter().next().context("the detector gave no map")?;
         let size = detection.map.size;
         let mask = batch.has_mask.first().is_some_and(|has| *has).then(|| to_bools(batch.masks));
@@ -128,6 +142,12 @@ fn score<B: Backend>(
     }
     progress.finish();
     Ok(scores)
+}
+
+/// The classes that are scored, each once.
+fn class_names(samples: &[Sample]) -> Vec<String> {
+    let names: BTreeSet<&String> = samples.iter().map(|sample| &sample.class).collect();
+    names.into_iter().cloned().collect()
 }
 
 fn to_bools<B: Backend>(mask: Tensor<B, 4>) -> Vec<bool> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod convert_adapter;
 pub(crate) mod convert_openclip;
+pub(crate) mod datasets;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod eval;

@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::Args;
 use moeclip::{Detection, Detector};
 use moeclip_data::{
-    ImageSize, PreparedImage, Preprocessing, Split, decode_rgb, images, prepare_image, scan,
+    ImageSize, PreparedImage, Preprocessing, Sample, Split, decode_rgb, images, prepare_image,
 };
 use moeclip_eval::pictures::{Overlay, write_map_png, write_npy_f32, write_png};
 use moeclip_eval::{MapRange, MapView};
@@ -17,8 +17,9 @@ use serde::Serialize;
 
 use crate::backends::{Job, run_on};
 use crate::cli::{Common, DomainChoice};
+use crate::data::{DataOptions, Dataset};
 use crate::interrupt;
-use crate::model::{AdapterArgs, ClipArgs, LoadedDetector, detector};
+use crate::model::{AdapterArgs, ClipArgs, LoadedDetector, detector, open_adapter};
 use crate::progress::Progress;
 
 /// Draw anomaly maps of images.
@@ -96,9 +97,10 @@ impl Job for PredictJob {
         std::fs::create_dir_all(&args.out).with_context(|| {
             format!("{}: cannot be made; check the path and its permissions", args.out.display())
         })?;
+        let adapter = open_adapter(&args.adapter.adapter, &args.adapter.assumed)?;
         let loaded = detector::<B>(
             &args.clip,
-            &args.adapter,
+            &adapter,
             &classes,
             args.domain.into(),
             &self.common,
@@ -293,14 +295,13 @@ fn targets(args: &PredictArgs) -> anyhow::Result<Vec<Target>> {
         let target = |path| Target { path, class: class.clone() };
         return Ok(images(&args.input)?.into_iter().map(target).collect());
     }
-    let samples = scan(&args.input, Split::Test).with_context(
-        || "no --class NAME says what the images show, and the folder does not tell either",
-    )?;
-    let targets = samples.into_iter().map(|sample| {
-        let class = sample.prompt_name();
-        Target { path: sample.image, class }
-    });
-    Ok(targets.collect())
+    let samples = Dataset::open(&args.input, &DataOptions::default())
+        .and_then(|dataset| dataset.samples(Split::Test))
+        .context(
+            "no --class NAME says what the images show, and the folder does not tell either",
+        )?;
+    let target = |sample: Sample| Target { path: sample.image, class: sample.prompt };
+    Ok(samples.into_iter().map(target).collect())
 }
 
 fn parse_range(text: &str) -> Result<MapRange, String> {

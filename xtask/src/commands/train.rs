@@ -8,23 +8,26 @@ use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
 use clap::Args;
 use clip_vit::{ClipCheckpoint, Frozen};
-use moeclip::{Adapters, FrozenClip, MoeClip, MoeClipConfig, PromptSet, Provenance};
-use moeclip_data::{Augmentation, Counts, ImageDataset, Preprocessing, Sample, Split, scan};
-use moeclip_train::{Ending, Extent, Halving, Learner, StepReport, TrainConfig, check_images, fit};
+use moeclip::{Adapters, AuxiliaryData, FrozenClip, MoeClip, Provenance};
+use moeclip_data::{Augmentation, Counts, ImageDataset, MaskRule, Preprocessing, Sample, Split};
+use moeclip_train::{
+    Ending, Experiment, Extent, Learner, StepReport, TrainConfig, check_images, fit,
+};
 use serde::Serialize;
 
 use crate::backends::{Job, run_on};
 use crate::cli::Common;
+use crate::data::{DataOptions, Dataset, auxiliary_data};
 use crate::interrupt;
 use crate::model::{ClipArgs, open_clip, source_sha256};
 use crate::output::print_json;
 use crate::progress::Progress;
 use crate::system::{gib, peak_memory};
 
-/// Train adapters on a folder of images with masks, in MVTec layout.
+/// Train adapters on a dataset with masks.
 ///
-/// Reads CLASS/test/good, CLASS/test/DEFECT and CLASS/ground_truth/DEFECT. Ctrl-C finishes the step
-/// under way and writes what was learned.
+/// Reads a known dataset, a folder in MVTec layout, a list, or a tree of one's own; the test split,
+/// as the paper does. Ctrl-C finishes the step under way and writes what was learned.
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Example: cargo xtask train --clip clip.safetensors --data visa --out adapter.safetensors"
@@ -32,9 +35,11 @@ use crate::system::{gib, peak_memory};
 pub(crate) struct TrainArgs {
     #[command(flatten)]
     pub(crate) clip: ClipArgs,
-    /// Folder of classes in MVTec layout
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: PathBuf,
+    /// A known dataset's name, or a folder, list or description
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) options: DataOptions,
     /// The adapters to write
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
@@ -42,27 +47,34 @@ pub(crate) struct TrainArgs {
     pub(crate) settings: TrainSettings,
 }
 
-/// Settings of a run; the paper's values unless said otherwise.
-#[derive(Debug, Clone, Args)]
+/// Settings of a run. What is not given here is as in --config, and else as in the paper.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings")]
 pub(crate) struct TrainSettings {
-    /// Passes over the images
-    #[arg(long, default_value_t = 20)]
-    pub(crate) epochs: usize,
+    /// Description of the run, as in configs/
+    #[arg(long, value_name = "TOML")]
+    pub(crate) config: Option<PathBuf>,
+    /// Change one setting of the description, as in training.batch_size=4
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Passes over the images (20)
+    #[arg(long)]
+    pub(crate) epochs: Option<usize>,
     /// End after this many steps
     #[arg(long, value_name = "N")]
     pub(crate) steps: Option<usize>,
-    /// Images per step
-    #[arg(long, default_value_t = 2)]
-    pub(crate) batch: usize,
-    /// Learning rate, halved at steps 16000 and 32000
-    #[arg(long, default_value_t = 5e-4, value_name = "RATE")]
-    pub(crate) learning_rate: f64,
-    /// Seed of the start, the order and the augmentation
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// Side of the images in pixels
-    #[arg(long, default_value_t = 518, value_name = "PIXELS")]
-    pub(crate) image_size: usize,
+    /// Images per step (2)
+    #[arg(long)]
+    pub(crate) batch: Option<usize>,
+    /// Learning rate at the start (5e-4)
+    #[arg(long, value_name = "RATE")]
+    pub(crate) learning_rate: Option<f64>,
+    /// Seed of the start, the order and the augmentation (0)
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Side of the images in pixels (518)
+    #[arg(long, value_name = "PIXELS")]
+    pub(crate) image_size: Option<usize>,
     /// Layers behind which a mixture stands; the quarters of the tower by default
     #[arg(long, value_delimiter = ',', value_name = "LAYERS")]
     pub(crate) taps: Option<Vec<usize>>,
@@ -94,18 +106,26 @@ struct Trained<'a> {
 
 impl Job for TrainJob {
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
-        let TrainArgs { clip, data, out, settings } = &self.args;
+        let TrainArgs { clip, out, settings, .. } = &self.args;
         refuse_unwritable(out)?;
-        let samples = scan(data, Split::Test)?;
-        check_images(Counts::of(&samples)).with_context(|| data.display().to_string())?;
+        let mut experiment = settings.experiment()?;
+        let dataset = open_data(&self.args, &mut experiment)?;
+        let samples = dataset.samples(Split::Test)?;
+        let place = || dataset.root.display().to_string();
+        check_images(Counts::of(&samples)).with_context(place)?;
         let clip = open_clip(&clip.clip, &clip.shape)?;
         let start = Instant::now();
-        let mut run = Run::<B>::prepare(&clip, samples, settings, &self.common, &device)?;
+        let auxiliary = Auxiliary {
+            data: auxiliary_data(&dataset, &samples)?,
+            samples,
+            mask_rule: dataset.descriptor.masks.rule,
+        };
+        let mut run = Run::<B>::prepare(&clip, auxiliary, experiment, &self.common, &device)?;
         let mut steps = Vec::new();
-        let ending = run.fit(settings, &self.common, &device, &mut steps);
+        let ending = run.fit(settings.steps, &self.common, &device, &mut steps);
         // Hours of steps are kept, whatever ended them; a run that failed at its first has none.
         if ending.is_ok() || !steps.is_empty() {
-            run.write(out, settings, &clip)?;
+            run.write(out, &clip)?;
         }
         let ending = ending.with_context(|| match steps.len() {
             0 => "no step was made and nothing written".to_owned(),
@@ -124,52 +144,62 @@ impl Job for TrainJob {
     }
 }
 
+/// What is trained on.
+struct Auxiliary {
+    samples: Vec<Sample>,
+    mask_rule: MaskRule,
+    data: AuxiliaryData,
+}
+
 /// A run under way.
 struct Run<B: Backend> {
     learner: Learner<B>,
     dataset: ImageDataset,
     classes: Vec<String>,
-    prompts: PromptSet,
+    data: AuxiliaryData,
+    experiment: Experiment,
 }
 
 impl<B: Backend> Run<B> {
     fn prepare(
         clip: &ClipCheckpoint,
-        samples: Vec<Sample>,
-        settings: &TrainSettings,
+        auxiliary: Auxiliary,
+        experiment: Experiment,
         common: &Common,
         device: &B::Device,
     ) -> anyhow::Result<Self> {
-        let config = settings.model(clip);
+        let config = experiment.model_on(clip.spec());
         config.check(&clip.spec().vision)?;
-        let train_config = settings.config();
-        train_config.check()?;
+        let training = experiment.training.clone();
+        let Auxiliary { samples, mask_rule, data } = auxiliary;
         let classes = prompt_names(&samples);
-        let dataset = settings.dataset(samples)?;
-        let prompts = PromptSet::default();
+        let preprocessing = Preprocessing::clip(config.image_size)?.with_mask_rule(mask_rule);
+        let dataset = ImageDataset::new(samples, preprocessing)
+            .augmented(experiment.augmentation, training.seed)?;
         let frozen = FrozenClip::<B>::load(
             clip.spec(),
             clip,
-            &prompts,
+            &experiment.prompts,
             classes.iter().map(String::as_str),
             common.precision.into(),
             device,
         )?;
-        let adapters = Adapters::init(&config, clip.spec(), settings.seed, device)?;
+        let adapters = Adapters::init(&config, clip.spec(), training.seed, device)?;
         let model = MoeClip::new(Frozen::new(frozen.tower), adapters, config, device)?;
-        let learner = Learner::new(model, frozen.book, train_config, device)?;
-        Ok(Self { learner, dataset, classes, prompts })
+        let learner = Learner::new(model, frozen.book, training, device)?;
+        Ok(Self { learner, dataset, classes, data, experiment })
     }
 
     fn fit(
         &mut self,
-        settings: &TrainSettings,
+        limit: Option<usize>,
         common: &Common,
         device: &B::Device,
         steps: &mut Vec<StepReport>,
     ) -> anyhow::Result<Ending> {
         let images = self.dataset.samples().len();
-        let extent = Extent::new(images, settings.batch, settings.epochs, settings.steps);
+        let TrainConfig { batch_size, epochs, .. } = self.experiment.training;
+        let extent = Extent::new(images, batch_size, epochs, limit);
         let mut progress = Progress::new("training", extent.steps);
         let ending = fit(&mut self.learner, &self.dataset, extent, device, |step| {
             let losses = step.losses;
@@ -185,21 +215,18 @@ impl<B: Backend> Run<B> {
         Ok(ending)
     }
 
-    fn write(
-        &self,
-        out: &Path,
-        settings: &TrainSettings,
-        clip: &ClipCheckpoint,
-    ) -> anyhow::Result<()> {
+    fn write(&self, out: &Path, clip: &ClipCheckpoint) -> anyhow::Result<()> {
         let provenance = Provenance {
             version: env!("CARGO_PKG_VERSION").into(),
             epoch: None,
             clip: Some(clip.spec().clone()),
             clip_sha256: Some(source_sha256(clip)),
             classes: self.classes.clone(),
+            data: Some(self.data.clone()),
+            run: Some(self.experiment.to_toml()),
             steps: self.learner.steps(),
-            seed: settings.seed,
-            prompts: self.prompts.clone(),
+            seed: self.experiment.training.seed,
+            prompts: self.experiment.prompts.clone(),
         };
         let tensors = moeclip::weights(&self.learner.adapters());
         let tensors = tensors.into_iter().map(|tensor| (tensor.name, tensor.data)).collect();
@@ -210,36 +237,56 @@ impl<B: Backend> Run<B> {
 }
 
 impl TrainSettings {
-    fn model(&self, clip: &ClipCheckpoint) -> MoeClipConfig {
-        let paper = MoeClipConfig::for_clip(clip.spec());
-        let taps = self.taps.clone().unwrap_or_else(|| paper.taps.clone());
-        MoeClipConfig { image_size: self.image_size, taps, ..paper }
-    }
-
-    fn config(&self) -> TrainConfig {
-        let learning_rate = Halving { initial: self.learning_rate, ..Halving::default() };
-        TrainConfig {
-            seed: self.seed,
-            epochs: self.epochs,
-            batch_size: self.batch,
-            learning_rate,
-            ..TrainConfig::default()
+    /// The run: the file, then --set, then the options that have flags of their own.
+    pub(crate) fn experiment(&self) -> anyhow::Result<Experiment> {
+        let mut experiment = match &self.config {
+            None => Experiment::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("{}: cannot be read as text", path.display()))?;
+                Experiment::parse(&text, path)?
+            }
+        };
+        for assignment in &self.set {
+            experiment = experiment.set(assignment)?;
         }
-    }
-
-    fn dataset(&self, samples: Vec<Sample>) -> anyhow::Result<ImageDataset> {
-        let dataset = ImageDataset::new(samples, Preprocessing::clip(self.image_size)?);
+        let Experiment { training, model, augmentation, .. } = &mut experiment;
+        replace(&mut training.epochs, &self.epochs);
+        replace(&mut training.batch_size, &self.batch);
+        replace(&mut training.learning_rate.initial, &self.learning_rate);
+        replace(&mut training.seed, &self.seed);
+        replace(&mut model.image_size, &self.image_size);
+        model.taps = self.taps.clone().or(model.taps.take());
         if self.no_augmentation {
-            return Ok(dataset);
+            *augmentation = Augmentation::none();
         }
-        Ok(dataset.augmented(Augmentation::default(), self.seed)?)
+        Ok(experiment)
     }
+}
+
+fn replace<T: Clone>(setting: &mut T, given: &Option<T>) {
+    if let Some(value) = given {
+        *setting = value.clone();
+    }
+}
+
+/// The auxiliary set: what the options say before the description, which then says it too.
+fn open_data(args: &TrainArgs, experiment: &mut Experiment) -> anyhow::Result<Dataset> {
+    let described = &mut experiment.data;
+    let given = args.data.as_ref().map(|data| data.display().to_string());
+    described.name = given.or(described.name.take());
+    let name = described.name.as_ref();
+    let name = name.context("what to train on is missing; give --data NAME|PATH")?;
+    let mut options = args.options.clone();
+    let names = options.prompt_names.get_or_insert(described.prompt_names.into());
+    described.prompt_names = (*names).into();
+    Dataset::open(Path::new(name), &options)
 }
 
 /// The classes as they stand in prompts, each once.
 pub(crate) fn prompt_names(samples: &[Sample]) -> Vec<String> {
     let names: std::collections::BTreeSet<String> =
-        samples.iter().map(Sample::prompt_name).collect();
+        samples.iter().map(|sample| sample.prompt.clone()).collect();
     names.into_iter().collect()
 }
 

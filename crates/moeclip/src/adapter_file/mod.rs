@@ -59,12 +59,29 @@ pub struct Provenance {
     pub clip_sha256: Option<String>,
     /// Classes that they were trained on.
     pub classes: Vec<String>,
+    /// The auxiliary set that they were trained on.
+    #[serde(default)]
+    pub data: Option<AuxiliaryData>,
+    /// The resolved description of the run, as TOML.
+    #[serde(default)]
+    pub run: Option<String>,
     /// Steps of training.
     pub steps: usize,
     /// Seed of training.
     pub seed: u64,
     /// Phrases that they were trained with.
     pub prompts: PromptSet,
+}
+
+/// The set of images that adapters were trained on: what they must not be measured on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuxiliaryData {
+    /// The dataset's name.
+    pub name: String,
+    /// The terms under which its images may be used; empty where nobody said.
+    pub licence: String,
+    /// The first 16 hexadecimal digits of the SHA-256 of each image file, sorted.
+    pub images: Vec<String>,
 }
 
 /// An opened file of adapters.

@@ -68,6 +68,7 @@ fn batch<B: Backend>(parts: &Parts<'_, B>) -> Result<Batch<B>, ParityError> {
         masks: Tensor::from_data(TensorData::new(masks.values, masks.shape), parts.device),
         labels: Tensor::from_data(TensorData::new(labels, [count]), parts.device),
         classes: vec![CLASS.to_owned(); count],
+        prompts: vec![CLASS.to_owned(); count],
         paths: vec![PathBuf::new(); count],
         has_mask: vec![true; count],
         original_sizes: vec![ImageSize { width: side, height: side }; count],

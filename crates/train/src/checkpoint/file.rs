@@ -1,0 +1,216 @@
+//! One checkpoint on disk: a file of adapters that also holds Adam's moments, where the run stands
+//! and what run it is.
+//!
+//! Every command that takes adapters takes a checkpoint: the moments go by the names of an
+//! optimiser's state, which no reader of adapters looks at.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use clip_vit::weights::write::{HostTensor, write_safetensors};
+use clip_vit::{PrefixedSource, TensorFile, WeightError};
+use serde::de::DeserializeOwned;
+
+use super::CheckpointError;
+use super::description::{RunDescription, RunRecord};
+use super::digest::ContentDigest;
+use crate::{Position, TrainState};
+
+/// What the metadata calls a checkpoint.
+const FORMAT: &str = "moeclip-checkpoint";
+
+/// Version of the layout.
+const VERSION: &str = "1";
+
+/// The key of the digest over everything else.
+const DIGEST: &str = "sha256";
+
+/// Which of Adam's two moments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Mean gradient.
+    First,
+    /// Mean squared gradient.
+    Second,
+}
+
+impl Moment {
+    fn tensor(self, parameter: &str) -> String {
+        let moment = match self {
+            Self::First => "first",
+            Self::Second => "second",
+        };
+        format!("optimizer_state_dict.{moment}.{parameter}")
+    }
+}
+
+/// A checkpoint that was found whole.
+#[derive(Debug)]
+pub struct Checkpoint {
+    file: TensorFile,
+    position: Position,
+    updates: BTreeMap<String, usize>,
+    record: RunRecord,
+}
+
+impl Checkpoint {
+    /// Opens a checkpoint and proves that every byte is as it was written.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Damaged`] when it is truncated, changed, or something else.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let file = TensorFile::open(path).map_err(|error| CheckpointError::damaged(path, error))?;
+        let said = |key: &str| file.metadata().get(key).map(String::as_str);
+        if said("format") != Some(FORMAT) || said("version") != Some(VERSION) {
+            return Err(broken(path, "it was written by something else or another version"));
+        }
+        if said(DIGEST)
+            != Some(&digest(&file).map_err(|error| CheckpointError::damaged(path, error))?)
+        {
+            return Err(broken(path, "its bytes have changed since it was written"));
+        }
+        Ok(Self {
+            position: metadata(&file, "position")?,
+            updates: metadata(&file, "updates")?,
+            record: RunRecord { run: text(&file, "run")?, provenance: text(&file, "provenance")? },
+            file,
+        })
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Where its run stands.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Refuses a run other than the one it is of.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::OtherRun`] naming the first key that differs.
+    pub fn require(&self, run: &RunDescription) -> Result<(), CheckpointError> {
+        self.record.require(self.path(), run)
+    }
+
+    /// The adapters by the names of the authors' checkpoints.
+    pub(crate) fn weights(&self) -> PrefixedSource<'_> {
+        PrefixedSource { file: &self.file, prefix: "" }
+    }
+
+    /// How often Adam has moved each parameter, by its path in the adapters.
+    pub(crate) fn updates(&self) -> &BTreeMap<String, usize> {
+        &self.updates
+    }
+
+    /// A moment of a parameter; bits are kept, infinite values included.
+    pub(crate) fn moment<B: Backend, const D: usize>(
+        &self,
+        moment: Moment,
+        parameter: &str,
+        shape: [usize; D],
+        device: &B::Device,
+    ) -> Result<Tensor<B, D>, CheckpointError> {
+        let name = moment.tensor(parameter);
+        let values = self
+            .file
+            .read_f32(&name)
+            .map_err(|error| CheckpointError::damaged(self.path(), error))?;
+        let found = self.file.shape(&name).unwrap_or_default();
+        if found != shape {
+            let reason = format!("tensor {name} is {found:?}, {shape:?} needed");
+            return Err(broken(self.path(), &reason));
+        }
+        Ok(Tensor::from_data(TensorData::new(values, shape), (device, DType::F32)))
+    }
+}
+
+/// Writes a checkpoint; the same state of the same run gives the same bytes.
+pub(super) fn write(
+    path: &Path,
+    state: &TrainState,
+    run: &RunDescription,
+) -> Result<(), WeightError> {
+    let tensors = tensors(path, state)?;
+    let mut metadata = described(state, run).map_err(|error| WeightError::Unwritable {
+        file: path.into(),
+        tensor: "metadata".into(),
+        reason: error.to_string(),
+    })?;
+    let mut digest = ContentDigest::of(&metadata);
+    for (name, tensor) in &tensors {
+        digest.tensor(name, tensor.dtype, &tensor.shape, &tensor.bytes);
+    }
+    metadata.insert(DIGEST.into(), digest.hex());
+    write_safetensors(path, &tensors, &metadata)
+}
+
+fn tensors(path: &Path, state: &TrainState) -> Result<BTreeMap<String, HostTensor>, WeightError> {
+    let weights = state.weights.iter().map(|(name, data)| (name.clone(), data));
+    let moments = state.moments.iter().flat_map(|(parameter, moments)| {
+        [
+            (Moment::First.tensor(parameter), &moments.first),
+            (Moment::Second.tensor(parameter), &moments.second),
+        ]
+    });
+    let host = |(name, data): (String, &TensorData)| match HostTensor::from_data(data) {
+        Some(tensor) => Ok((name, tensor)),
+        None => Err(WeightError::Unwritable {
+            file: path.into(),
+            tensor: name,
+            reason: format!("its type is {:?}", data.dtype),
+        }),
+    };
+    weights.chain(moments).map(host).collect()
+}
+
+fn described(
+    state: &TrainState,
+    run: &RunDescription,
+) -> serde_json::Result<BTreeMap<String, String>> {
+    let updates: BTreeMap<&String, usize> =
+        state.moments.iter().map(|(parameter, moments)| (parameter, moments.updates)).collect();
+    let RunRecord { run: described, provenance } = run.record(state.step)?;
+    let pairs = [
+        ("format", FORMAT.to_owned()),
+        ("version", VERSION.to_owned()),
+        ("config", serde_json::to_string(&run.model)?),
+        ("position", serde_json::to_string(&run.position(state.step))?),
+        ("updates", serde_json::to_string(&updates)?),
+        ("run", described),
+        ("provenance", provenance),
+    ];
+    Ok(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+/// The digest over a file's tensors and metadata, but for the digest itself.
+fn digest(file: &TensorFile) -> Result<String, WeightError> {
+    let mut metadata = file.metadata().clone();
+    metadata.remove(DIGEST);
+    let mut digest = ContentDigest::of(&metadata);
+    for name in file.names() {
+        if let Some((dtype, shape)) = file.dtype(name).zip(file.shape(name)) {
+            digest.tensor(name, dtype, shape, &file.stored(name)?);
+        }
+    }
+    Ok(digest.hex())
+}
+
+fn text(file: &TensorFile, key: &str) -> Result<String, CheckpointError> {
+    let missing = || broken(file.path(), &format!("its metadata lacks {key}"));
+    file.metadata().get(key).cloned().ok_or_else(missing)
+}
+
+fn metadata<T: DeserializeOwned>(file: &TensorFile, key: &str) -> Result<T, CheckpointError> {
+    serde_json::from_str(&text(file, key)?)
+        .map_err(|error| broken(file.path(), &format!("its metadata {key} is broken: {error}")))
+}
+
+fn broken(file: &Path, reason: &str) -> CheckpointError {
+    CheckpointError::Damaged { file: file.into(), reason: reason.into() }
+}

@@ -1,0 +1,197 @@
+//! Checkpoints of a run, so that one that was killed anywhere ends with the same bytes as one that
+//! was not.
+//!
+//! [`Checkpoints::after_step`] saves at the cadence of its [`CheckpointPolicy`], in the middle of an
+//! epoch too; [`Checkpoints::resume`] finds the newest whole one of the same run, and
+//! [`crate::Learner::restore`] takes it up. Nothing else is needed: order and augmentation follow
+//! from seed, epoch and index.
+
+mod description;
+mod digest;
+mod error;
+mod file;
+mod folder;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use burn::tensor::backend::Backend;
+
+pub use description::RunDescription;
+pub use error::CheckpointError;
+pub use file::Checkpoint;
+pub(crate) use file::Moment;
+
+use crate::{Learner, TrainConfigError};
+use folder::CheckpointFolder;
+
+/// When checkpoints are saved, where, and how many are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointPolicy {
+    /// Where they lie; made where it is absent.
+    pub folder: PathBuf,
+    /// How many are kept.
+    pub keep: usize,
+    /// One whenever the steps made are a multiple of this.
+    pub every_steps: Option<usize>,
+    /// One whenever this has passed since the last.
+    pub every: Option<Duration>,
+}
+
+impl CheckpointPolicy {
+    /// Every ten minutes, of which the last three are kept.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        let every = Some(Duration::from_secs(600));
+        Self { folder: folder.into(), keep: 3, every_steps: None, every }
+    }
+
+    fn check(&self) -> Result<(), TrainConfigError> {
+        let rules = [("keep", Some(self.keep)), ("every_steps", self.every_steps)];
+        match rules.into_iter().find(|(_, value)| *value == Some(0)) {
+            Some((field, _)) => Err(TrainConfigError { field, value: 0.0, must: "at least 1" }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The checkpoints of one run; its folder is held until this is dropped.
+#[derive(Debug)]
+pub struct Checkpoints {
+    policy: CheckpointPolicy,
+    run: RunDescription,
+    folder: CheckpointFolder,
+    /// Steps whose checkpoint was found damaged: they count for nothing.
+    damaged: BTreeSet<usize>,
+    saved: Instant,
+}
+
+/// A run that is taken up again.
+#[derive(Debug)]
+pub struct Resumed {
+    /// Where it goes on saving.
+    pub checkpoints: Checkpoints,
+    /// The newest whole one, for [`crate::Learner::restore`]; `None` where there is none at all and
+    /// the run starts at step 0.
+    pub checkpoint: Option<Checkpoint>,
+    /// What is wrong with newer ones, newest first. To be told: the steps since are made again.
+    pub damaged: Vec<CheckpointError>,
+}
+
+impl Checkpoints {
+    /// A folder for a run that starts at step 0.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError`] when the policy is unusable, the folder cannot be written, another run
+    /// holds it, or it holds checkpoints.
+    pub fn start(policy: CheckpointPolicy, run: RunDescription) -> Result<Self, CheckpointError> {
+        let checkpoints = Self::open(policy, run)?;
+        match checkpoints.folder.steps()?.last() {
+            Some(step) => Err(CheckpointError::Occupied { newest: checkpoints.folder.file(*step) }),
+            None => Ok(checkpoints),
+        }
+    }
+
+    /// The folder of a run that was ended, and its newest whole checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoints::start`], except that there may be checkpoints; then also when none is whole
+    /// or the newest whole one is of another run.
+    pub fn resume(
+        policy: CheckpointPolicy,
+        run: RunDescription,
+    ) -> Result<Resumed, CheckpointError> {
+        let mut checkpoints = Self::open(policy, run)?;
+        let steps = checkpoints.folder.steps()?;
+        let mut damaged = Vec::new();
+        for step in steps.iter().rev() {
+            match checkpoints.whole(*step) {
+                Ok(checkpoint) => {
+                    checkpoint.require(&checkpoints.run)?;
+                    return Ok(Resumed { checkpoints, checkpoint: Some(checkpoint), damaged });
+                }
+                Err(error) => {
+                    checkpoints.damaged.insert(*step);
+                    damaged.push(error);
+                }
+            }
+        }
+        match damaged.into_iter().next() {
+            None => Ok(Resumed { checkpoints, checkpoint: None, damaged: Vec::new() }),
+            Some(newest) => {
+                Err(CheckpointError::NoneWhole { count: steps.len(), newest: newest.into() })
+            }
+        }
+    }
+
+    /// Saves a checkpoint if one is due; returns where. To be called after every step.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoints::save`]; training may go on, and the next try is at the next due time.
+    pub fn after_step<B: Backend>(
+        &mut self,
+        learner: &Learner<B>,
+    ) -> Result<Option<PathBuf>, CheckpointError> {
+        let CheckpointPolicy { every_steps, every, .. } = self.policy;
+        let by_steps = every_steps.is_some_and(|every| learner.steps().is_multiple_of(every));
+        let by_time = every.is_some_and(|every| self.saved.elapsed() >= every);
+        if by_steps || by_time { self.save(learner).map(Some) } else { Ok(None) }
+    }
+
+    /// Saves a checkpoint, then removes those that are too many; returns where it lies.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError`] when it cannot be written (older ones then stay), when an adapter is not
+    /// finite, or when it was saved and an older one cannot be removed. The learner is as it was.
+    pub fn save<B: Backend>(&mut self, learner: &Learner<B>) -> Result<PathBuf, CheckpointError> {
+        // A disk that is full now is not asked again before the next is due.
+        self.saved = Instant::now();
+        let state = learner.state();
+        if let Some(name) = state.not_finite() {
+            return Err(CheckpointError::NotFinite { step: state.step, name: name.into() });
+        }
+        let path = self.folder.file(state.step);
+        let failed = |error| CheckpointError::not_saved(&path, error);
+        let unfinished = self.folder.unfinished(state.step).map_err(failed)?;
+        file::write(&unfinished, &state, &self.run).map_err(failed)?;
+        self.folder.adopt(&unfinished, state.step).map_err(failed)?;
+        self.damaged.remove(&state.step);
+        self.prune(state.step)?;
+        Ok(path)
+    }
+
+    fn open(policy: CheckpointPolicy, run: RunDescription) -> Result<Self, CheckpointError> {
+        policy.check()?;
+        let folder = CheckpointFolder::open(&policy.folder)?;
+        Ok(Self { policy, run, folder, damaged: BTreeSet::new(), saved: Instant::now() })
+    }
+
+    /// The checkpoint of a step, if it is whole and what its name says.
+    fn whole(&self, step: usize) -> Result<Checkpoint, CheckpointError> {
+        let file = self.folder.file(step);
+        let checkpoint = Checkpoint::open(&file)?;
+        let stands = checkpoint.position().step;
+        if stands == step {
+            return Ok(checkpoint);
+        }
+        Err(CheckpointError::Damaged { file, reason: format!("it is of step {stands}") })
+    }
+
+    /// Keeps the last checkpoints up to a step. Later ones are damaged, or they would have been
+    /// resumed from; their steps are made again.
+    fn prune(&self, newest: usize) -> Result<(), CheckpointError> {
+        let counts = |step: &usize| *step <= newest && !self.damaged.contains(step);
+        let steps: Vec<usize> = self.folder.steps()?.into_iter().filter(counts).collect();
+        for step in steps.iter().rev().skip(self.policy.keep) {
+            let file = self.folder.file(*step);
+            let gone = fs::remove_file(&file);
+            gone.map_err(|source| CheckpointError::NotRemoved { file, source })?;
+        }
+        Ok(())
+    }
+}

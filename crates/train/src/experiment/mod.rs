@@ -1,0 +1,155 @@
+//! A training run as one TOML file: what a run saves, what the files of `configs/` hold, and what
+//! `--set` changes.
+//!
+//! A file names only what it changes; everything else has the paper's value. A key that nobody knows
+//! is an error that names the nearest known one: a misspelt setting must not train for a week with
+//! its default. `-` and `_` in keys mean the same.
+
+mod overlay;
+
+use std::path::Path;
+
+use clip_vit::ClipSpec;
+use moeclip::{MoeClipConfig, PromptSet};
+use moeclip_data::{Augmentation, PromptNames};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::TrainConfig;
+
+/// Everything that decides a training run besides the CLIP.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// The auxiliary set.
+    pub data: AuxiliarySet,
+    /// What is added to the CLIP.
+    pub model: ModelSettings,
+    /// How it is trained.
+    pub training: TrainConfig,
+    /// How the images are moved.
+    pub augmentation: Augmentation,
+    /// The phrases of normal and abnormal states.
+    pub prompts: PromptSet,
+}
+
+/// Which images are trained on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuxiliarySet {
+    /// A dataset's name or path; the command line decides where a file does not say.
+    pub name: Option<String>,
+    /// Whose words for classes stand in prompts.
+    pub prompt_names: PromptNames,
+}
+
+/// [`MoeClipConfig`], but for taps that follow the CLIP where a file does not name them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSettings {
+    /// Side of the square images in pixels.
+    pub image_size: usize,
+    /// Layers behind which a mixture stands; the quarters of the tower by default.
+    pub taps: Option<Vec<usize>>,
+    /// Sides of the averaging windows, in patches.
+    pub scales: Vec<usize>,
+    /// Experts per mixture.
+    pub experts: usize,
+    /// Experts asked per token.
+    pub top_k: usize,
+    /// Rank of each expert.
+    pub rank: usize,
+    /// Expert outputs are scaled by `alpha / rank`.
+    pub alpha: f64,
+    /// Share of the mixture in the stream.
+    pub lambda: f64,
+}
+
+impl Default for ModelSettings {
+    fn default() -> Self {
+        let MoeClipConfig { image_size, taps: _, scales, experts, top_k, rank, alpha, lambda } =
+            MoeClipConfig::default();
+        Self { image_size, taps: None, scales, experts, top_k, rank, alpha, lambda }
+    }
+}
+
+/// What is wrong with a description of a run, in one line.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{origin}: {reason}")]
+pub struct ExperimentError {
+    /// The file, or `--set`.
+    pub origin: String,
+    /// Place, key and remedy.
+    pub reason: String,
+}
+
+impl Experiment {
+    /// Reads the text of a file; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`ExperimentError`] naming the line or key: no TOML, an unknown key, a value of another kind
+    /// or out of its range.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ExperimentError> {
+        let origin = path.display().to_string();
+        let given: Value = toml::from_str(text).map_err(|error| {
+            let line = error.span().and_then(|span| text.get(..span.start));
+            let line = line.map_or(0, |before| before.matches('\n').count()) + 1;
+            let reason = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            ExperimentError { origin: origin.clone(), reason: format!("line {line}: {reason}") }
+        })?;
+        Self::default().with(given, &origin)
+    }
+
+    /// The same with one setting changed: `training.batch_size=4`. The value is TOML; what is no
+    /// TOML is taken as text.
+    ///
+    /// # Errors
+    /// [`ExperimentError`] as [`Experiment::parse`].
+    pub fn set(self, assignment: &str) -> Result<Self, ExperimentError> {
+        let origin = format!("--set {assignment}");
+        let refuse =
+            |reason: &str| ExperimentError { origin: origin.clone(), reason: reason.into() };
+        let (key, value) = assignment
+            .split_once('=')
+            .ok_or_else(|| refuse("is no key=value; write it as in training.batch_size=4"))?;
+        let keys: Vec<&str> = key.split('.').map(str::trim).collect();
+        if keys.iter().any(|key| key.is_empty()) {
+            return Err(refuse("has an empty key; write it as in training.batch_size=4"));
+        }
+        let nest = |inner: Value, key: &&str| {
+            Value::Object([(key.to_string(), inner)].into_iter().collect())
+        };
+        let given = keys.iter().rev().fold(overlay::value(value.trim()), nest);
+        self.with(given, &origin)
+    }
+
+    /// The configuration of the model on a CLIP.
+    pub fn model_on(&self, clip: &ClipSpec) -> MoeClipConfig {
+        let ModelSettings { image_size, taps, scales, experts, top_k, rank, alpha, lambda } =
+            self.model.clone();
+        let taps = taps.unwrap_or_else(|| MoeClipConfig::for_clip(clip).taps);
+        MoeClipConfig { image_size, taps, scales, experts, top_k, rank, alpha, lambda }
+    }
+
+    /// The whole description as TOML, defaults written out.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    fn with(self, given: Value, origin: &str) -> Result<Self, ExperimentError> {
+        let refuse = |reason: String| ExperimentError { origin: origin.to_owned(), reason };
+        let mut settings = serde_json::to_value(&self).map_err(|e| refuse(e.to_string()))?;
+        overlay::overlay(&mut settings, given, "").map_err(refuse)?;
+        let experiment: Self = overlay::read(settings).map_err(refuse)?;
+        experiment.training.check().map_err(|error| refuse(format!("training.{error}")))?;
+        experiment
+            .augmentation
+            .validate()
+            .map_err(|error| refuse(format!("augmentation.{error}")))?;
+        Ok(experiment)
+    }
+}
+
+#[cfg(test)]
+mod tests;
