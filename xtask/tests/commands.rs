@@ -57,6 +57,7 @@ fn the_demo_trains_measures_and_draws() {
     }
     the_same_run_gives_the_same_bytes(folder.path());
     a_description_gives_the_same_bytes_as_its_flags(folder.path());
+    a_run_that_was_ended_goes_on_to_the_same_bytes(folder.path());
     what_was_trained_on_is_no_test_set(folder.path());
     eval_says_what_is_undefined(folder.path());
     one_image_with_its_class_and_npy(folder.path());
@@ -100,6 +101,44 @@ fn a_description_gives_the_same_bytes_as_its_flags(folder: &Path) {
     let wrong = [&args[..5], &["--set", "training.sed=7", "--out", "d.safetensors"]].concat();
     assert!(complaint(&wrong, folder).contains("did you mean seed?"));
     assert!(!folder.join("d.safetensors").exists());
+}
+
+/// From a cache as well: what it keeps changes nothing.
+fn a_run_that_was_ended_goes_on_to_the_same_bytes(folder: &Path) {
+    let train = |args: &[&str]| {
+        let always = ["train", "--clip", MODEL[1], "--data", "demo/auxiliary"];
+        let sizes = ["--activation", "quick-gelu", "--image-size", "112", "--batch", "5"];
+        let saving = ["--checkpoint-every", "1"];
+        [&always[..], &sizes[..], &saving[..], args].concat().join(" ")
+    };
+    let run = |args: &[&str]| {
+        let line = train(args);
+        let output = xtask(&line.split(' ').collect::<Vec<_>>(), folder);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{line}: {stderr}");
+        stderr
+    };
+    let bytes = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    run(&["--steps", "7", "--out", "whole.safetensors", "--checkpoints", "one"]);
+    run(&["--steps", "3", "--out", "part.safetensors", "--checkpoints", "two", "--keep", "2"]);
+    assert_ne!(bytes("whole.safetensors"), bytes("part.safetensors"));
+    assert_eq!(std::fs::read_dir(folder.join("two")).unwrap().filter(is_checkpoint).count(), 2);
+    let go_on = ["--steps", "7", "--out", "part.safetensors", "--checkpoints", "two"];
+    let note = run(&[&go_on[..], &["--resume", "--cache", "cache"]].concat());
+    assert!(note.contains("resumed after step 3"), "{note}");
+    assert_eq!(bytes("whole.safetensors"), bytes("part.safetensors"));
+    let refused = |args: &[&str]| {
+        let line = train(&[&go_on[..], args].concat());
+        complaint(&line.split(' ').collect::<Vec<_>>(), folder)
+    };
+    assert!(refused(&[]).contains("resume that run"));
+    let other = refused(&["--resume", "--seed", "9"]);
+    assert!(other.contains("seed") && other.contains('9'), "{other}");
+}
+
+fn is_checkpoint(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
+    let name = entry.as_ref().unwrap().file_name().into_string().unwrap();
+    name.starts_with("step-") && name.ends_with(".safetensors")
 }
 
 /// Under other names too: what counts is what the files hold.

@@ -30,6 +30,10 @@ impl ContentHash {
         Ok(Self(hasher.finalize().into()))
     }
 
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The first 16 hexadecimal digits: enough to tell the images of all datasets apart.
     pub fn short(&self) -> String {
         self.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect()

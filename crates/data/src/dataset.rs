@@ -7,7 +7,9 @@ use std::sync::Arc;
 use burn::data::dataset::Dataset;
 
 use crate::augment::Augmentation;
-use crate::decode::{decode_mask, decode_rgb};
+use crate::cache::{Cache, Resized};
+use crate::content::ContentHash;
+use crate::decode::{decode_mask, decode_rgb_bytes, read};
 use crate::error::DataError;
 use crate::order::augmentation_rng;
 use crate::preprocess::Preprocessing;
@@ -30,11 +32,34 @@ pub fn prepare_image(
     path: &Path,
     preprocessing: &Preprocessing,
 ) -> Result<PreparedImage, DataError> {
-    let picture = decode_rgb(path)?;
-    Ok(PreparedImage {
-        values: preprocessing.image(&picture)?,
-        original: ImageSize { width: picture.width(), height: picture.height() },
-    })
+    let Resized { planes, original } = resize(&read(path)?, path, preprocessing)?;
+    Ok(PreparedImage { values: preprocessing.normalise(&planes), original })
+}
+
+/// The same, decoded and resized only where the cache does not hold the picture.
+fn prepare_cached(
+    path: &Path,
+    preprocessing: &Preprocessing,
+    cache: &Cache,
+) -> Result<PreparedImage, DataError> {
+    let bytes = read(path)?;
+    let (content, size) = (ContentHash::of_bytes(&bytes), preprocessing.size());
+    let kept = cache.get(content, size);
+    let Resized { planes, original } = match kept {
+        Some(resized) => resized,
+        None => {
+            let resized = resize(&bytes, path, preprocessing)?;
+            cache.put(content, size, &resized);
+            resized
+        }
+    };
+    Ok(PreparedImage { values: preprocessing.normalise(&planes), original })
+}
+
+fn resize(bytes: &[u8], path: &Path, preprocessing: &Preprocessing) -> Result<Resized, DataError> {
+    let picture = decode_rgb_bytes(bytes, path)?;
+    let original = ImageSize { width: picture.width(), height: picture.height() };
+    Ok(Resized { planes: preprocessing.resize(&picture)?, original })
 }
 
 /// One sample in memory.
@@ -67,6 +92,7 @@ pub struct ImageDataset {
     samples: Arc<[Sample]>,
     preprocessing: Preprocessing,
     augmentation: Option<Augmentation>,
+    cache: Option<Cache>,
     seed: u64,
     epoch: u64,
 }
@@ -74,7 +100,8 @@ pub struct ImageDataset {
 impl ImageDataset {
     /// Without augmentation.
     pub fn new(samples: Vec<Sample>, preprocessing: Preprocessing) -> Self {
-        Self { samples: samples.into(), preprocessing, augmentation: None, seed: 0, epoch: 0 }
+        let (augmentation, cache) = (None, None);
+        Self { samples: samples.into(), preprocessing, augmentation, cache, seed: 0, epoch: 0 }
     }
 
     /// The same, augmented; `seed` decides all movements.
@@ -84,6 +111,11 @@ impl ImageDataset {
     pub fn augmented(self, augmentation: Augmentation, seed: u64) -> Result<Self, DataError> {
         augmentation.validate()?;
         Ok(Self { augmentation: Some(augmentation), seed, ..self })
+    }
+
+    /// The same, keeping decoded and resized images on disk. What comes out is the same.
+    pub fn cached(self, cache: Cache) -> Self {
+        Self { cache: Some(cache), ..self }
     }
 
     /// The same with the movements of another epoch.
@@ -97,7 +129,11 @@ impl ImageDataset {
     }
 
     fn load(&self, index: usize, sample: &Sample) -> Result<LoadedSample, DataError> {
-        let PreparedImage { values, original } = prepare_image(&sample.image, &self.preprocessing)?;
+        let (path, preprocessing) = (&sample.image, &self.preprocessing);
+        let PreparedImage { values, original } = match &self.cache {
+            None => prepare_image(path, preprocessing),
+            Some(cache) => prepare_cached(path, preprocessing, cache),
+        }?;
         let size = self.preprocessing.size();
         let mask = match &sample.mask {
             Some(path) => self.load_mask(path, sample, original)?,

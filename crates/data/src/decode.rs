@@ -1,7 +1,7 @@
 //! Reads a picture of any supported format into 8-bit RGB or grey as Pillow's `convert` does, and
 //! refuses what is broken or huge.
 //!
-//! PNG, JPEG, BMP, TIFF and WebP, told by content and never by extension. Alpha is dropped,
+//! PNG, JPEG, BMP, TIFF, WebP and, with a feature, DICOM, told by content and never by extension. Alpha is dropped,
 //! palettes are looked up, the EXIF orientation is applied. Two things differ from Pillow on
 //! purpose: a 16-bit grey picture is reduced to its upper byte (as Pillow does with 16-bit colour;
 //! for grey it clips at 255, which leaves a white picture), and the orientation is applied to JPEG,
@@ -16,12 +16,12 @@ use image::{
     Limits, Luma, LumaA, Pixel, Rgb, RgbImage, Rgba,
 };
 
+use crate::dicom;
 use crate::error::DataError;
 
 /// Most bytes that a file may have, and most that a decoded picture may take (13377x13377 in RGB).
 const MAX_BYTES: u64 = 512 << 20;
-/// Longest side of a picture, in pixels. Resizing takes memory for the model's width times the
-/// picture's height.
+/// Longest side of a picture, in pixels.
 const MAX_SIDE: u32 = 65_535;
 const TOO_LARGE: &str =
     "the picture is larger than 65535 pixels a side or 512 MiB; scale it down first";
@@ -92,6 +92,9 @@ fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage, DataError> {
     let refuse = |reason: &str| Err(DataError::bad_image(path, reason));
     if bytes.is_empty() {
         return refuse("the file is empty; copy it again");
+    }
+    if dicom::is_dicom(bytes) {
+        return dicom::decode(bytes, MAX_BYTES).map_err(|e| DataError::bad_image(path, e));
     }
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()

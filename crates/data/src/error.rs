@@ -114,6 +114,11 @@ impl DataError {
         Self::Unreadable { path: path.to_path_buf(), reason: one_line(&reason.to_string()) }
     }
 
+    /// The system could not write `path`.
+    pub(crate) fn write(path: &Path, reason: impl std::fmt::Display) -> Self {
+        Self::Write { path: path.to_path_buf(), reason: one_line(&reason.to_string()) }
+    }
+
     /// `path` is not a picture that can be used.
     pub(crate) fn bad_image(path: &Path, reason: impl AsRef<str>) -> Self {
         Self::BadImage { path: path.to_path_buf(), reason: one_line(reason.as_ref()) }

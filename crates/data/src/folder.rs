@@ -10,7 +10,12 @@ use crate::error::DataError;
 
 /// File endings that count as images when a folder is searched, compared without case. What a file
 /// is, its content decides.
+#[cfg(not(feature = "dicom"))]
 pub const IMAGE_EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
+/// File endings that count as images when a folder is searched, compared without case. What a file
+/// is, its content decides.
+#[cfg(feature = "dicom")]
+pub const IMAGE_EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp", "dcm"];
 
 /// The image at `path`, or all images below the folder `path`, sorted. Hidden files and folders are
 /// left out.

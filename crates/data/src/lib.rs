@@ -32,10 +32,12 @@
 
 mod augment;
 mod batch;
+mod cache;
 mod content;
 mod dataset;
 mod decode;
 mod descriptor;
+mod dicom;
 mod error;
 mod fault;
 mod folder;
@@ -50,6 +52,7 @@ mod verify;
 
 pub use augment::{Augmentation, Placement};
 pub use batch::{Batch, ImageBatcher};
+pub use cache::Cache;
 pub use content::ContentHash;
 pub use dataset::{ImageDataset, LoadedSample, PreparedImage, prepare_image};
 pub use decode::{decode_mask, decode_mask_bytes, decode_rgb, decode_rgb_bytes};

@@ -81,15 +81,24 @@ impl Preprocessing {
     /// # Errors
     /// [`DataError::Resize`] for a picture without pixels.
     pub fn image(&self, picture: &RgbImage) -> Result<Vec<f32>, DataError> {
-        let resized = resize_bicubic(picture, self.size)?;
-        let mut values = Vec::with_capacity(resized.len());
-        let planes = resized.chunks_exact(self.size * self.size);
+        Ok(self.normalise(&self.resize(picture)?))
+    }
+
+    /// `[3, size, size]` bytes: Pillow's `resize((size, size), BICUBIC)`, bit for bit.
+    pub(crate) fn resize(&self, picture: &RgbImage) -> Result<Vec<u8>, DataError> {
+        resize_bicubic(picture, self.size)
+    }
+
+    /// Grey levels to what CLIP takes, by channel.
+    pub(crate) fn normalise(&self, planes: &[u8]) -> Vec<f32> {
+        let mut values = Vec::with_capacity(planes.len());
+        let planes = planes.chunks_exact(self.size * self.size);
         for (plane, (mean, std)) in planes.zip(self.mean.into_iter().zip(self.std)) {
             let table: [f32; GREY_LEVELS] =
                 std::array::from_fn(|grey| (grey as f32 / 255.0 - mean) / std);
             values.extend(plane.iter().map(|grey| table[usize::from(*grey)]));
         }
-        Ok(values)
+        values
     }
 
     /// Resizes with nearest neighbour and applies the rule: `[1, size, size]` of 0 and 1, row by
@@ -104,7 +113,6 @@ impl Preprocessing {
     }
 }
 
-/// `[3, size, size]` bytes: Pillow's `resize((size, size), BICUBIC)`, bit for bit.
 fn resize_bicubic(picture: &RgbImage, size: usize) -> Result<Vec<u8>, DataError> {
     let (width, height) = picture.dimensions();
     if width == 0 || height == 0 {

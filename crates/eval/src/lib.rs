@@ -4,8 +4,8 @@
 //! - [`metrics`]: AUROC, AP, F1-max and AUPRO from scores and labels, exact on ties.
 //! - [`report`]: collects a class's maps and image scores, scores them under a
 //!   [`report::Protocol`], prints the table.
-//! - [`pictures`]: 16-bit maps, overlays with a legend, `.npy` files, each written whole or not at
-//!   all.
+//! - [`pictures`]: 16-bit maps, overlays with a legend, contact sheets of datasets, `.npy` files, each
+//!   written whole or not at all.
 //!
 //! What is undefined (one class only, no masks) is `None`, `null` or `n/a`: never 0, and never part
 //! of a mean.

@@ -98,7 +98,7 @@ fn the_mask_rule_decides_what_is_outlined() {
         [(MaskRule::NonZero, true), (MaskRule::Above(99), true), (MaskRule::Above(100), false)]
     {
         let options = SheetOptions { mask_rule, ..options(64) };
-        let drawn = thumbnail(&contact_sheet(&[sample.clone()], &options).unwrap());
+        let drawn = thumbnail(&contact_sheet(std::slice::from_ref(&sample), &options).unwrap());
         assert_eq!(count(&drawn, OUTLINE) > 0, is_outlined, "{mask_rule:?}");
     }
 }

@@ -45,8 +45,7 @@ fn the_release_differs_as_documented() {
     assert_eq!(run.data.prompt_names, PromptNames::Release);
     assert_eq!(run.training.learning_rate.initial, 5e-5);
     assert_eq!((run.training.losses.etf, run.training.losses.balance), (0.0, 0.0));
-    let mut rest = Experiment::default();
-    rest.data = run.data.clone();
+    let mut rest = Experiment { data: run.data.clone(), ..Experiment::default() };
     rest.training.learning_rate.initial = 5e-5;
     rest.training.losses = run.training.losses;
     assert_eq!(run, rest);

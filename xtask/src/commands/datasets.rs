@@ -211,7 +211,12 @@ fn of(found: usize, expected: Option<usize>) -> String {
 
 fn show(args: &ShowArgs, common: &Common) -> anyhow::Result<()> {
     let dataset = Dataset::open(&args.data, &args.options)?;
-    let samples = dataset.samples(Split::Test)?;
+    // A copy with faults can be looked at: that is how one sees what is wrong with it.
+    let scan = dataset.descriptor.scan(&dataset.root, Split::Test)?;
+    let samples = match scan.samples.is_empty() {
+        true => scan.strict(&dataset.root)?,
+        false => scan.samples,
+    };
     let options = SheetOptions { mask_rule: dataset.descriptor.masks.rule, ..Default::default() };
     write_png(&args.out, &contact_sheet(&samples, &options)?)?;
     let shown = Shown { out: args.out.display().to_string(), images: samples.len() };

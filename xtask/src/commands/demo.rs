@@ -12,7 +12,7 @@ use moeclip_data::{Surface, SyntheticSet, write_synthetic};
 
 use super::{eval, predict, train};
 use crate::cli::{ActivationChoice, Common, DomainChoice};
-use crate::data::DataOptions;
+use crate::data::{CacheArgs, DataOptions};
 use crate::model::{AdapterArgs, AssumedArgs, ClipArgs, ClipShapeArgs};
 
 /// Side of the demo's pictures; the model looks at all of their pixels.
@@ -86,14 +86,17 @@ impl Demo {
         let (clip, data) = (self.clip.clone(), Some(self.auxiliary.clone()));
         let out = self.adapter.adapter.clone();
         let options = DataOptions::default();
-        train::run(train::TrainArgs { clip, data, options, out, settings }, self.common.clone())
+        let (cache, saving) = (CacheArgs::default(), train::CheckpointArgs::default());
+        let args = train::TrainArgs { clip, data, options, cache, out, settings, saving };
+        train::run(args, self.common.clone())
     }
 
     fn measure(&self) -> anyhow::Result<()> {
         self.heading("Measuring on speckle, never seen in training");
         let (clip, adapter) = (self.clip.clone(), self.adapter.clone());
         let (data, options) = (self.unseen.clone(), DataOptions::default());
-        let args = eval::EvalArgs { clip, adapter, data, options, domain: None };
+        let cache = CacheArgs::default();
+        let args = eval::EvalArgs { clip, adapter, data, options, cache, domain: None };
         eval::run(args, self.common.clone())
     }
 

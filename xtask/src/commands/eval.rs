@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::backends::{Job, run_on};
 use crate::cli::{Common, DomainChoice};
 use crate::commands::train::prompt_names;
-use crate::data::{DataOptions, Dataset, refuse_training_data};
+use crate::data::{CacheArgs, DataOptions, Dataset, cached, refuse_training_data, tell_trouble};
 use crate::interrupt;
 use crate::model::{AdapterArgs, ClipArgs, LoadedDetector, detector, open_adapter};
 use crate::output::print_json;
@@ -44,6 +44,8 @@ pub(crate) struct EvalArgs {
     pub(crate) data: PathBuf,
     #[command(flatten)]
     pub(crate) options: DataOptions,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// Kind of pictures, which decides blur and score; else as the dataset is described, or
     /// industrial
     #[arg(long, value_enum)]
@@ -84,8 +86,10 @@ impl Job for EvalJob {
             detector::<B>(&args.clip, &adapter, &prompts, domain, &self.common, &device)?;
         let preprocessing = Preprocessing::clip(loaded.image_size)?;
         let preprocessing = preprocessing.with_mask_rule(opened.descriptor.masks.rule);
-        let dataset = ImageDataset::new(samples, preprocessing);
+        let cache = args.cache.open()?;
+        let dataset = cached(ImageDataset::new(samples, preprocessing), &cache);
         let scores = score(&dataset, &classes, &mut loaded, &device)?;
+        tell_trouble(&cache);
         let reports = [Protocol::Paper, Protocol::Raw].map(|protocol| {
             let results = scores.iter().map(|class| class.finish(rule(domain), protocol));
             Report::new(protocol, results.collect())

@@ -1,5 +1,8 @@
 //! `train`: adapters from a folder of images with masks.
 
+mod checkpoints;
+mod settings;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -8,16 +11,22 @@ use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
 use clap::Args;
 use clip_vit::{ClipCheckpoint, Frozen};
-use moeclip::{Adapters, AuxiliaryData, FrozenClip, MoeClip, Provenance};
-use moeclip_data::{Augmentation, Counts, ImageDataset, MaskRule, Preprocessing, Sample, Split};
+use moeclip::{Adapters, FrozenClip, MoeClip, Provenance};
+use moeclip_data::{Cache, Counts, ImageDataset, MaskRule, Preprocessing, Sample, Split};
 use moeclip_train::{
-    Ending, Experiment, Extent, Learner, StepReport, TrainConfig, check_images, fit,
+    Ending, Experiment, Extent, Learner, RunDescription, StepReport, TrainConfig, check_images,
+    fit_watched,
 };
 use serde::Serialize;
 
+pub(crate) use self::checkpoints::CheckpointArgs;
+use self::checkpoints::Saving;
+pub(crate) use self::settings::TrainSettings;
 use crate::backends::{Job, run_on};
 use crate::cli::Common;
-use crate::data::{DataOptions, Dataset, auxiliary_data};
+use crate::data::{
+    CacheArgs, DataOptions, Dataset, Fingerprint, cached, fingerprint, tell_trouble,
+};
 use crate::interrupt;
 use crate::model::{ClipArgs, open_clip, source_sha256};
 use crate::output::print_json;
@@ -27,7 +36,8 @@ use crate::system::{gib, peak_memory};
 /// Train adapters on a dataset with masks.
 ///
 /// Reads a known dataset, a folder in MVTec layout, a list, or a tree of one's own; the test split,
-/// as the paper does. Ctrl-C finishes the step under way and writes what was learned.
+/// as the paper does. Ctrl-C finishes the step under way and writes what was learned; with
+/// --checkpoints, --resume goes on from there.
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Example: cargo xtask train --clip clip.safetensors --data visa --out adapter.safetensors"
@@ -40,47 +50,15 @@ pub(crate) struct TrainArgs {
     pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) options: DataOptions,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// The adapters to write
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) settings: TrainSettings,
-}
-
-/// Settings of a run. What is not given here is as in --config, and else as in the paper.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Settings")]
-pub(crate) struct TrainSettings {
-    /// Description of the run, as in configs/
-    #[arg(long, value_name = "TOML")]
-    pub(crate) config: Option<PathBuf>,
-    /// Change one setting of the description, as in training.batch_size=4
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-    /// Passes over the images (20)
-    #[arg(long)]
-    pub(crate) epochs: Option<usize>,
-    /// End after this many steps
-    #[arg(long, value_name = "N")]
-    pub(crate) steps: Option<usize>,
-    /// Images per step (2)
-    #[arg(long)]
-    pub(crate) batch: Option<usize>,
-    /// Learning rate at the start (5e-4)
-    #[arg(long, value_name = "RATE")]
-    pub(crate) learning_rate: Option<f64>,
-    /// Seed of the start, the order and the augmentation (0)
-    #[arg(long)]
-    pub(crate) seed: Option<u64>,
-    /// Side of the images in pixels (518)
-    #[arg(long, value_name = "PIXELS")]
-    pub(crate) image_size: Option<usize>,
-    /// Layers behind which a mixture stands; the quarters of the tower by default
-    #[arg(long, value_delimiter = ',', value_name = "LAYERS")]
-    pub(crate) taps: Option<Vec<usize>>,
-    /// Train on the images as they are
-    #[arg(long)]
-    pub(crate) no_augmentation: bool,
+    #[command(flatten)]
+    pub(crate) saving: CheckpointArgs,
 }
 
 pub(crate) fn run(args: TrainArgs, common: Common) -> anyhow::Result<()> {
@@ -106,23 +84,17 @@ struct Trained<'a> {
 
 impl Job for TrainJob {
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
-        let TrainArgs { clip, out, settings, .. } = &self.args;
+        let TrainArgs { clip, out, settings, saving, .. } = &self.args;
         refuse_unwritable(out)?;
-        let mut experiment = settings.experiment()?;
-        let dataset = open_data(&self.args, &mut experiment)?;
-        let samples = dataset.samples(Split::Test)?;
-        let place = || dataset.root.display().to_string();
-        check_images(Counts::of(&samples)).with_context(place)?;
+        let plan = self.plan()?;
         let clip = open_clip(&clip.clip, &clip.shape)?;
         let start = Instant::now();
-        let auxiliary = Auxiliary {
-            data: auxiliary_data(&dataset, &samples)?,
-            samples,
-            mask_rule: dataset.descriptor.masks.rule,
-        };
-        let mut run = Run::<B>::prepare(&clip, auxiliary, experiment, &self.common, &device)?;
+        let run = Run::<B>::prepare(&clip, plan, &self.common, &device)?;
+        let mut saving = saving.open(run.description(&clip, &self.common))?;
+        let mut run = run.taken_up(&clip, &saving)?;
         let mut steps = Vec::new();
-        let ending = run.fit(settings.steps, &self.common, &device, &mut steps);
+        let ending = run.fit(settings.steps, &mut saving, &self.common, &device, &mut steps);
+        tell_trouble(&run.cache);
         // Hours of steps are kept, whatever ended them; a run that failed at its first has none.
         if ending.is_ok() || !steps.is_empty() {
             run.write(out, &clip)?;
@@ -144,11 +116,31 @@ impl Job for TrainJob {
     }
 }
 
-/// What is trained on.
-struct Auxiliary {
+impl TrainJob {
+    /// What is to be done, with everything checked that costs no model.
+    fn plan(&self) -> anyhow::Result<Plan> {
+        let mut experiment = self.args.settings.experiment()?;
+        let dataset = open_data(&self.args, &mut experiment)?;
+        let samples = dataset.samples(Split::Test)?;
+        let place = || dataset.root.display().to_string();
+        check_images(Counts::of(&samples)).with_context(place)?;
+        Ok(Plan {
+            fingerprint: fingerprint(&dataset, &samples)?,
+            samples,
+            mask_rule: dataset.descriptor.masks.rule,
+            cache: self.args.cache.open()?,
+            experiment,
+        })
+    }
+}
+
+/// What is trained, and on what.
+struct Plan {
+    experiment: Experiment,
     samples: Vec<Sample>,
     mask_rule: MaskRule,
-    data: AuxiliaryData,
+    cache: Option<Cache>,
+    fingerprint: Fingerprint,
 }
 
 /// A run under way.
@@ -156,25 +148,25 @@ struct Run<B: Backend> {
     learner: Learner<B>,
     dataset: ImageDataset,
     classes: Vec<String>,
-    data: AuxiliaryData,
+    cache: Option<Cache>,
+    fingerprint: Fingerprint,
     experiment: Experiment,
 }
 
 impl<B: Backend> Run<B> {
     fn prepare(
         clip: &ClipCheckpoint,
-        auxiliary: Auxiliary,
-        experiment: Experiment,
+        plan: Plan,
         common: &Common,
         device: &B::Device,
     ) -> anyhow::Result<Self> {
+        let Plan { experiment, samples, mask_rule, cache, fingerprint } = plan;
         let config = experiment.model_on(clip.spec());
         config.check(&clip.spec().vision)?;
         let training = experiment.training.clone();
-        let Auxiliary { samples, mask_rule, data } = auxiliary;
         let classes = prompt_names(&samples);
         let preprocessing = Preprocessing::clip(config.image_size)?.with_mask_rule(mask_rule);
-        let dataset = ImageDataset::new(samples, preprocessing)
+        let dataset = cached(ImageDataset::new(samples, preprocessing), &cache)
             .augmented(experiment.augmentation, training.seed)?;
         let frozen = FrozenClip::<B>::load(
             clip.spec(),
@@ -187,12 +179,52 @@ impl<B: Backend> Run<B> {
         let adapters = Adapters::init(&config, clip.spec(), training.seed, device)?;
         let model = MoeClip::new(Frozen::new(frozen.tower), adapters, config, device)?;
         let learner = Learner::new(model, frozen.book, training, device)?;
-        Ok(Self { learner, dataset, classes, data, experiment })
+        Ok(Self { learner, dataset, classes, cache, fingerprint, experiment })
+    }
+
+    /// The run as it stood at the checkpoint that it goes on from, if there is one.
+    fn taken_up(mut self, clip: &ClipCheckpoint, saving: &Saving) -> anyhow::Result<Self> {
+        if let Some(checkpoint) = &saving.from {
+            self.learner = self.learner.restore(clip.spec(), checkpoint)?;
+        }
+        Ok(self)
+    }
+
+    /// What a checkpoint of this run belongs to.
+    fn description(&self, clip: &ClipCheckpoint, common: &Common) -> RunDescription {
+        RunDescription {
+            training: self.experiment.training.clone(),
+            model: self.learner.model().config().clone(),
+            augmentation: self.experiment.augmentation,
+            backend: common.device.to_string(),
+            precision: format!("{:?}", common.precision),
+            data: self.fingerprint.in_order.clone(),
+            samples: self.dataset.samples().len(),
+            provenance: self.provenance(clip),
+        }
+    }
+
+    /// Where the adapters come from. The description as text is left to the file that is written at
+    /// the end: a run that is taken up may be longer than described at its start.
+    fn provenance(&self, clip: &ClipCheckpoint) -> Provenance {
+        Provenance {
+            version: env!("CARGO_PKG_VERSION").into(),
+            epoch: None,
+            clip: Some(clip.spec().clone()),
+            clip_sha256: Some(source_sha256(clip)),
+            classes: self.classes.clone(),
+            data: Some(self.fingerprint.data.clone()),
+            run: None,
+            steps: self.learner.steps(),
+            seed: self.experiment.training.seed,
+            prompts: self.experiment.prompts.clone(),
+        }
     }
 
     fn fit(
         &mut self,
         limit: Option<usize>,
+        saving: &mut Saving,
         common: &Common,
         device: &B::Device,
         steps: &mut Vec<StepReport>,
@@ -200,8 +232,9 @@ impl<B: Backend> Run<B> {
         let images = self.dataset.samples().len();
         let TrainConfig { batch_size, epochs, .. } = self.experiment.training;
         let extent = Extent::new(images, batch_size, epochs, limit);
-        let mut progress = Progress::new("training", extent.steps);
-        let ending = fit(&mut self.learner, &self.dataset, extent, device, |step| {
+        let left = extent.steps.saturating_sub(self.learner.steps());
+        let mut progress = Progress::new("training", left);
+        let ending = fit_watched(&mut self.learner, &self.dataset, extent, device, |now, step| {
             let losses = step.losses;
             progress.advance(format!("loss {:.3}", losses.total));
             if common.json {
@@ -209,64 +242,25 @@ impl<B: Backend> Run<B> {
                 let _ = print_json(step);
             }
             steps.push(*step);
-            if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if interrupt::asked() {
+                saving.at_interruption(now);
+                return ControlFlow::Break(());
+            }
+            saving.after_step(now);
+            ControlFlow::Continue(())
         })?;
         progress.finish();
         Ok(ending)
     }
 
     fn write(&self, out: &Path, clip: &ClipCheckpoint) -> anyhow::Result<()> {
-        let provenance = Provenance {
-            version: env!("CARGO_PKG_VERSION").into(),
-            epoch: None,
-            clip: Some(clip.spec().clone()),
-            clip_sha256: Some(source_sha256(clip)),
-            classes: self.classes.clone(),
-            data: Some(self.data.clone()),
-            run: Some(self.experiment.to_toml()),
-            steps: self.learner.steps(),
-            seed: self.experiment.training.seed,
-            prompts: self.experiment.prompts.clone(),
-        };
+        let run = Some(self.experiment.to_toml());
+        let provenance = Provenance { run, ..self.provenance(clip) };
         let tensors = moeclip::weights(&self.learner.adapters());
         let tensors = tensors.into_iter().map(|tensor| (tensor.name, tensor.data)).collect();
         let config = self.learner.model().config();
         moeclip::write_adapter(out, &tensors, config, Some(&provenance))?;
         Ok(())
-    }
-}
-
-impl TrainSettings {
-    /// The run: the file, then --set, then the options that have flags of their own.
-    pub(crate) fn experiment(&self) -> anyhow::Result<Experiment> {
-        let mut experiment = match &self.config {
-            None => Experiment::default(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("{}: cannot be read as text", path.display()))?;
-                Experiment::parse(&text, path)?
-            }
-        };
-        for assignment in &self.set {
-            experiment = experiment.set(assignment)?;
-        }
-        let Experiment { training, model, augmentation, .. } = &mut experiment;
-        replace(&mut training.epochs, &self.epochs);
-        replace(&mut training.batch_size, &self.batch);
-        replace(&mut training.learning_rate.initial, &self.learning_rate);
-        replace(&mut training.seed, &self.seed);
-        replace(&mut model.image_size, &self.image_size);
-        model.taps = self.taps.clone().or(model.taps.take());
-        if self.no_augmentation {
-            *augmentation = Augmentation::none();
-        }
-        Ok(experiment)
-    }
-}
-
-fn replace<T: Clone>(setting: &mut T, given: &Option<T>) {
-    if let Some(value) = given {
-        *setting = value.clone();
     }
 }
 

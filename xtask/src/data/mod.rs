@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use moeclip_data::{Counts, Descriptor, Folder, Layout, PromptNames, Sample, Split};
+use moeclip_data::{
+    Cache, Counts, Descriptor, Folder, ImageDataset, Layout, PromptNames, Sample, Split,
+};
 
 use crate::cli::PromptNamesChoice;
 
 pub(crate) use catalogue::known;
-pub(crate) use overlap::{auxiliary_data, refuse_training_data};
+pub(crate) use overlap::{Fingerprint, fingerprint, refuse_training_data};
 pub(crate) use root::DataRoot;
 
 /// A description that lies beside the images.
@@ -45,6 +47,42 @@ pub(crate) struct DataOptions {
     /// What the images of a tree of one's own show, as in "metal nut"
     #[arg(long, value_name = "NAME", conflicts_with = "described_as")]
     pub(crate) class: Option<String>,
+}
+
+/// Where decoded and resized images are kept between epochs and runs.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Data")]
+pub(crate) struct CacheArgs {
+    /// Keep decoded and resized images in this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Most that the folder may hold (20)
+    #[arg(long, value_name = "GIB", requires = "cache")]
+    pub(crate) cache_limit: Option<u64>,
+}
+
+impl CacheArgs {
+    /// The cache, where one is wanted.
+    pub(crate) fn open(&self) -> anyhow::Result<Option<Cache>> {
+        let Some(folder) = &self.cache else { return Ok(None) };
+        let limit = self.cache_limit.unwrap_or(20).saturating_mul(1 << 30);
+        Ok(Some(Cache::open(folder, limit)?))
+    }
+}
+
+/// `dataset` with the cache; what cannot be written is to be told by [`tell_trouble`].
+pub(crate) fn cached(dataset: ImageDataset, cache: &Option<Cache>) -> ImageDataset {
+    match cache {
+        None => dataset,
+        Some(cache) => dataset.cached(cache.clone()),
+    }
+}
+
+/// Says on stderr, once, that the cache could not be written.
+pub(crate) fn tell_trouble(cache: &Option<Cache>) {
+    if let Some(error) = cache.as_ref().and_then(Cache::take_trouble) {
+        eprintln!("warning: the cache is of no use: {error}");
+    }
 }
 
 /// A described folder of images.

@@ -11,15 +11,29 @@ use super::{Dataset, catalogue};
 use crate::interrupt;
 use crate::progress::Progress;
 
-/// What adapters remember of the images they are trained on.
-pub(crate) fn auxiliary_data(
-    dataset: &Dataset,
-    samples: &[Sample],
-) -> anyhow::Result<AuxiliaryData> {
+/// What is known of the images of a training run.
+pub(crate) struct Fingerprint {
+    /// What adapters remember of them.
+    pub(crate) data: AuxiliaryData,
+    /// Of images, masks, labels and names in their order: a run goes on only with the same.
+    pub(crate) in_order: String,
+}
+
+/// Reads all images and masks once.
+pub(crate) fn fingerprint(dataset: &Dataset, samples: &[Sample]) -> anyhow::Result<Fingerprint> {
     let mut images = fingerprints(samples)?;
+    let mut lines = String::new();
+    for (sample, image) in std::iter::zip(samples, &images) {
+        let mask = sample.mask.as_deref().map(ContentHash::of_file).transpose()?;
+        let mask = mask.map_or_else(String::new, |mask| mask.short());
+        let (label, prompt) = (sample.label.index(), &sample.prompt);
+        lines.push_str(&format!("{image} {mask} {label} {prompt}\n"));
+    }
     images.sort();
     let descriptor = &dataset.descriptor;
-    Ok(AuxiliaryData { name: descriptor.name.clone(), licence: descriptor.licence.clone(), images })
+    let (name, licence) = (descriptor.name.clone(), descriptor.licence.clone());
+    let data = AuxiliaryData { name, licence, images };
+    Ok(Fingerprint { data, in_order: ContentHash::of_bytes(lines.as_bytes()).to_string() })
 }
 
 /// Refuses a test set that adapters were trained on, as a whole or in part.

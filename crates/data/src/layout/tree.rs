@@ -116,8 +116,9 @@ impl Tree {
             let sample = |image| self.sample(image, &class_name, &defect);
             samples.extend(images.into_iter().map(sample));
         }
-        if samples.is_empty() && scan.faults.is_empty() {
-            return Err(DataError::layout(&folder, "no image in good/ or any DEFECT/ folder here"));
+        if samples.is_empty() {
+            let detail = "no image in good/ or any DEFECT/ folder here; copy it again";
+            scan.faults.push(Fault::new(FaultKind::MissingClass, &folder, detail));
         }
         let ground_truth = class.join(&self.masks);
         if split == Split::Test && ground_truth.is_dir() {

@@ -27,6 +27,8 @@ const LANES: usize = ROWS * PADDED;
 
 /// Values of a row that the columns pass takes at once.
 const STRIP: usize = 128;
+/// Resized rows that may be kept before those not needed any more are dropped.
+const KEPT: usize = 64;
 
 /// An interleaved 8-bit picture of three channels.
 pub(super) struct Pixels<'a> {
@@ -55,14 +57,17 @@ impl WithSimd for Bicubic<'_> {
     // Only what is inlined here is compiled for the processor's vectors.
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Vec<u8> {
-        let rows = along_rows(self.picture, self.columns);
-        along_columns(&rows, self.columns.len(), self.rows)
+        let mut rows = ResizedRows::new(self.picture, self.columns);
+        let size = self.columns.len();
+        let mut planes = vec![0; CHANNELS * size * size];
+        let stride = rows.stride;
+        let mut line = vec![0; stride];
+        for (y, window) in self.rows.iter().enumerate() {
+            along_columns(rows.of(window), stride, &window.weights, &mut line);
+            part(&line, planes.chunks_exact_mut(size).skip(y).step_by(size));
+        }
+        planes
     }
-}
-
-/// Bytes from one row to the next between the passes: whole strips.
-fn stride(size: usize) -> usize {
-    (size * CHANNELS).next_multiple_of(STRIP)
 }
 
 /// The same pixel of several rows, one behind the other.
@@ -71,23 +76,60 @@ type Woven = [[u8; PADDED]; ROWS];
 /// Several rows of padded pixels.
 type Padded = [Vec<[u8; PADDED]>; ROWS];
 
-/// Resizes every row; rows stay as many, [`stride`] bytes apart.
-#[inline(always)]
-fn along_rows(picture: &Pixels<'_>, windows: &[Window]) -> Vec<u8> {
-    let row = picture.width * CHANNELS;
-    let stride = stride(windows.len());
-    let mut resized = vec![0; picture.height * stride];
-    let mut padded = Padded::default().map(|_| vec![[0; PADDED]; picture.width]);
-    let mut woven = vec![Woven::default(); picture.width];
-    let mut outputs = vec![[0; LANES]; windows.len()];
-    for (rows, resized) in picture.bytes.chunks(row * ROWS).zip(resized.chunks_mut(stride * ROWS)) {
-        weave(rows.chunks_exact(row), &mut padded, &mut woven);
-        for (output, window) in outputs.iter_mut().zip(windows) {
-            *output = weighted(&woven[window.start..], &window.weights);
+/// The rows pass, a few rows ahead of the columns pass. The rows between them stay in the cache, and
+/// a tall picture takes no more memory than a low one.
+struct ResizedRows<'a> {
+    picture: &'a Pixels<'a>,
+    windows: &'a [Window],
+    /// Bytes from one resized row to the next: whole strips.
+    stride: usize,
+    /// The resized rows from `first` on.
+    bytes: Vec<u8>,
+    first: usize,
+    padded: Padded,
+    woven: Vec<Woven>,
+    outputs: Vec<[u8; LANES]>,
+}
+
+impl<'a> ResizedRows<'a> {
+    fn new(picture: &'a Pixels<'a>, windows: &'a [Window]) -> Self {
+        Self {
+            picture,
+            windows,
+            stride: (windows.len() * CHANNELS).next_multiple_of(STRIP),
+            bytes: Vec::new(),
+            first: 0,
+            padded: Padded::default().map(|_| vec![[0; PADDED]; picture.width]),
+            woven: vec![Woven::default(); picture.width],
+            outputs: vec![[0; LANES]; windows.len()],
         }
-        unweave(&outputs, resized.chunks_exact_mut(stride));
     }
-    resized
+
+    /// The rows of a window, which does not start before the last one asked for.
+    #[inline(always)]
+    fn of(&mut self, window: &Window) -> &[u8] {
+        if self.bytes.len() > KEPT * self.stride {
+            self.bytes.drain(..(window.start - self.first) * self.stride);
+            self.first = window.start;
+        }
+        let start = (window.start - self.first) * self.stride;
+        while self.bytes.len() < start + window.weights.len() * self.stride {
+            self.resize_next();
+        }
+        &self.bytes[start..]
+    }
+
+    #[inline(always)]
+    fn resize_next(&mut self) {
+        let (row, made) = (self.picture.width * CHANNELS, self.bytes.len());
+        let rows = self.picture.bytes[(self.first + made / self.stride) * row..].chunks_exact(row);
+        self.bytes.resize(made + rows.len().min(ROWS) * self.stride, 0);
+        weave(rows.take(ROWS), &mut self.padded, &mut self.woven);
+        for (output, window) in self.outputs.iter_mut().zip(self.windows) {
+            *output = weighted(&self.woven[window.start..], &window.weights);
+        }
+        unweave(&self.outputs, self.bytes[made..].chunks_exact_mut(self.stride));
+    }
 }
 
 #[inline(always)]
@@ -129,33 +171,19 @@ fn weighted(woven: &[Woven], weights: &[i32]) -> [u8; LANES] {
     sums.map(to_byte)
 }
 
-/// Resizes every column and parts the channels.
+/// Resizes every column to one value.
 #[inline(always)]
-fn along_columns(bytes: &[u8], size: usize, windows: &[Window]) -> Vec<u8> {
-    let stride = stride(size);
-    let mut planes = vec![0; CHANNELS * size * size];
-    let mut line = vec![0; stride];
-    for (y, window) in windows.iter().enumerate() {
-        let rows = &bytes[window.start * stride..];
-        let (strips, _) = line.as_chunks_mut::<STRIP>();
-        for (at, strip) in strips.iter_mut().enumerate() {
-            *strip = weighted_strip(rows[at * STRIP..].chunks(stride), &window.weights);
+fn along_columns(rows: &[u8], stride: usize, weights: &[i32], line: &mut [u8]) {
+    let (strips, _) = line.as_chunks_mut::<STRIP>();
+    for (at, strip) in strips.iter_mut().enumerate() {
+        let mut sums = [HALF; STRIP];
+        for (row, weight) in rows.chunks_exact(stride).zip(weights) {
+            for (sum, value) in sums.iter_mut().zip(&row[at * STRIP..][..STRIP]) {
+                *sum = add_product(*sum, *value, *weight);
+            }
         }
-        part(&line, planes.chunks_exact_mut(size).skip(y).step_by(size));
+        *strip = sums.map(to_byte);
     }
-    planes
-}
-
-/// The first values of each row, weighted.
-#[inline(always)]
-fn weighted_strip<'a>(rows: impl Iterator<Item = &'a [u8]>, weights: &[i32]) -> [u8; STRIP] {
-    let mut sums = [HALF; STRIP];
-    for (row, weight) in rows.zip(weights) {
-        for (sum, value) in sums.iter_mut().zip(&row[..STRIP]) {
-            *sum = add_product(*sum, *value, *weight);
-        }
-    }
-    sums.map(to_byte)
 }
 
 /// Writes each channel of a line of pixels to a row of its own.
@@ -178,3 +206,6 @@ fn add_product(sum: i32, value: u8, weight: i32) -> i32 {
 fn to_byte(sum: i32) -> u8 {
     (sum >> FRACTION_BITS).clamp(0, 255) as u8
 }
+
+#[cfg(test)]
+mod tests;

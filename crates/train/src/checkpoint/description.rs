@@ -12,8 +12,9 @@ use serde_json::Value;
 use super::CheckpointError;
 use crate::{Extent, Position, TrainConfig};
 
-/// What may change between the parts of a run: how long it is, and how far it has come.
-const FREE: [&str; 2] = ["training.epochs", "provenance.steps"];
+/// What may change between the parts of a run: how long it is, how far it has come, and the text in
+/// which its user described it, whose settings are compared one by one.
+const FREE: [&str; 3] = ["training.epochs", "provenance.steps", "provenance.run"];
 
 /// Longest value that an error shows, in characters.
 const SHOWN: usize = 80;

@@ -84,6 +84,22 @@ fn a_folder_in_the_way_of_a_checkpoint_is_told() {
 }
 
 #[test]
+fn adapters_that_left_the_numbers_do_not_push_out_older_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::write(folder.path());
+    world.training.learning_rate.initial = 1e39;
+    let mut told = None;
+    world.train::<Flex>(&every(1, &folder.path().join("checkpoints")), |checkpoints, learner| {
+        told = checkpoints.after_step(learner).err();
+        ControlFlow::Break(())
+    });
+    let error = told.unwrap();
+    assert!(matches!(&error, CheckpointError::NotFinite { step: 1, .. }), "{error}");
+    assert!(error.to_string().starts_with("step 1: ") && !error.to_string().contains('\n'));
+    assert!(saved(&folder.path().join("checkpoints")).is_empty());
+}
+
+#[test]
 fn a_place_that_is_no_folder_is_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::read(folder.path());

@@ -71,6 +71,7 @@ fn only_the_length_of_a_run_may_change() {
     let mut run = world.description();
     run.training.epochs = 100;
     run.provenance.steps = 77;
+    run.provenance.run = Some("training.epochs = 100".into());
     assert!(Checkpoints::resume(policy, run).is_ok());
 }
 
