@@ -204,8 +204,7 @@ impl<B: Backend> Run<B> {
         }
     }
 
-    /// Where the adapters come from. The description as text is left to the file that is written at
-    /// the end: a run that is taken up may be longer than described at its start.
+    /// Where the adapters come from.
     fn provenance(&self, clip: &ClipCheckpoint) -> Provenance {
         Provenance {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -214,7 +213,7 @@ impl<B: Backend> Run<B> {
             clip_sha256: Some(source_sha256(clip)),
             classes: self.classes.clone(),
             data: Some(self.fingerprint.data.clone()),
-            run: None,
+            run: Some(self.experiment.to_toml()),
             steps: self.learner.steps(),
             seed: self.experiment.training.seed,
             prompts: self.experiment.prompts.clone(),
@@ -242,20 +241,19 @@ impl<B: Backend> Run<B> {
                 let _ = print_json(step);
             }
             steps.push(*step);
-            if interrupt::asked() {
-                saving.at_interruption(now);
-                return ControlFlow::Break(());
-            }
             saving.after_step(now);
-            ControlFlow::Continue(())
-        })?;
+            if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
         progress.finish();
-        Ok(ending)
+        // Whatever ended it: a broken picture after hours must not cost the steps since the last.
+        if !steps.is_empty() {
+            saving.at_end(&self.learner);
+        }
+        Ok(ending?)
     }
 
     fn write(&self, out: &Path, clip: &ClipCheckpoint) -> anyhow::Result<()> {
-        let run = Some(self.experiment.to_toml());
-        let provenance = Provenance { run, ..self.provenance(clip) };
+        let provenance = self.provenance(clip);
         let tensors = moeclip::weights(&self.learner.adapters());
         let tensors = tensors.into_iter().map(|tensor| (tensor.name, tensor.data)).collect();
         let config = self.learner.model().config();

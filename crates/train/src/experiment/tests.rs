@@ -42,47 +42,47 @@ fn what_a_run_saves_is_the_same_run() {
     assert_eq!(parse(&parse("").to_toml()), Experiment::default());
 }
 
+/// A file, and what its error says.
+const MISTAKES: &[(&str, &str)] = &[
+    ("[training]\nbatchsize = 4", "training.batchsize is no known key; did you mean batch_size?"),
+    ("[trainin]\nseed = 4", "trainin is no known key; did you mean training?"),
+    ("[xyz]", "xyz is no known key; sections: augmentation, data, model, prompts, training"),
+    ("seed = 1", "seed is no known key"),
+    ("[training]\nseed = -1", "training.seed"),
+    ("[training]\nseed = \"x\"", "training.seed = \"x\": give a number"),
+    ("[training]\nseed = 1.5", "training.seed"),
+    ("[training]\nepochs = 0", "training.epochs = 0"),
+    ("[training]\nbatch-size = 0", "training.batch_size = 0"),
+    ("[training]\nbeta-1 = 1.0", "training.beta_1 = 1"),
+    ("[training]\nbeta-2 = -0.5", "training.beta_2"),
+    ("[training]\nepsilon = 0.0", "training.epsilon = 0"),
+    ("[training]\nlearning-rate = 1e-3", "training.learning_rate = 0.001: give a section"),
+    ("[training.learning-rate]\ninitial = nan", "training.learning_rate.initial"),
+    ("[training.learning-rate]\ninitial = 0", "training.learning_rate.initial = 0"),
+    ("[training.learning-rate]\nmilestones = 3", "milestones = 3: give a list"),
+    ("[training.learning-rate]\nmilestones = [\"a\"]", "milestones"),
+    ("[training.losses]\nEtf = 0.1", "training.losses.Etf is no known key; did you mean etf?"),
+    ("[training.losses]\netf = -1", "training.losses.etf = -1"),
+    ("[training.losses]\nbalance = true", "training.losses.balance = true: give a number"),
+    ("[model]\nexpert = 4", "did you mean experts?"),
+    ("[model]\nexperts = \"four\"", "model.experts = \"four\": give a number"),
+    ("[model]\nscales = 1", "model.scales = 1: give a list"),
+    ("[model]\ntaps = \"all\"", "model.taps"),
+    ("[model]\nrank = -8", "model.rank"),
+    ("[augmentation]\nmax-shift = 2.0", "augmentation.max_shift = 2"),
+    ("[augmentation]\nrotation-probability = 1.5", "augmentation.rotation_probability = 1.5"),
+    ("[augmentation]\nmax-rotation-degrees = -3", "augmentation.max_rotation_degrees"),
+    ("[prompts]\nnormal = \"a {}\"", "prompts.normal = \"a {}\": give a list"),
+    ("[prompts]\nabnorml = []", "did you mean abnormal?"),
+    ("[data]\nprompt-names = \"mine\"", "data.prompt_names"),
+    ("training = 3", "training = 3: give a section"),
+    ("[training", "line 1"),
+    ("[training]\nseed = 1\nseed = 2", "line 3"),
+];
+
 #[test]
 fn mistakes_in_files_are_one_line() {
-    for (text, says) in [
-        (
-            "[training]\nbatchsize = 4",
-            "training.batchsize is no known key; did you mean batch_size?",
-        ),
-        ("[trainin]\nseed = 4", "trainin is no known key; did you mean training?"),
-        ("[xyz]", "xyz is no known key; sections: augmentation, data, model, prompts, training"),
-        ("seed = 1", "seed is no known key"),
-        ("[training]\nseed = -1", "training.seed"),
-        ("[training]\nseed = \"x\"", "training.seed = \"x\": give a number"),
-        ("[training]\nseed = 1.5", "training.seed"),
-        ("[training]\nepochs = 0", "training.epochs = 0"),
-        ("[training]\nbatch-size = 0", "training.batch_size = 0"),
-        ("[training]\nbeta-1 = 1.0", "training.beta_1 = 1"),
-        ("[training]\nbeta-2 = -0.5", "training.beta_2"),
-        ("[training]\nepsilon = 0.0", "training.epsilon = 0"),
-        ("[training]\nlearning-rate = 1e-3", "training.learning_rate = 0.001: give a section"),
-        ("[training.learning-rate]\ninitial = nan", "training.learning_rate.initial"),
-        ("[training.learning-rate]\ninitial = 0", "training.learning_rate.initial = 0"),
-        ("[training.learning-rate]\nmilestones = 3", "milestones = 3: give a list"),
-        ("[training.learning-rate]\nmilestones = [\"a\"]", "milestones"),
-        ("[training.losses]\nEtf = 0.1", "training.losses.Etf is no known key; did you mean etf?"),
-        ("[training.losses]\netf = -1", "training.losses.etf = -1"),
-        ("[training.losses]\nbalance = true", "training.losses.balance = true: give a number"),
-        ("[model]\nexpert = 4", "did you mean experts?"),
-        ("[model]\nexperts = \"four\"", "model.experts = \"four\": give a number"),
-        ("[model]\nscales = 1", "model.scales = 1: give a list"),
-        ("[model]\ntaps = \"all\"", "model.taps"),
-        ("[model]\nrank = -8", "model.rank"),
-        ("[augmentation]\nmax-shift = 2.0", "augmentation.max_shift = 2"),
-        ("[augmentation]\nrotation-probability = 1.5", "augmentation.rotation_probability = 1.5"),
-        ("[augmentation]\nmax-rotation-degrees = -3", "augmentation.max_rotation_degrees"),
-        ("[prompts]\nnormal = \"a {}\"", "prompts.normal = \"a {}\": give a list"),
-        ("[prompts]\nabnorml = []", "did you mean abnormal?"),
-        ("[data]\nprompt-names = \"mine\"", "data.prompt_names"),
-        ("training = 3", "training = 3: give a section"),
-        ("[training", "line 1"),
-        ("[training]\nseed = 1\nseed = 2", "line 3"),
-    ] {
+    for (text, says) in MISTAKES {
         let error = Experiment::parse(text, Path::new("run.toml")).unwrap_err().to_string();
         assert!(error.starts_with("run.toml: ") && error.contains(says), "{text:?}: {error}");
         assert!(!error.contains('\n'), "{error}");

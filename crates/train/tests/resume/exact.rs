@@ -39,7 +39,6 @@ fn a_run_ended_after_any_step_ends_as_if_it_had_not_been() {
 }
 
 #[test]
-#[ignore = "burn-ndarray with its feature simd: a reciprocal depends on where in memory it lies"]
 fn it_holds_on_ndarray() {
     let folder = tempfile::tempdir().unwrap();
     check::<NdArray>(&World::write(folder.path()), 1, [2, 5, 8]);

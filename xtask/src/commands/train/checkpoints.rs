@@ -83,12 +83,11 @@ impl Saving {
         }
     }
 
-    /// Saves a checkpoint now: the run was asked to stop.
-    pub(super) fn at_interruption<B: Backend>(&mut self, learner: &Learner<B>) {
+    /// Saves a checkpoint now: the run has ended, and may be taken up or made longer.
+    pub(super) fn at_end<B: Backend>(&mut self, learner: &Learner<B>) {
         let Some(checkpoints) = &mut self.checkpoints else { return };
-        match checkpoints.save(learner) {
-            Ok(path) => eprintln!("note: --resume goes on from {}", path.display()),
-            Err(error) => eprintln!("warning: {error}"),
+        if let Err(error) = checkpoints.save(learner) {
+            eprintln!("warning: {error}");
         }
     }
 }
