@@ -6,7 +6,7 @@ use burn::data::dataloader::batcher::Batcher;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::dataset::LoadedSample;
+use crate::dataset::{Facts, LoadedSample};
 use crate::error::DataError;
 use crate::sample::ImageSize;
 
@@ -43,37 +43,71 @@ impl<B: Backend> Batcher<B, Result<LoadedSample, DataError>, Result<Batch<B>, Da
         items: Vec<Result<LoadedSample, DataError>>,
         device: &B::Device,
     ) -> Result<Batch<B>, DataError> {
-        collate(items.into_iter().collect::<Result<_, _>>()?, device)
+        let samples = items.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut collated = Collated::new(samples.len(), common_size(&samples)?);
+        samples.into_iter().for_each(|sample| collated.push(sample));
+        Ok(collated.into_batch(device))
     }
 }
 
-fn collate<B: Backend>(
-    samples: Vec<LoadedSample>,
-    device: &B::Device,
-) -> Result<Batch<B>, DataError> {
-    let count = samples.len();
-    let size = common_size(&samples)?;
-    let mut images = Vec::with_capacity(count * 3 * size * size);
-    let mut masks = vec![0.0; count * size * size];
-    let mut labels = Vec::with_capacity(count);
-    for sample in &samples {
-        images.extend_from_slice(&sample.image);
-        labels.push(sample.label.index());
+/// Samples of one size, put together as they are read; their tensors are made later, on the thread
+/// that needs them.
+#[derive(Debug)]
+pub(crate) struct Collated {
+    pub(crate) size: usize,
+    /// `[samples so far, 3, size, size]`.
+    pub(crate) images: Vec<f32>,
+    /// `[samples, 1, size, size]`, zeros for those to come.
+    masks: Vec<f32>,
+    facts: Vec<Facts>,
+}
+
+impl Collated {
+    /// Room for `count` samples of `size` pixels a side.
+    pub(crate) fn new(count: usize, size: usize) -> Self {
+        let area = size * size;
+        let images = Vec::with_capacity(count * 3 * area);
+        Self { size, images, masks: vec![0.0; count * area], facts: Vec::with_capacity(count) }
     }
-    let rows = samples.iter().zip(masks.chunks_exact_mut((size * size).max(1)));
-    for (sample, mask) in rows.filter(|(sample, _)| sample.has_mask) {
-        mask.copy_from_slice(&sample.mask);
+
+    /// The mask of the sample whose facts come next.
+    pub(crate) fn next_mask(&mut self) -> &mut [f32] {
+        let area = self.size * self.size;
+        self.masks.chunks_exact_mut(area.max(1)).nth(self.facts.len()).unwrap_or_default()
     }
-    Ok(Batch {
-        images: Tensor::from_data(TensorData::new(images, [count, 3, size, size]), device),
-        masks: Tensor::from_data(TensorData::new(masks, [count, 1, size, size]), device),
-        labels: Tensor::from_data(TensorData::new(labels, [count]), device),
-        has_mask: samples.iter().map(|s| s.has_mask).collect(),
-        original_sizes: samples.iter().map(|s| s.original).collect(),
-        classes: samples.iter().map(|s| s.class.clone()).collect(),
-        prompts: samples.iter().map(|s| s.prompt.clone()).collect(),
-        paths: samples.into_iter().map(|s| s.path).collect(),
-    })
+
+    /// Completes a sample whose pixels are there.
+    pub(crate) fn push_facts(&mut self, facts: Facts) {
+        self.facts.push(facts);
+    }
+
+    fn push(&mut self, sample: LoadedSample) {
+        self.images.extend_from_slice(&sample.image);
+        self.next_mask().copy_from_slice(&sample.mask);
+        self.push_facts(sample.facts());
+    }
+
+    /// The only sample.
+    pub(crate) fn into_sample(mut self) -> Option<LoadedSample> {
+        let facts = self.facts.pop()?;
+        Some(LoadedSample::new(facts, self.size, self.images, self.masks))
+    }
+
+    pub(crate) fn into_batch<B: Backend>(self, device: &B::Device) -> Batch<B> {
+        let Self { size, images, masks, facts } = self;
+        let count = facts.len();
+        let labels: Vec<i64> = facts.iter().map(|f| f.label.index()).collect();
+        Batch {
+            images: Tensor::from_data(TensorData::new(images, [count, 3, size, size]), device),
+            masks: Tensor::from_data(TensorData::new(masks, [count, 1, size, size]), device),
+            labels: Tensor::from_data(TensorData::new(labels, [count]), device),
+            has_mask: facts.iter().map(|f| f.has_mask).collect(),
+            original_sizes: facts.iter().map(|f| f.original).collect(),
+            classes: facts.iter().map(|f| f.class.clone()).collect(),
+            prompts: facts.iter().map(|f| f.prompt.clone()).collect(),
+            paths: facts.into_iter().map(|f| f.path).collect(),
+        }
+    }
 }
 
 /// The side that all samples share, checked against what they hold.

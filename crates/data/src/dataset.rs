@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use burn::data::dataset::Dataset;
 
-use crate::augment::Augmentation;
+use crate::augment::{Augmentation, Placement};
+use crate::batch::Collated;
 use crate::cache::{Cache, Resized};
 use crate::content::ContentHash;
 use crate::decode::{decode_mask, decode_rgb_bytes, read};
@@ -33,27 +34,23 @@ pub fn prepare_image(
     preprocessing: &Preprocessing,
 ) -> Result<PreparedImage, DataError> {
     let Resized { planes, original } = resize(&read(path)?, path, preprocessing)?;
-    Ok(PreparedImage { values: preprocessing.normalise(&planes), original })
+    Ok(PreparedImage { values: preprocessing.normalised(&planes), original })
 }
 
-/// The same, decoded and resized only where the cache does not hold the picture.
-fn prepare_cached(
+/// A picture resized, or the same from the cache.
+fn resize_cached(
     path: &Path,
     preprocessing: &Preprocessing,
     cache: &Cache,
-) -> Result<PreparedImage, DataError> {
+) -> Result<Resized, DataError> {
     let bytes = read(path)?;
     let (content, size) = (ContentHash::of_bytes(&bytes), preprocessing.size());
-    let kept = cache.get(content, size);
-    let Resized { planes, original } = match kept {
-        Some(resized) => resized,
-        None => {
-            let resized = resize(&bytes, path, preprocessing)?;
-            cache.put(content, size, &resized);
-            resized
-        }
-    };
-    Ok(PreparedImage { values: preprocessing.normalise(&planes), original })
+    if let Some(kept) = cache.get(content, size) {
+        return Ok(kept);
+    }
+    let resized = resize(&bytes, path, preprocessing)?;
+    cache.put(content, size, &resized);
+    Ok(resized)
 }
 
 fn resize(bytes: &[u8], path: &Path, preprocessing: &Preprocessing) -> Result<Resized, DataError> {
@@ -84,6 +81,42 @@ pub struct LoadedSample {
     pub path: PathBuf,
     /// The image's size in its file, upright.
     pub original: ImageSize,
+}
+
+impl LoadedSample {
+    pub(crate) fn new(facts: Facts, size: usize, image: Vec<f32>, mask: Vec<f32>) -> Self {
+        let Facts { has_mask, label, class, prompt, path, original } = facts;
+        Self { image, mask, has_mask, size, label, class, prompt, path, original }
+    }
+
+    pub(crate) fn facts(self) -> Facts {
+        let Self { has_mask, label, class, prompt, path, original, .. } = self;
+        Facts { has_mask, label, class, prompt, path, original }
+    }
+}
+
+/// What a loaded sample is beside its pixels; the fields are those of [`LoadedSample`].
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) has_mask: bool,
+    pub(crate) label: Label,
+    pub(crate) class: String,
+    pub(crate) prompt: String,
+    pub(crate) path: PathBuf,
+    pub(crate) original: ImageSize,
+}
+
+impl Facts {
+    fn of(sample: &Sample, original: ImageSize) -> Self {
+        Self {
+            has_mask: sample.mask.is_some(),
+            label: sample.label,
+            class: sample.class.clone(),
+            prompt: sample.prompt.clone(),
+            path: sample.image.clone(),
+            original,
+        }
+    }
 }
 
 /// Samples with the way to read them. Cheap to clone: the list is shared.
@@ -128,29 +161,46 @@ impl ImageDataset {
         &self.samples
     }
 
-    fn load(&self, index: usize, sample: &Sample) -> Result<LoadedSample, DataError> {
-        let (path, preprocessing) = (&sample.image, &self.preprocessing);
-        let PreparedImage { values, original } = match &self.cache {
-            None => prepare_image(path, preprocessing),
-            Some(cache) => prepare_cached(path, preprocessing, cache),
-        }?;
-        let size = self.preprocessing.size();
-        let mask = match &sample.mask {
-            Some(path) => self.load_mask(path, sample, original)?,
-            None => vec![0.0; size * size],
+    /// Reads the samples of a batch; the first that fails is the error.
+    pub(crate) fn collate(&self, indices: &[usize]) -> Result<Collated, DataError> {
+        let mut batch = Collated::new(indices.len(), self.preprocessing.size());
+        indices.iter().try_for_each(|index| self.append(*index, &mut batch))?;
+        Ok(batch)
+    }
+
+    fn append(&self, index: usize, batch: &mut Collated) -> Result<(), DataError> {
+        let Some(sample) = self.samples.get(index) else {
+            let reason = format!("no sample {index} in a dataset of {}", self.samples.len());
+            return Err(DataError::Batch { reason });
         };
-        let loaded = LoadedSample {
-            image: values,
-            mask,
-            has_mask: sample.mask.is_some(),
-            size,
-            label: sample.label,
-            class: sample.class.clone(),
-            prompt: sample.prompt.clone(),
-            path: sample.image.clone(),
-            original,
-        };
-        Ok(self.augment(index, loaded))
+        let Resized { planes, original } = self.resized(&sample.image)?;
+        let placement = self.placement(index);
+        match placement {
+            None => self.preprocessing.normalise(&planes, &mut batch.images),
+            Some(placement) => {
+                let values = self.preprocessing.normalised(&planes);
+                batch.images.extend(placement.apply(&values, batch.size));
+            }
+        }
+        if let Some(path) = &sample.mask {
+            let mask = self.load_mask(path, sample, original)?;
+            let moved = placement.map(|placement| placement.apply(&mask, batch.size));
+            batch.next_mask().copy_from_slice(moved.as_ref().unwrap_or(&mask));
+        }
+        batch.push_facts(Facts::of(sample, original));
+        Ok(())
+    }
+
+    fn resized(&self, path: &Path) -> Result<Resized, DataError> {
+        match &self.cache {
+            None => resize(&read(path)?, path, &self.preprocessing),
+            Some(cache) => resize_cached(path, &self.preprocessing, cache),
+        }
+    }
+
+    fn placement(&self, index: usize) -> Option<Placement> {
+        let mut rng = augmentation_rng(self.seed, self.epoch, index);
+        self.augmentation.map(|drawn| drawn.draw(self.preprocessing.size(), &mut rng))
     }
 
     fn load_mask(
@@ -171,25 +221,12 @@ impl ImageDataset {
         }
         Ok(self.preprocessing.mask(&picture))
     }
-
-    fn augment(&self, index: usize, sample: LoadedSample) -> LoadedSample {
-        let Some(augmentation) = &self.augmentation else {
-            return sample;
-        };
-        let mut rng = augmentation_rng(self.seed, self.epoch, index);
-        let placement = augmentation.draw(sample.size, &mut rng);
-        LoadedSample {
-            image: placement.apply(&sample.image, sample.size),
-            mask: placement.apply(&sample.mask, sample.size),
-            ..sample
-        }
-    }
 }
 
 impl Dataset<Result<LoadedSample, DataError>> for ImageDataset {
     fn get(&self, index: usize) -> Option<Result<LoadedSample, DataError>> {
-        let sample = self.samples.get(index)?;
-        Some(self.load(index, sample))
+        self.samples.get(index)?;
+        self.collate(&[index]).map(Collated::into_sample).transpose()
     }
 
     fn len(&self) -> usize {

@@ -10,15 +10,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use burn::data::dataloader::batcher::Batcher;
-use burn::data::dataset::Dataset;
 use burn::tensor::backend::Backend;
 
-use crate::batch::{Batch, ImageBatcher};
-use crate::dataset::{ImageDataset, LoadedSample};
+use crate::batch::{Batch, Collated};
+use crate::dataset::ImageDataset;
 use crate::error::DataError;
 
-type Loaded = Vec<Result<LoadedSample, DataError>>;
+type Loaded = Result<Collated, DataError>;
 
 /// How batches are cut and read ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +111,7 @@ impl<B: Backend> Iterator for Batches<B> {
         if loaded.is_err() {
             self.remaining = batch..batch;
         }
-        Some(loaded.and_then(|items| ImageBatcher.batch(items, &self.device)))
+        Some(loaded.flatten().map(|batch| batch.into_batch(&self.device)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -141,19 +139,10 @@ fn decode_ahead(
 ) {
     for batch in batches {
         let indices = order.chunks(batch_size).nth(batch).unwrap_or_default();
-        let loaded = indices.iter().map(|index| load(dataset, *index)).collect();
-        if sender.send(loaded).is_err() {
+        if sender.send(dataset.collate(indices)).is_err() {
             return;
         }
     }
-}
-
-fn load(dataset: &ImageDataset, index: usize) -> Result<LoadedSample, DataError> {
-    dataset.get(index).unwrap_or_else(|| {
-        Err(DataError::Batch {
-            reason: format!("no sample {index} in a dataset of {}", dataset.len()),
-        })
-    })
 }
 
 #[cfg(test)]

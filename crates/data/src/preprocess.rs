@@ -81,7 +81,7 @@ impl Preprocessing {
     /// # Errors
     /// [`DataError::Resize`] for a picture without pixels.
     pub fn image(&self, picture: &RgbImage) -> Result<Vec<f32>, DataError> {
-        Ok(self.normalise(&self.resize(picture)?))
+        Ok(self.normalised(&self.resize(picture)?))
     }
 
     /// `[3, size, size]` bytes: Pillow's `resize((size, size), BICUBIC)`, bit for bit.
@@ -90,15 +90,20 @@ impl Preprocessing {
     }
 
     /// Grey levels to what CLIP takes, by channel.
-    pub(crate) fn normalise(&self, planes: &[u8]) -> Vec<f32> {
+    pub(crate) fn normalised(&self, planes: &[u8]) -> Vec<f32> {
         let mut values = Vec::with_capacity(planes.len());
+        self.normalise(planes, &mut values);
+        values
+    }
+
+    /// The same, put behind `values`.
+    pub(crate) fn normalise(&self, planes: &[u8], values: &mut Vec<f32>) {
         let planes = planes.chunks_exact(self.size * self.size);
         for (plane, (mean, std)) in planes.zip(self.mean.into_iter().zip(self.std)) {
             let table: [f32; GREY_LEVELS] =
                 std::array::from_fn(|grey| (grey as f32 / 255.0 - mean) / std);
             values.extend(plane.iter().map(|grey| table[usize::from(*grey)]));
         }
-        values
     }
 
     /// Resizes with nearest neighbour and applies the rule: `[1, size, size]` of 0 and 1, row by
