@@ -37,7 +37,7 @@ class Kind:
     copies: int
 
 
-KINDS = (Kind("jpeg-1500x1000", "jpg", 1500, 1000, 128), Kind("png-512x512", "png", 512, 512, 256))
+KINDS = (Kind("jpeg-1500x1000", "jpg", 1500, 1000, 256), Kind("png-512x512", "png", 512, 512, 512))
 
 
 def smooth(rng: numpy.random.Generator, width: int, height: int, falling: float) -> numpy.ndarray:

@@ -135,10 +135,7 @@ impl<'a> ResizedRows<'a> {
 #[inline(always)]
 fn weave<'a>(rows: impl Iterator<Item = &'a [u8]>, padded: &mut Padded, woven: &mut [Woven]) {
     for (padded, row) in padded.iter_mut().zip(rows) {
-        let (pixels, _) = row.as_chunks::<CHANNELS>();
-        for (padded, [red, green, blue]) in padded.iter_mut().zip(pixels) {
-            *padded = [*red, *green, *blue, 0];
-        }
+        pad(row, padded);
     }
     let [a, b, c, d] = padded;
     for ((((woven, a), b), c), d) in woven.iter_mut().zip(a).zip(b).zip(c).zip(d) {
@@ -146,13 +143,37 @@ fn weave<'a>(rows: impl Iterator<Item = &'a [u8]>, padded: &mut Padded, woven: &
     }
 }
 
+/// Four pixels at once are one shuffle.
+#[inline(always)]
+fn pad(row: &[u8], padded: &mut [[u8; PADDED]]) {
+    let (fours, rest) = row.as_chunks::<12>();
+    let (padded_fours, padded_rest) = padded.as_chunks_mut::<4>();
+    for (padded, p) in padded_fours.iter_mut().zip(fours) {
+        *padded = [
+            [p[0], p[1], p[2], 0],
+            [p[3], p[4], p[5], 0],
+            [p[6], p[7], p[8], 0],
+            [p[9], p[10], p[11], 0],
+        ];
+    }
+    for (padded, p) in padded_rest.iter_mut().zip(rest.as_chunks::<CHANNELS>().0) {
+        *padded = [p[0], p[1], p[2], 0];
+    }
+}
+
 #[inline(always)]
 fn unweave<'a>(woven: &[[u8; LANES]], rows: impl Iterator<Item = &'a mut [u8]>) {
+    let (woven_fours, woven_rest) = woven.as_chunks::<4>();
     for (lane, row) in rows.enumerate() {
-        let (pixels, _) = row.as_chunks_mut::<CHANNELS>();
-        for (pixel, woven) in pixels.iter_mut().zip(woven) {
-            let [red, green, blue, _]: [u8; PADDED] = woven.as_chunks().0[lane];
-            *pixel = [red, green, blue];
+        let pixel = |woven: &[u8; LANES]| -> [u8; PADDED] { woven.as_chunks().0[lane] };
+        let (fours, rest) = row[..woven.len() * CHANNELS].as_chunks_mut::<12>();
+        for (four, woven) in fours.iter_mut().zip(woven_fours) {
+            let [a, b, c, d] = woven.each_ref().map(pixel);
+            *four = [a[0], a[1], a[2], b[0], b[1], b[2], c[0], c[1], c[2], d[0], d[1], d[2]];
+        }
+        for (values, woven) in rest.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(woven_rest) {
+            let [red, green, blue, _] = pixel(woven);
+            *values = [red, green, blue];
         }
     }
 }
@@ -160,10 +181,16 @@ fn unweave<'a>(woven: &[[u8; LANES]], rows: impl Iterator<Item = &'a mut [u8]>) 
 #[inline(always)]
 fn weighted(woven: &[Woven], weights: &[i32]) -> [u8; LANES] {
     let mut sums = [HALF; LANES];
-    let mut woven = woven.iter();
-    // Not zipped: the compiler would vectorise along the window, which is short, and not across it.
-    for weight in weights {
-        let Some(pixels) = woven.next() else { break };
+    let (pairs, last) = weights.as_chunks::<2>();
+    let mut rest = woven;
+    for [first, second] in pairs {
+        let Some(([a, b], behind)) = rest.split_first_chunk() else { break };
+        rest = behind;
+        for (sum, (a, b)) in sums.iter_mut().zip(a.as_flattened().iter().zip(b.as_flattened())) {
+            *sum = add_product(add_product(*sum, *a, *first), *b, *second);
+        }
+    }
+    if let ([weight], Some(pixels)) = (last, rest.first()) {
         for (sum, value) in sums.iter_mut().zip(pixels.as_flattened()) {
             *sum = add_product(*sum, *value, *weight);
         }
