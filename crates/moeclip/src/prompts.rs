@@ -6,7 +6,10 @@ use burn::backend::Autodiff;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use clip_vit::tokenizer::Tokenizer;
 use clip_vit::{PromptError, TextTower};
+use paa_adapter::unit;
 use serde::{Deserialize, Serialize};
+
+use crate::TextFeatures;
 
 /// State phrases and the templates around them; `{}` in a phrase is the class's name, `{}` in a
 /// template the phrase.
@@ -117,6 +120,21 @@ impl<B: Backend> PromptEncoder<B> {
             book.insert(class, self.class(class)?);
         }
         Ok(book)
+    }
+
+    /// CLIP's own directions of a class's states, through the projection that it was trained with:
+    /// per state the mean of unit features, made unit. One row each.
+    ///
+    /// # Errors
+    ///
+    /// [`PromptError`] when the tower's token table is not the tokenizer's.
+    pub fn directions(&mut self, class: &str) -> Result<TextFeatures<B>, PromptError> {
+        let ClassPrompts { normal, abnormal } = self.class(class)?;
+        Ok(TextFeatures { normal: self.direction(normal), abnormal: self.direction(abnormal) })
+    }
+
+    fn direction(&self, features: Tensor<B, 2>) -> Tensor<B, 2> {
+        unit(unit(self.tower.project(features).cast(DType::F32)).mean_dim(0))
     }
 
     fn encode(&mut self, prompts: Vec<String>) -> Result<Tensor<B, 2>, PromptError> {
