@@ -38,8 +38,10 @@ pub(crate) enum Command {
     Demo(commands::demo::DemoArgs),
     /// Train adapters on a dataset with masks
     Train(commands::train::TrainArgs),
-    /// Measure a trained detector on a dataset
+    /// Measure a detector on a dataset
     Eval(commands::eval::EvalArgs),
+    /// Train and measure a grid of runs, and print their table beside the paper's
+    Ablate(commands::ablate::AblateArgs),
     /// Draw anomaly maps of images
     Predict(commands::predict::PredictArgs),
     /// Turn any CLIP checkpoint into one canonical safetensors

@@ -8,7 +8,8 @@ use clap::Args;
 use clip_vit::weights::{ActivationSource, OpenOptions};
 use clip_vit::{ClipCheckpoint, VisionTower};
 use moeclip::{
-    AdapterFile, AdapterFormat, Assumed, Domain, FrozenClip, MoeClip, MoeClipDetector, PromptSet,
+    AdapterFile, AdapterFormat, Assumed, Detector, Domain, FrozenClip, MoeClip, MoeClipDetector,
+    PromptSet,
 };
 
 use crate::cli::{ActivationChoice, Common};
@@ -140,12 +141,12 @@ pub(crate) fn detector<B: Backend>(
     let image_size = config.image_size;
     let model: MoeClip<B, VisionTower<B>> = MoeClip::new(frozen.tower, adapters, config, device)?;
     let detector = MoeClipDetector::new(model, frozen.book, domain, device);
-    Ok(LoadedDetector { detector, image_size })
+    Ok(LoadedDetector { detector: Box::new(detector), image_size })
 }
 
 /// A detector and the size of the images it takes.
 pub(crate) struct LoadedDetector<B: Backend> {
-    pub(crate) detector: MoeClipDetector<B>,
+    pub(crate) detector: Box<dyn Detector<B>>,
     pub(crate) image_size: usize,
 }
 

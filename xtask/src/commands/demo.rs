@@ -93,10 +93,12 @@ impl Demo {
 
     fn measure(&self) -> anyhow::Result<()> {
         self.heading("Measuring on speckle, never seen in training");
-        let (clip, adapter) = (self.clip.clone(), self.adapter.clone());
+        let clip = self.clip.clone();
+        let adapter = Some(self.adapter.adapter.clone());
+        let method = eval::MethodArgs { adapter, ..eval::MethodArgs::default() };
         let (data, options) = (self.unseen.clone(), DataOptions::default());
         let cache = CacheArgs::default();
-        let args = eval::EvalArgs { clip, adapter, data, options, cache, domain: None };
+        let args = eval::EvalArgs { clip, method, data, options, cache, domain: None };
         eval::run(args, self.common.clone())
     }
 

@@ -1,4 +1,6 @@
-//! `eval`: what a trained detector is worth on labelled images.
+//! `eval`: what a detector is worth on labelled images.
+
+mod method;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,23 +9,24 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use burn::tensor::{Tensor, backend::Backend};
 use clap::Args;
-use moeclip::{Detector, Domain};
 use moeclip_data::{Batches, ImageDataset, LoaderOptions, Preprocessing, Sample, Split};
 use moeclip_eval::MapView;
-use moeclip_eval::report::{ClassScores, ImageRecord, Protocol, Report, ScoreRule};
+use moeclip_eval::report::{ClassScores, ImageRecord, Protocol, Report};
 use serde::Serialize;
 
+pub(crate) use self::method::MethodArgs;
+use self::method::Subject;
 use crate::backends::{Job, run_on};
 use crate::cli::{Common, DomainChoice};
 use crate::commands::train::prompt_names;
 use crate::data::{CacheArgs, DataOptions, Dataset, cached, refuse_training_data, tell_trouble};
 use crate::interrupt;
-use crate::model::{AdapterArgs, ClipArgs, LoadedDetector, detector, open_adapter};
+use crate::model::{ClipArgs, LoadedDetector};
 use crate::output::print_json;
 use crate::progress::Progress;
 use crate::system::peak_memory;
 
-/// Measure a trained detector on a dataset.
+/// Measure trained adapters on a dataset, or CLIP as it is with --method clip.
 ///
 /// Reads a known dataset, a folder in MVTec layout, a list, or a tree of one's own; images that the
 /// adapters were trained on are refused.
@@ -38,7 +41,7 @@ pub(crate) struct EvalArgs {
     #[command(flatten)]
     pub(crate) clip: ClipArgs,
     #[command(flatten)]
-    pub(crate) adapter: AdapterArgs,
+    pub(crate) method: MethodArgs,
     /// A known dataset's name, or a folder, list or description
     #[arg(long, value_name = "NAME|PATH")]
     pub(crate) data: PathBuf,
@@ -77,13 +80,14 @@ impl Job for EvalJob {
         let start = Instant::now();
         let opened = Dataset::open(&args.data, &args.options)?;
         let samples = opened.samples(Split::Test)?;
-        let adapter = open_adapter(&args.adapter.adapter, &args.adapter.assumed)?;
-        refuse_training_data(&adapter, &opened, &samples)?;
+        let subject = args.method.open()?;
+        if let Subject::Moeclip(adapter) = &subject {
+            refuse_training_data(adapter, &opened, &samples)?;
+        }
         let images = samples.len();
         let (classes, prompts) = (class_names(&samples), prompt_names(&samples));
         let domain = args.domain.unwrap_or(opened.descriptor.domain.into()).into();
-        let mut loaded =
-            detector::<B>(&args.clip, &adapter, &prompts, domain, &self.common, &device)?;
+        let mut loaded = subject.load::<B>(&args.clip, &prompts, domain, &self.common, &device)?;
         let preprocessing = Preprocessing::clip(loaded.image_size)?;
         let preprocessing = preprocessing.with_mask_rule(opened.descriptor.masks.rule);
         let cache = args.cache.open()?;
@@ -91,7 +95,8 @@ impl Job for EvalJob {
         let scores = score(&dataset, &classes, &mut loaded, &device)?;
         tell_trouble(&cache);
         let reports = [Protocol::Paper, Protocol::Raw].map(|protocol| {
-            let results = scores.iter().map(|class| class.finish(rule(domain), protocol));
+            let results =
+                scores.iter().map(|class| class.finish(subject.score_rule(domain), protocol));
             Report::new(protocol, results.collect())
         });
         let evaluated = Evaluated {
@@ -156,11 +161,4 @@ fn class_names(samples: &[Sample]) -> Vec<String> {
 
 fn to_bools<B: Backend>(mask: Tensor<B, 4>) -> Vec<bool> {
     mask.into_data().iter::<f32>().map(|value| value != 0.0).collect()
-}
-
-fn rule(domain: Domain) -> ScoreRule {
-    match domain {
-        Domain::Industrial => ScoreRule::MeanOfMapMaxAndImage,
-        Domain::Medical => ScoreRule::MapMax,
-    }
 }

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod ablate;
 pub(crate) mod convert_adapter;
 pub(crate) mod convert_openclip;
 pub(crate) mod datasets;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::Args;
-use moeclip::{Detection, Detector};
+use moeclip::Detection;
 use moeclip_data::{
     ImageSize, PreparedImage, Preprocessing, Sample, Split, decode_rgb, images, prepare_image,
 };

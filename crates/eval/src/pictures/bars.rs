@@ -20,8 +20,9 @@ const ROW: i32 = 30;
 const HEAD: i32 = 34;
 /// Pixels from a bar of a method to the next.
 const BAR: i32 = 11;
-/// Pixels of title and legend.
+/// Pixels of title and legend, down and across.
 const TOP: i32 = 58;
+const LEGEND: i32 = 560;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -53,7 +54,7 @@ fn draw(comparison: &Comparison, text: &mut String) -> Result<(), String> {
     let left = 8 * names as i32 + 24;
     let (columns, rows) = (comparison.columns.len() as i32, comparison.rows.len() as i32);
     let panel_height = HEAD + ROW * rows;
-    let size = (left + PANEL * columns, TOP + panel_height * METRICS.len() as i32 + 12);
+    let size = (left + LEGEND.max(PANEL * columns), TOP + panel_height * METRICS.len() as i32 + 12);
     let area = SVGBackend::with_string(text, (size.0 as u32, size.1 as u32)).into_drawing_area();
     area.fill(&WHITE).map_err(failed)?;
     write(&area, &comparison.title, (left, 20), 17, HPos::Left)?;

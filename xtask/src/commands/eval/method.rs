@@ -1,0 +1,101 @@
+//! What is measured: trained adapters, or CLIP as it is.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use burn::tensor::backend::Backend;
+use clap::{Args, ValueEnum};
+use moeclip::{AdapterFile, ClipDetector, Domain, PlainClip};
+use moeclip_eval::report::ScoreRule;
+use moeclip_train::Experiment;
+
+use crate::cli::Common;
+use crate::commands::train::TrainSettings;
+use crate::model::{
+    AssumedArgs, ClipArgs, LoadedDetector, detector, note_activation, open_adapter, read_clip,
+};
+
+/// What is measured, and what it needs besides the CLIP.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct MethodArgs {
+    /// What is measured
+    #[arg(long, value_enum, default_value_t = MethodChoice::Moeclip)]
+    pub(crate) method: MethodChoice,
+    /// Trained adapters: ours or the authors'
+    #[arg(long, value_name = "FILE")]
+    pub(crate) adapter: Option<PathBuf>,
+    /// Description whose image size and prompts are taken for --method clip, as in configs/
+    #[arg(long, value_name = "TOML", conflicts_with = "adapter")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) assumed: AssumedArgs,
+}
+
+/// Methods that can be asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MethodChoice {
+    /// Trained adapters
+    #[default]
+    Moeclip,
+    /// CLIP as it is
+    Clip,
+}
+
+/// A method with what was opened for it.
+pub(super) enum Subject {
+    Moeclip(Box<AdapterFile>),
+    Clip(Box<Experiment>),
+}
+
+impl MethodArgs {
+    /// Opens what the method needs.
+    pub(super) fn open(&self) -> anyhow::Result<Subject> {
+        match self.method {
+            MethodChoice::Moeclip => {
+                let file = self.adapter.as_ref().context(
+                    "what to measure is missing; give --adapter FILE, or --method clip for CLIP as \
+                     it is",
+                )?;
+                Ok(Subject::Moeclip(Box::new(open_adapter(file, &self.assumed)?)))
+            }
+            MethodChoice::Clip => {
+                let settings = TrainSettings { config: self.config.clone(), ..Default::default() };
+                Ok(Subject::Clip(Box::new(settings.experiment()?)))
+            }
+        }
+    }
+}
+
+impl Subject {
+    /// The detector on a device; `classes` are names for prompts.
+    pub(super) fn load<B: Backend>(
+        &self,
+        clip: &ClipArgs,
+        classes: &[String],
+        domain: Domain,
+        common: &Common,
+        device: &B::Device,
+    ) -> anyhow::Result<LoadedDetector<B>> {
+        let experiment = match self {
+            Self::Moeclip(file) => return detector(clip, file, classes, domain, common, device),
+            Self::Clip(experiment) => experiment,
+        };
+        let clip = read_clip(&clip.clip, &clip.shape)?;
+        note_activation(&clip);
+        let (names, precision) = (classes.iter().map(String::as_str), common.precision.into());
+        let prompts = &experiment.prompts;
+        let plain = PlainClip::<B>::load(clip.spec(), &clip, prompts, names, precision, device)?;
+        let image_size = experiment.model.image_size;
+        let detector = Box::new(ClipDetector::new(plain, domain, image_size, device)?);
+        Ok(LoadedDetector { detector, image_size })
+    }
+
+    /// How an image's score is made.
+    pub(super) fn score_rule(&self, domain: Domain) -> ScoreRule {
+        match (self, domain) {
+            (Self::Clip(_), _) => ScoreRule::Image,
+            (Self::Moeclip(_), Domain::Industrial) => ScoreRule::MeanOfMapMaxAndImage,
+            (Self::Moeclip(_), Domain::Medical) => ScoreRule::MapMax,
+        }
+    }
+}
