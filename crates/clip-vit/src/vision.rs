@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{DType, Tensor, backend::Backend};
 use grid_resample::{AxisMatrix, GridResampler};
 
 use crate::attention::Visibility;
@@ -85,6 +85,15 @@ impl<B: Backend> VisionTower<B> {
         let [batch, _, width] = tokens.dims();
         let class = self.post_norm(tokens.narrow(1, 0, 1)).reshape([batch, width]);
         class.matmul(self.projection.val())
+    }
+
+    /// The precision that its weights are held in.
+    pub fn precision(&self) -> Precision {
+        match self.positions.val().dtype() {
+            DType::F16 => Precision::F16,
+            DType::BF16 => Precision::Bf16,
+            _ => Precision::F32,
+        }
     }
 
     pub(crate) fn block(&self, index: usize) -> &ResidualBlock<B> {
