@@ -31,6 +31,7 @@
 
 mod adapter_file;
 mod adapters;
+mod clip_detector;
 mod config;
 mod detector;
 mod frozen_clip;
@@ -46,6 +47,7 @@ pub use adapter_file::{
     write_adapter, write_authors,
 };
 pub use adapters::{AdapterError, Adapters, TapAdapter};
+pub use clip_detector::{ClipDetector, PlainClip};
 pub use config::{ConfigError, MoeClipConfig};
 pub use detector::{
     AnomalyMap, DetectError, Detection, Detector, Domain, MoeClipDetector, image_score,

@@ -6,6 +6,7 @@ use burn::backend::Autodiff;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use clip_vit::tokenizer::Tokenizer;
 use clip_vit::{PromptError, TextTower};
+use paa_adapter::unit;
 use serde::{Deserialize, Serialize};
 
 /// State phrases and the templates around them; `{}` in a phrase is the class's name, `{}` in a
@@ -105,6 +106,17 @@ impl<B: Backend> PromptEncoder<B> {
         let features = self.tower.encode(&ids)?.cast(DType::F32);
         self.features.insert(prompts.to_vec(), features.clone());
         Ok(features)
+    }
+
+    /// CLIP's own direction of one state of a class, through the projection that it was trained with:
+    /// the mean of unit features, made unit. `[1, embed]`.
+    ///
+    /// # Errors
+    ///
+    /// [`PromptError`] when the tower's token table is not the tokenizer's.
+    pub fn direction(&mut self, prompts: &[String]) -> Result<Tensor<B, 2>, PromptError> {
+        let features = self.encode(prompts)?;
+        Ok(unit(unit(self.tower.project(features).cast(DType::F32)).mean_dim(0)))
     }
 }
 

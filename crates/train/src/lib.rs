@@ -5,6 +5,7 @@
 //! that was killed end as if it had not been. [`parity`] proves the same code against the
 //! reference's goldens.
 
+mod ablation;
 mod checkpoint;
 mod config;
 mod experiment;
@@ -16,6 +17,10 @@ mod scaling;
 mod schedule;
 mod state;
 
+pub use ablation::{
+    AblationError, Cell, Failure, Grid, Ingredients, Measured, Method, PlannedRun, Published,
+    RunFolder, Standing,
+};
 pub use checkpoint::{
     Checkpoint, CheckpointError, CheckpointPolicy, Checkpoints, Resumed, RunDescription,
 };

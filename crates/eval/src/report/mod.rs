@@ -4,6 +4,7 @@
 //! The image score and the normalisation follow the method's release; a class's two protocols come
 //! from the same maps.
 
+mod comparison;
 mod scores;
 mod table;
 
@@ -11,6 +12,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub use comparison::{Auroc, Comparison, ComparisonRow, Entry, MethodResults, Number, Spread};
 pub use scores::{ClassScores, ImageRecord};
 
 /// How an image's score is made from its map and the image head.
@@ -21,6 +23,8 @@ pub enum ScoreRule {
     MeanOfMapMaxAndImage,
     /// Medical images: the map's maximum.
     MapMax,
+    /// CLIP without adapters: the image's own score, of the class token.
+    Image,
 }
 
 /// What is done to maps and scores before they are compared.

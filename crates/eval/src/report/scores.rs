@@ -107,6 +107,7 @@ impl ClassScores {
         }
         match rule {
             ScoreRule::MapMax => maxima,
+            ScoreRule::Image => heads,
             ScoreRule::MeanOfMapMaxAndImage => {
                 maxima.iter().zip(&heads).map(|(map, head)| 0.5 * map + 0.5 * head).collect()
             }
