@@ -96,7 +96,8 @@ impl Demo {
         let (clip, adapter) = (self.clip.clone(), self.adapter.clone());
         let (data, options) = (self.unseen.clone(), DataOptions::default());
         let cache = CacheArgs::default();
-        let args = eval::EvalArgs { clip, adapter, data, options, cache, domain: None };
+        let measuring = eval::MeasuringArgs::default();
+        let args = eval::EvalArgs { clip, adapter, data, options, cache, domain: None, measuring };
         eval::run(args, self.common.clone())
     }
 

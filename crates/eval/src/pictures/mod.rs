@@ -13,6 +13,7 @@ mod png_file;
 mod sheet;
 
 pub use bars::comparison_chart;
+pub(crate) use atomic::write_atomically;
 pub use npy::write_npy_f32;
 pub use overlay::Overlay;
 pub use png_file::{write_map_png, write_png};
