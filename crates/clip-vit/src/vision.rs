@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{DType, Tensor, backend::Backend};
 use grid_resample::{AxisMatrix, GridResampler};
 
 use crate::attention::Visibility;
@@ -96,6 +96,15 @@ impl<B: Backend> VisionTower<B> {
     /// - output: `[batch, any, embed]`
     pub fn project(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
         tokens.matmul(self.projection.val().unsqueeze())
+    }
+
+    /// The precision that its weights are held in.
+    pub fn precision(&self) -> Precision {
+        match self.positions.val().dtype() {
+            DType::F16 => Precision::F16,
+            DType::BF16 => Precision::Bf16,
+            _ => Precision::F32,
+        }
     }
 
     pub(crate) fn block(&self, index: usize) -> &ResidualBlock<B> {

@@ -41,10 +41,12 @@ impl<B: Backend> PlainClip<B> {
         device: &B::Device,
     ) -> Result<Self, FrozenClipError> {
         let tower = TextTower::load(clip, source, precision, device)?;
-        let mut encoder = PromptEncoder::new(tower, prompts.clone());
+        let mut encoder = PromptEncoder::new(tower);
         let mut text = BTreeMap::new();
         for class in classes {
-            text.insert(class.to_owned(), encoder.directions(class)?);
+            let normal = encoder.direction(&prompts.normal_prompts(class))?;
+            let abnormal = encoder.direction(&prompts.abnormal_prompts(class))?;
+            text.insert(class.to_owned(), TextFeatures { normal, abnormal });
         }
         drop(encoder);
         let tower = VisionTower::load(clip, source, precision, device)?;

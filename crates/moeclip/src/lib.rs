@@ -37,6 +37,7 @@ mod detector;
 mod frozen_clip;
 mod maps;
 mod model;
+mod prompt_cache;
 mod prompts;
 mod state;
 mod text;
@@ -54,6 +55,7 @@ pub use detector::{
 pub use frozen_clip::{FrozenClip, FrozenClipError};
 pub use maps::{MapResampler, TrainingMaps};
 pub use model::{Features, MoeClip};
+pub use prompt_cache::{PromptCache, PromptCacheError, PromptOrigin};
 pub use prompts::{ClassPrompts, PromptBook, PromptEncoder, PromptSet};
 pub use state::{NamedTensor, gradients, weights};
 pub use text::{TextFeatures, TextProjection};

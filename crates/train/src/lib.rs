@@ -13,6 +13,7 @@ mod fit;
 mod learner;
 mod objective;
 pub mod parity;
+mod scaling;
 mod schedule;
 mod state;
 
@@ -28,5 +29,6 @@ pub use experiment::{AuxiliarySet, Experiment, ExperimentError, ModelSettings};
 pub use fit::{Ending, Extent, FitError, Position, check_images, fit, fit_watched};
 pub use learner::{Learner, StepReport, TrainError, train_batch};
 pub use objective::{LossTerms, LossValues, Objective};
+pub use scaling::LossScaling;
 pub use schedule::Halving;
 pub use state::{Moments, TrainState};

@@ -12,6 +12,7 @@ mod overlay;
 mod png_file;
 mod sheet;
 
+pub(crate) use atomic::write_atomically;
 pub use bars::comparison_chart;
 pub use npy::write_npy_f32;
 pub use overlay::Overlay;
