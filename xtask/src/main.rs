@@ -4,12 +4,14 @@
 mod backends;
 mod cli;
 mod commands;
+mod dashboard;
 mod data;
 mod interrupt;
 mod model;
 mod output;
 mod progress;
 mod system;
+mod terminal;
 
 use std::process::ExitCode;
 

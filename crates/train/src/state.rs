@@ -12,7 +12,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use moeclip::Adapters;
 
 use crate::checkpoint::Moment;
-use crate::{Checkpoint, CheckpointError};
+use crate::{BestEpoch, Checkpoint, CheckpointError};
 
 type Trained<B> = Adapters<Autodiff<B>>;
 
@@ -30,6 +30,8 @@ pub struct TrainState {
     /// Adam's moments by the path of their parameter in [`Adapters`], as in `taps.0.experts.up`;
     /// none for a parameter that never had a gradient.
     pub moments: BTreeMap<String, Moments>,
+    /// The epoch that did best on held-out images so far.
+    pub best: Option<BestEpoch>,
 }
 
 /// What Adam remembers of one parameter.
@@ -48,6 +50,7 @@ impl TrainState {
         step: usize,
         adapters: &Trained<B>,
         record: AdamRecord<B>,
+        best: Option<BestEpoch>,
     ) -> Self {
         let weights = moeclip::weights(adapters).into_iter();
         let mut reader =
@@ -57,6 +60,7 @@ impl TrainState {
             step,
             weights: weights.map(|tensor| (tensor.name, tensor.data)).collect(),
             moments: reader.moments,
+            best,
         }
     }
 

@@ -3,6 +3,8 @@
 mod damage;
 mod exact;
 mod failure;
+mod held_out;
 mod killed;
+mod log;
 mod refusal;
 mod world;
