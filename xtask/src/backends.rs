@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use burn::backend::{Flex, NdArray};
-use burn::tensor::{Tensor, backend::Backend};
+use burn::prelude::DeviceOps;
+use burn::tensor::Tensor;
+use burn::tensor::backend::{Backend, DeviceId};
 use serde::Serialize;
 
 use crate::cli::{Common, PrecisionChoice};
@@ -48,6 +50,27 @@ pub(crate) fn run_on(common: &Common, job: impl Job) -> anyhow::Result<()> {
     }
 }
 
+/// Further devices for a job that runs on `first`: `devices` as they were given, the job's own first.
+///
+/// They are of one backend, so a number tells them apart; a CPU has one device, which may stand there
+/// several times.
+pub(crate) fn beside<B: Backend>(
+    first: &B::Device,
+    devices: &[DeviceChoice],
+) -> anyhow::Result<Vec<B::Device>> {
+    let others = devices.iter().skip(1).map(|choice| {
+        let kind = std::mem::discriminant(choice);
+        if devices.first().map(std::mem::discriminant) != Some(kind) {
+            bail!("--devices {choice}: the devices of a run are of one backend; name one kind");
+        }
+        let id = DeviceId { type_id: first.to_id().type_id, index_id: choice.index()? };
+        let device = B::Device::from_id(id);
+        probe::<B>(&device).with_context(|| choice.to_string())?;
+        Ok(device)
+    });
+    others.collect()
+}
+
 /// Every device this build knows, asked once.
 pub(crate) fn statuses() -> Vec<DeviceStatus> {
     let ready = |device: DeviceChoice| DeviceStatus {
@@ -87,7 +110,6 @@ fn check_precision(common: &Common) -> anyhow::Result<()> {
 
 /// Adds one and one on the device. Drivers that are not there panic inside their own crates; here
 /// that becomes an error.
-#[cfg_attr(not(any(feature = "cuda", feature = "wgpu")), allow(dead_code))]
 fn probe<B: Backend>(device: &B::Device) -> anyhow::Result<()> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
@@ -179,6 +201,18 @@ impl FromStr for DeviceChoice {
             ("wgpu", index) => Ok(Self::Wgpu { index: index.unwrap_or(0) }),
             ("cuda", index) => Ok(Self::Cuda { index: index.unwrap_or(0) }),
             _ => bail!("use flex, ndarray, wgpu[:n] or cuda[:n]"),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// Its number among the devices of its kind.
+    fn index(self) -> anyhow::Result<u16> {
+        match self {
+            Self::Flex | Self::NdArray => Ok(0),
+            Self::Wgpu { index } | Self::Cuda { index } => {
+                u16::try_from(index).with_context(|| format!("{self}: there are not so many"))
+            }
         }
     }
 }

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 
+use crate::terminal;
+
 static ASKED: AtomicBool = AtomicBool::new(false);
 
 static LISTENING: AtomicBool = AtomicBool::new(false);
@@ -15,6 +17,7 @@ pub(crate) fn listen() -> anyhow::Result<()> {
     }
     ctrlc::set_handler(|| {
         if ASKED.swap(true, Ordering::SeqCst) {
+            terminal::restore();
             std::process::exit(130);
         }
     })

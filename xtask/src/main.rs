@@ -5,12 +5,14 @@ mod backends;
 mod cli;
 mod code;
 mod commands;
+mod dashboard;
 mod data;
 mod interrupt;
 mod model;
 mod output;
 mod progress;
 mod system;
+mod terminal;
 
 use std::process::ExitCode;
 

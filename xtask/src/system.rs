@@ -1,9 +1,6 @@
 //! What the operating system knows of this process.
 
-/// Most memory this process has held so far, in bytes; `None` where the system does not say.
-pub(crate) fn peak_memory() -> Option<u64> {
-    kib_line("/proc/self/status", "VmHWM:").map(|kib| kib * 1024)
-}
+pub(crate) use moeclip_train::peak_memory;
 
 /// Memory that the system can still give, in bytes; `None` where it does not say.
 pub(crate) fn available_memory() -> Option<u64> {

@@ -58,6 +58,7 @@ fn the_demo_trains_measures_and_draws() {
     the_same_run_gives_the_same_bytes(folder.path());
     a_description_gives_the_same_bytes_as_its_flags(folder.path());
     a_run_that_was_ended_goes_on_to_the_same_bytes(folder.path());
+    the_best_epoch_on_two_devices(folder.path());
     what_was_trained_on_is_no_test_set(folder.path());
     eval_says_what_is_undefined(folder.path());
     one_image_with_its_class_and_npy(folder.path());
@@ -127,6 +128,12 @@ fn a_run_that_was_ended_goes_on_to_the_same_bytes(folder: &Path) {
     let note = run(&[&go_on[..], &["--resume", "--cache", "cache"]].concat());
     assert!(note.contains("resumed after step 3"), "{note}");
     assert_eq!(bytes("whole.safetensors"), bytes("part.safetensors"));
+    let logged = |run: &str, file: &str| {
+        String::from_utf8(bytes(&format!("{run}/log/{file}"))).unwrap().lines().count()
+    };
+    assert_eq!((logged("one", "metrics.jsonl"), logged("two", "metrics.jsonl")), (7, 7));
+    assert_eq!(logged("two", "metrics.csv"), 1 + 7);
+    assert!(bytes("two/log/loss.svg").starts_with(b"<svg"));
     let refused = |args: &[&str]| {
         let line = train(&[&go_on[..], args].concat());
         complaint(&line.split(' ').collect::<Vec<_>>(), folder)
@@ -134,6 +141,29 @@ fn a_run_that_was_ended_goes_on_to_the_same_bytes(folder: &Path) {
     assert!(refused(&[]).contains("resume that run"));
     let other = refused(&["--resume", "--seed", "9"]);
     assert!(other.contains("seed") && other.contains('9'), "{other}");
+}
+
+fn the_best_epoch_on_two_devices(folder: &Path) {
+    let train = ["train", "--clip", MODEL[1], "--data", "demo/auxiliary", "--image-size", "112"];
+    let train = [&train[..], &["--activation", "quick-gelu"]].concat();
+    let run = ["--batch", "6", "--epochs", "2", "--out", "best.safetensors", "--log", "log"];
+    let held_out = ["--set", "training.held-out=0.25", "--set", "training.keep=best"];
+    let devices = ["--devices", "flex,flex", "--json"];
+    let output = xtask(&[&train[..], &run[..], &held_out[..], &devices[..]].concat(), folder);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = json(&output);
+    let (done, steps) = lines.split_last().unwrap();
+    // 18 of 24 images are trained on, six a step.
+    assert_eq!((steps.len(), &steps[1]["held_out"]), (6, &serde_json::Value::Null));
+    assert_eq!(steps[2]["held_out"]["images"], 6);
+    let because = done["chosen"]["because"].as_str().unwrap();
+    assert!(because.starts_with("lowest loss on 6 held-out images: "), "{because}");
+    let mixed = [&train[..], &run[..5], &["x", "--devices", "flex,ndarray"]].concat();
+    assert!(complaint(&mixed, folder).contains("are of one backend"));
+    let occupied = complaint(&[&train[..], &run[..]].concat(), folder);
+    assert!(occupied.contains("metrics.jsonl: is of an earlier run"), "{occupied}");
+    let none = [&train[..], &run[..5], &["x", "--set", "training.keep=best"]].concat();
+    assert!(complaint(&none, folder).contains("training.held_out = 0 is not usable"));
 }
 
 fn is_checkpoint(entry: &std::io::Result<std::fs::DirEntry>) -> bool {

@@ -41,6 +41,7 @@ mod dicom;
 mod error;
 mod fault;
 mod folder;
+mod hold_out;
 mod jpeg;
 mod layout;
 mod loader;
@@ -62,6 +63,7 @@ pub use descriptor::{
 pub use error::DataError;
 pub use fault::{Fault, FaultKind};
 pub use folder::{IMAGE_EXTENSIONS, images};
+pub use hold_out::{HeldOutSplit, hold_out};
 pub use layout::{
     CsvList, Folder, Jsonl, LabelsCsv, Layout, ListFormat, Listing, MetaJson, Record, Scan,
     SplitCsv, Tree, scan,

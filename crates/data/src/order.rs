@@ -13,6 +13,7 @@ use rand_chacha::ChaCha8Rng;
 enum Purpose {
     Order,
     Augmentation,
+    HeldOut,
 }
 
 /// The indices 0 to `len` in the order in which this epoch visits them.
@@ -25,6 +26,11 @@ pub fn epoch_order(seed: u64, epoch: u64, len: usize) -> Vec<usize> {
 /// The random numbers that augment sample `index` in this epoch.
 pub fn augmentation_rng(seed: u64, epoch: u64, index: usize) -> ChaCha8Rng {
     rng(Purpose::Augmentation, seed, epoch, index as u64)
+}
+
+/// The random numbers that hold samples out of stratum `index`.
+pub(crate) fn held_out_rng(seed: u64, index: usize) -> ChaCha8Rng {
+    rng(Purpose::HeldOut, seed, 0, index as u64)
 }
 
 /// The four numbers fill the 32 bytes of the generator's key, so no two streams share one.

@@ -8,6 +8,6 @@ mod image;
 
 pub use balance::balance;
 pub use dice::dice;
-pub use etf::etf;
+pub use etf::{etf, output_cosines, similarity};
 pub use focal::focal;
 pub use image::image_cross_entropy;

@@ -43,7 +43,7 @@ mod state;
 mod text;
 
 pub use adapter_file::{
-    AdapterFile, AdapterFileError, AdapterFormat, Assumed, AuxiliaryData, Provenance,
+    AdapterFile, AdapterFileError, AdapterFormat, Assumed, AuxiliaryData, Chosen, Provenance,
     write_adapter, write_authors,
 };
 pub use adapters::{AdapterError, Adapters, TapAdapter};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::Halving;
+use crate::{Halving, KeptEpoch};
 
 /// Weights of the terms between experts; the others count once.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,13 @@ pub struct TrainConfig {
     pub epsilon: f32,
     /// Weights of the losses.
     pub losses: LossWeights,
+    /// Share of the images of every class and label that is never trained on, 0 or more and under 1:
+    /// what `keep` and `patience` go by.
+    pub held_out: f64,
+    /// Which epoch's adapters the run ends with.
+    pub keep: KeptEpoch,
+    /// Epochs without a lower loss on held-out images after which the run ends; 0 for never.
+    pub patience: usize,
 }
 
 impl Default for TrainConfig {
@@ -54,6 +61,9 @@ impl Default for TrainConfig {
             beta_2: 0.999,
             epsilon: 1e-8,
             losses: LossWeights::default(),
+            held_out: 0.0,
+            keep: KeptEpoch::Last,
+            patience: 0,
         }
     }
 }
@@ -83,6 +93,8 @@ impl TrainConfig {
         let weight = |value: f64| value.is_finite() && value >= 0.0;
         let (rate, epsilon) = (self.learning_rate.initial, f64::from(self.epsilon));
         let (beta_1, beta_2) = (self.beta_1, self.beta_2);
+        let held_out = self.held_out;
+        let chooses = self.keep == KeptEpoch::Best || self.patience > 0;
         let (epochs, batch) = (self.epochs as f64, self.batch_size as f64);
         let rules = [
             ("epochs", epochs, epochs >= 1.0, "at least 1"),
@@ -93,6 +105,8 @@ impl TrainConfig {
             ("epsilon", epsilon, positive(epsilon), "a positive number"),
             ("losses.etf", etf, weight(etf), "0 or more"),
             ("losses.balance", balance, weight(balance), "0 or more"),
+            ("held_out", held_out, (0.0..1.0).contains(&held_out), "0 or more and under 1"),
+            ("held_out", held_out, held_out > 0.0 || !chooses, "over 0 for keep or patience"),
         ];
         match rules.into_iter().find(|(_, _, holds, _)| !holds) {
             Some((field, value, _, must)) => Err(TrainConfigError { field, value, must }),
@@ -126,5 +140,8 @@ mod tests {
         assert_eq!(refused(|c| c.epsilon = 0.0), "epsilon");
         assert_eq!(refused(|c| c.losses.etf = -1.0), "losses.etf");
         assert_eq!(refused(|c| c.losses.balance = f64::INFINITY), "losses.balance");
+        assert_eq!(refused(|c| c.held_out = 1.0), "held_out");
+        assert_eq!(refused(|c| c.patience = 2), "held_out");
+        assert_eq!(refused(|c| c.keep = KeptEpoch::Best), "held_out");
     }
 }

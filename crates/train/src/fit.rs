@@ -1,13 +1,14 @@
 //! A whole run: epochs of shuffled, augmented batches, one step each.
 
 use std::ops::ControlFlow;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use burn::tensor::backend::Backend;
 use moeclip_data::{Batches, Counts, DataError, ImageDataset, LoaderOptions, epoch_order};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Learner, StepReport, TrainError};
+use crate::{HeldOutMetrics, Learner, StepMetrics, StepReport, TrainError, peak_memory};
 
 /// A run that ended before its last step.
 #[derive(Debug, Error)]
@@ -33,6 +34,8 @@ pub enum Ending {
     Complete,
     /// The observer asked to stop.
     Interrupted,
+    /// Held-out images did not improve for as many epochs as the run's patience allows.
+    OutOfPatience,
 }
 
 /// How far a run goes.
@@ -52,6 +55,11 @@ impl Extent {
         Self { steps_per_epoch, steps: limit.map_or(all, |limit| limit.min(all)) }
     }
 
+    /// How many epochs so many steps are.
+    pub fn epochs(&self, step: usize) -> f64 {
+        step as f64 / self.steps_per_epoch.max(1) as f64
+    }
+
     /// Where a run stands after so many steps.
     pub fn position(&self, step: usize) -> Position {
         let each = self.steps_per_epoch.max(1);
@@ -68,6 +76,15 @@ pub struct Position {
     pub epoch: usize,
     /// Its batch within that epoch, from 0.
     pub batch: usize,
+}
+
+/// The images of a run.
+#[derive(Debug, Clone)]
+pub struct AuxiliaryImages {
+    /// What is trained on.
+    pub training: ImageDataset,
+    /// What never is, and is measured behind every epoch.
+    pub held_out: Option<ImageDataset>,
 }
 
 /// Refuses images that a run cannot learn from.
@@ -95,12 +112,12 @@ pub fn check_images(counts: Counts) -> Result<(), FitError> {
 /// [`FitError`] when an image cannot be read or a step fails; the learner keeps what it has learned.
 pub fn fit<B: Backend>(
     learner: &mut Learner<B>,
-    dataset: &ImageDataset,
+    images: &AuxiliaryImages,
     extent: Extent,
     device: &B::Device,
-    mut observe: impl FnMut(&StepReport) -> ControlFlow<()>,
+    mut observe: impl FnMut(&StepMetrics) -> ControlFlow<()>,
 ) -> Result<Ending, FitError> {
-    fit_watched(learner, dataset, extent, device, |_, report| observe(report))
+    fit_watched(learner, images, extent, device, |_, metrics| observe(metrics))
 }
 
 /// As [`fit`]; `watch` sees the learner as each step left it, to save checkpoints of it.
@@ -110,27 +127,80 @@ pub fn fit<B: Backend>(
 /// As [`fit`].
 pub fn fit_watched<B: Backend>(
     learner: &mut Learner<B>,
-    dataset: &ImageDataset,
+    images: &AuxiliaryImages,
     extent: Extent,
     device: &B::Device,
-    mut watch: impl FnMut(&Learner<B>, &StepReport) -> ControlFlow<()>,
+    mut watch: impl FnMut(&Learner<B>, &StepMetrics) -> ControlFlow<()>,
 ) -> Result<Ending, FitError> {
+    let dataset = &images.training;
     check_images(Counts::of(dataset.samples()))?;
+    let mut clock = StepClock::start();
     let (seed, batch_size) = (learner.config().seed, learner.config().batch_size);
     while learner.steps() < extent.steps {
         let Position { step, epoch, batch } = extent.position(learner.steps());
+        if learner.is_out_of_patience(epoch) {
+            return Ok(Ending::OutOfPatience);
+        }
         let order = epoch_order(seed, epoch as u64, dataset.samples().len());
         let options = LoaderOptions::new(batch_size).start_at(batch);
         let dataset = dataset.at_epoch(epoch as u64);
         let batches = Batches::<B>::start(&dataset, order, options, device.clone())?;
         for batch in batches.take(extent.steps - step) {
             let report = learner.step(batch?)?;
-            if watch(learner, &report).is_break() {
+            let mut metrics = clock.metrics(epoch + 1, report);
+            if learner.steps().is_multiple_of(extent.steps_per_epoch) {
+                metrics.held_out = end_epoch(learner, images, epoch + 1, device)?;
+                clock = StepClock::start();
+            }
+            if watch(learner, &metrics).is_break() {
                 return Ok(Ending::Interrupted);
             }
         }
     }
     Ok(Ending::Complete)
+}
+
+/// Measures the held-out images, if there are any.
+fn end_epoch<B: Backend>(
+    learner: &mut Learner<B>,
+    images: &AuxiliaryImages,
+    epoch: usize,
+    device: &B::Device,
+) -> Result<Option<HeldOutMetrics>, FitError> {
+    let Some(held_out) = &images.held_out else { return Ok(None) };
+    let order = (0..held_out.samples().len()).collect();
+    let options = LoaderOptions::new(learner.config().batch_size);
+    let metrics = learner.measure(Batches::start(held_out, order, options, device.clone())?)?;
+    learner.end_epoch(epoch, &metrics);
+    Ok(Some(metrics))
+}
+
+/// Tells what a step cost.
+struct StepClock {
+    last: Instant,
+}
+
+impl StepClock {
+    fn start() -> Self {
+        Self { last: Instant::now() }
+    }
+
+    fn metrics(&mut self, epoch: usize, report: StepReport) -> StepMetrics {
+        let now = Instant::now();
+        let seconds = (now - self.last).as_secs_f64().max(f64::EPSILON);
+        self.last = now;
+        let images_per_second = report.images as f64 / seconds;
+        let unix_seconds =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+        StepMetrics {
+            epoch,
+            report,
+            images_per_second,
+            peak_bytes: peak_memory(),
+            unix_seconds,
+            held_out: None,
+        }
+    }
 }
 
 #[cfg(test)]

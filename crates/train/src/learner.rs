@@ -3,27 +3,27 @@
 use std::collections::BTreeMap;
 
 use burn::backend::Autodiff;
+use burn::module::Module;
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
-use burn::tensor::{Tensor, backend::Backend};
-use clip_vit::{ClipSpec, Frozen};
-use moeclip::{Adapters, ClassPrompts, Features, MapResampler, MoeClip, PromptBook, TextFeatures};
-use moeclip_data::Batch;
-use serde::Serialize;
+use burn::tensor::backend::Backend;
+use clip_vit::ClipSpec;
+use moeclip::{Adapters, Chosen, ClassPrompts, ConfigError, PromptBook};
+use moeclip_data::{Batch, DataError};
 use thiserror::Error;
 
 use crate::checkpoint::Metrics;
+use crate::pass::{self, Pass, Replica, TrainedModel, pass, train_batch};
 use crate::state::place_moments;
 use crate::{
-    Checkpoint, CheckpointError, LossScaling, LossTerms, LossValues, Objective, TrainConfig,
-    TrainConfigError, TrainState,
+    BatchValues, BestEpoch, Checkpoint, CheckpointError, FitError, HeldOutMetrics, KeptEpoch,
+    LossScaling, LossValues, Objective, Outcome, StepReport, TrainConfig, TrainConfigError,
+    TrainState,
 };
-
-type Trained<B> = MoeClip<Autodiff<B>, Frozen<B>>;
 
 /// A model in training.
 pub struct Learner<B: Backend> {
-    model: Trained<B>,
+    model: TrainedModel<B>,
     objective: Objective<Autodiff<B>>,
     optimizer: OptimizerAdaptor<Adam, Adapters<Autodiff<B>>, Autodiff<B>>,
     book: PromptBook<B>,
@@ -31,17 +31,9 @@ pub struct Learner<B: Backend> {
     scaling: Option<LossScaling>,
     metrics: Metrics,
     step: usize,
-}
-
-/// What one step did.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct StepReport {
-    /// Steps done, this one included.
-    pub step: usize,
-    /// The rate it used.
-    pub learning_rate: f64,
-    /// The losses before the step.
-    pub losses: LossValues,
+    best: Option<BestEpoch>,
+    /// Further devices that take their shards of every batch.
+    replicas: Vec<Replica<B>>,
 }
 
 /// A step that could not be made.
@@ -87,16 +79,13 @@ impl<B: Backend> Learner<B> {
     ///
     /// [`TrainError::Config`] when a setting is unusable.
     pub fn new(
-        model: Trained<B>,
+        model: TrainedModel<B>,
         book: PromptBook<B>,
         config: TrainConfig,
         device: &B::Device,
     ) -> Result<Self, TrainError> {
         config.check()?;
-        let image_size = model.config().image_size;
-        let grid =
-            model.config().grid(clip_vit::VisionBackbone::<Autodiff<B>>::spec(model.backbone()));
-        let objective = Objective::new(MapResampler::new(grid, image_size, device), config.losses);
+        let objective = pass::objective(&model, config.losses, device);
         let optimizer = AdamConfig::new()
             .with_beta_1(config.beta_1)
             .with_beta_2(config.beta_2)
@@ -112,12 +101,26 @@ impl<B: Backend> Learner<B> {
             scaling,
             metrics: Metrics::new(),
             step: 0,
+            best: None,
+            replicas: Vec::new(),
         })
     }
 
     /// The same learner with its loss scaled in this way instead of as its precision needs.
     pub fn with_scaling(self, scaling: LossScaling) -> Self {
         Self { scaling: Some(scaling), ..self }
+    }
+
+    /// The same learner, each of whose batches is shared out over its own device and further ones.
+    /// Each of these gets a frozen tower of its own; adapters and Adam stay on the first.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] as [`moeclip::MoeClip::new`].
+    pub fn beside(mut self, devices: &[B::Device]) -> Result<Self, ConfigError> {
+        let replica = |device| Replica::new(&self.model, self.config.losses, device);
+        self.replicas = devices.iter().map(replica).collect::<Result<_, _>>()?;
+        Ok(self)
     }
 
     /// One step on a batch.
@@ -127,25 +130,83 @@ impl<B: Backend> Learner<B> {
     /// [`TrainError`] when a class has no prompts or the loss is no number; the adapters are then
     /// as they were.
     pub fn step(&mut self, batch: Batch<B>) -> Result<StepReport, TrainError> {
-        let prompts = batch
-            .prompts
-            .iter()
-            .map(|class| {
-                let missing = || TrainError::Class { class: class.clone() };
-                self.book.get(class).cloned().ok_or_else(missing)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let (terms, _) = train_batch(&self.model, &self.objective, &prompts, batch);
-        let step = self.step + 1;
-        let losses = terms.values().ok_or(TrainError::Device { step })?;
+        let prompts = self.prompts(&batch)?;
+        let (images, step) = (prompts.len(), self.step + 1);
+        let factor = self.scaling.map_or(1.0, |scaling| scaling.factor);
+        let pass = pass(&self.model, &self.objective, &self.replicas, &prompts, batch, factor);
+        let Pass { values: BatchValues { losses, taps }, gradients } =
+            pass.ok_or(TrainError::Device { step })?;
         if !losses.total.is_finite() {
             return Err(TrainError::Diverged { step, loss: losses.total });
         }
         let learning_rate = self.config.learning_rate.at(self.step);
-        self.descend(terms.total, learning_rate)?;
+        self.descend(gradients, learning_rate)?;
         self.metrics = losses.named();
         self.step = step;
-        Ok(StepReport { step, learning_rate, losses })
+        Ok(StepReport { step, images, learning_rate, losses, taps })
+    }
+
+    /// Mean losses over batches that are not learned from.
+    ///
+    /// # Errors
+    ///
+    /// [`FitError`] when an image cannot be read or a batch has no losses.
+    pub fn measure(
+        &self,
+        batches: impl IntoIterator<Item = Result<Batch<B>, DataError>>,
+    ) -> Result<HeldOutMetrics, FitError> {
+        let mut model = self.model.clone();
+        // Without gradients no graph is kept.
+        model.set_adapters(self.model.adapters().clone().no_grad());
+        let (mut images, mut sum) = (0, LossValues::default());
+        for batch in batches {
+            let batch = batch?;
+            let prompts = self.prompts(&batch)?;
+            let (terms, _) = train_batch(&model, &self.objective, &prompts, batch);
+            let values = terms.values(&[]).ok_or(TrainError::Device { step: self.step })?;
+            let mut losses = values.losses;
+            losses.scale(prompts.len() as f32);
+            sum.add(losses);
+            images += prompts.len();
+        }
+        sum.scale(1.0 / images.max(1) as f32);
+        Ok(HeldOutMetrics { images, losses: sum })
+    }
+
+    /// Notes how an epoch (from 1) did on held-out images, and keeps its adapters where it is the
+    /// best so far and the run is to end with that.
+    pub fn end_epoch(&mut self, epoch: usize, held_out: &HeldOutMetrics) {
+        let loss = held_out.losses.detection();
+        let better = self.best.as_ref().is_none_or(|best| best.is_beaten_by(held_out));
+        if !loss.is_finite() || !better {
+            return;
+        }
+        let weights = match self.config.keep {
+            KeptEpoch::Best => self.state().weights,
+            KeptEpoch::Last => Default::default(),
+        };
+        let (step, images) = (self.step, held_out.images);
+        self.best = Some(BestEpoch { epoch, step, loss, images, weights });
+    }
+
+    /// Whether as many epochs as the run's patience allows have passed since the best one.
+    pub fn is_out_of_patience(&self, epochs: usize) -> bool {
+        let best = self.best.as_ref().map_or(0, |best| best.epoch);
+        self.config.patience > 0 && epochs >= best + self.config.patience
+    }
+
+    /// The adapters that the run ends with if it ends now, and why these; `epochs` are those made so
+    /// far, parts of one included.
+    pub fn outcome(&self, epochs: f64) -> Outcome {
+        if let (KeptEpoch::Best, Some(best)) = (self.config.keep, &self.best) {
+            return Outcome { weights: best.weights.clone(), chosen: best.chosen() };
+        }
+        let because = match self.config.keep {
+            KeptEpoch::Last => "the last",
+            KeptEpoch::Best => "the last: the run ended before its first epoch did",
+        };
+        let chosen = Chosen { epochs, steps: self.step, because: because.into() };
+        Outcome { weights: self.state().weights, chosen }
     }
 
     /// The settings of the run.
@@ -160,9 +221,13 @@ impl<B: Backend> Learner<B> {
 
     /// Everything that the next step depends on besides settings, CLIP and images, on the host.
     pub fn state(&self) -> TrainState {
-        let record = self.optimizer.to_record();
-        let state = TrainState::of(self.step, self.scaling, self.model.adapters(), record);
-        TrainState { metrics: self.metrics.clone(), ..state }
+        let (model, record) = (self.model.adapters(), self.optimizer.to_record());
+        TrainState {
+            scaling: self.scaling,
+            metrics: self.metrics.clone(),
+            best: self.best.clone(),
+            ..TrainState::of(self.step, model, record)
+        }
     }
 
     /// The learner as it stood when a checkpoint of its run was saved.
@@ -183,6 +248,7 @@ impl<B: Backend> Learner<B> {
         self.scaling = checkpoint.scaling();
         self.metrics = checkpoint.metrics().clone();
         self.step = checkpoint.position().step;
+        self.best = checkpoint.best().cloned();
         Ok(self)
     }
 
@@ -192,11 +258,11 @@ impl<B: Backend> Learner<B> {
     }
 
     /// The model in training.
-    pub fn model(&self) -> &Trained<B> {
+    pub fn model(&self) -> &TrainedModel<B> {
         &self.model
     }
 
-    /// What was measured, by name, as in `loss.total`: the losses before the last step.
+    /// What was measured, by name, as in `loss/total`: the losses before the last step.
     pub fn metrics(&self) -> &BTreeMap<String, f32> {
         &self.metrics
     }
@@ -206,46 +272,36 @@ impl<B: Backend> Learner<B> {
         self.scaling.as_ref()
     }
 
+    fn prompts(&self, batch: &Batch<B>) -> Result<Vec<ClassPrompts<B>>, TrainError> {
+        let prompts = batch.prompts.iter().map(|class| {
+            let missing = || TrainError::Class { class: class.clone() };
+            self.book.get(class).cloned().ok_or_else(missing)
+        });
+        prompts.collect()
+    }
+
+    /// Moves the adapters, unless scaling the loss made a gradient overflow.
     fn descend(
         &mut self,
-        loss: Tensor<Autodiff<B>, 1>,
+        gradients: GradientsParams,
         learning_rate: f64,
     ) -> Result<(), TrainError> {
         let adapters = self.model.adapters().clone();
-        let Some(gradients) = self.gradients(loss, &adapters)? else { return Ok(()) };
+        let Some(gradients) = self.unscaled(gradients, &adapters)? else { return Ok(()) };
         let adapters = self.optimizer.step(learning_rate, adapters, gradients);
         self.model.set_adapters(adapters);
         Ok(())
     }
 
-    /// The gradients of a loss; `None` when scaling it made one overflow.
-    fn gradients(
+    /// The gradients of the loss itself; `None` when scaling it made one overflow.
+    fn unscaled(
         &mut self,
-        loss: Tensor<Autodiff<B>, 1>,
+        gradients: GradientsParams,
         adapters: &Adapters<Autodiff<B>>,
     ) -> Result<Option<GradientsParams>, TrainError> {
-        let of = |loss: Tensor<_, 1>| GradientsParams::from_grads(loss.backward(), adapters);
-        let Some(scaling) = &mut self.scaling else { return Ok(Some(of(loss))) };
-        let gradients = of(loss.mul_scalar(scaling.factor));
+        let Some(scaling) = &mut self.scaling else { return Ok(Some(gradients)) };
         let gradients = scaling.unscale(adapters, gradients);
         let step = self.step + 1;
         if scaling.is_exhausted() { Err(TrainError::Overflow { step }) } else { Ok(gradients) }
     }
-}
-
-/// Forward and losses of a batch, with the features they came from. One entry of `prompts` per
-/// image.
-pub fn train_batch<B: Backend>(
-    model: &Trained<B>,
-    objective: &Objective<Autodiff<B>>,
-    prompts: &[ClassPrompts<B>],
-    batch: Batch<B>,
-) -> (LossTerms<Autodiff<B>>, Features<Autodiff<B>>) {
-    let features = model.forward(Tensor::from_inner(batch.images));
-    let text = &model.adapters().text;
-    let rows = prompts.iter().map(|prompts| text.forward(&prompts.clone().under_autodiff()));
-    let text = TextFeatures::stack(rows.collect());
-    let masks = Tensor::from_inner(batch.masks);
-    let labels = Tensor::from_inner(batch.labels.float());
-    (objective.forward(&features, &text, masks, labels), features)
 }

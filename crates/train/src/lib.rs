@@ -10,9 +10,14 @@ mod checkpoint;
 mod config;
 mod experiment;
 mod fit;
+mod held_out;
 mod learner;
+mod log;
+mod memory;
+mod metrics;
 mod objective;
 pub mod parity;
+mod pass;
 mod scaling;
 mod schedule;
 mod state;
@@ -26,9 +31,16 @@ pub use checkpoint::{
 };
 pub use config::{LossWeights, TrainConfig, TrainConfigError};
 pub use experiment::{AuxiliarySet, Experiment, ExperimentError, ModelSettings};
-pub use fit::{Ending, Extent, FitError, Position, check_images, fit, fit_watched};
-pub use learner::{Learner, StepReport, TrainError, train_batch};
-pub use objective::{LossTerms, LossValues, Objective};
+pub use fit::{
+    AuxiliaryImages, Ending, Extent, FitError, Position, check_images, fit, fit_watched,
+};
+pub use held_out::{BestEpoch, KeptEpoch, Outcome};
+pub use learner::{Learner, TrainError};
+pub use log::{LogError, RunLog};
+pub use memory::peak_memory;
+pub use metrics::{HeldOutMetrics, LossValues, Scalar, StepMetrics, StepReport, TapMetrics};
+pub use objective::{BatchValues, ExpertLoad, LossTerms, Objective, TapTerms};
+pub use pass::{TrainedModel, train_batch};
 pub use scaling::LossScaling;
 pub use schedule::Halving;
 pub use state::{Moments, TrainState};

@@ -12,7 +12,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use moeclip::Adapters;
 
 use crate::checkpoint::Moment;
-use crate::{Checkpoint, CheckpointError, LossScaling};
+use crate::{BestEpoch, Checkpoint, CheckpointError, LossScaling};
 
 type Trained<B> = Adapters<Autodiff<B>>;
 
@@ -32,8 +32,10 @@ pub struct TrainState {
     pub moments: BTreeMap<String, Moments>,
     /// How the loss is scaled; `None` where it is not.
     pub scaling: Option<LossScaling>,
-    /// What was measured, by name, as in `loss.total`: the losses before the last step.
+    /// What was measured, by name, as in `loss/total`: the losses before the last step.
     pub metrics: BTreeMap<String, f32>,
+    /// The epoch that did best on held-out images so far.
+    pub best: Option<BestEpoch>,
 }
 
 /// What Adam remembers of one parameter.
@@ -48,9 +50,9 @@ pub struct Moments {
 }
 
 impl TrainState {
+    /// What adapters and Adam have become; the rest is the learner's own.
     pub(crate) fn of<B: Backend>(
         step: usize,
-        scaling: Option<LossScaling>,
         adapters: &Trained<B>,
         record: AdamRecord<B>,
     ) -> Self {
@@ -62,8 +64,9 @@ impl TrainState {
             step,
             weights: weights.map(|tensor| (tensor.name, tensor.data)).collect(),
             moments: reader.moments,
-            scaling,
+            scaling: None,
             metrics: BTreeMap::new(),
+            best: None,
         }
     }
 

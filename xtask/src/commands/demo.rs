@@ -87,7 +87,20 @@ impl Demo {
         let out = self.adapter.adapter.clone();
         let options = DataOptions::default();
         let (cache, saving) = (CacheArgs::default(), train::CheckpointArgs::default());
-        let args = train::TrainArgs { clip, data, options, cache, out, settings, saving };
+        let progress = train::ProgressChoice::Plain;
+        let display = train::DisplayArgs { progress, ..train::DisplayArgs::default() };
+        let devices = Vec::new();
+        let args = train::TrainArgs {
+            clip,
+            data,
+            options,
+            cache,
+            out,
+            settings,
+            saving,
+            display,
+            devices,
+        };
         train::run(args, self.common.clone())
     }
 

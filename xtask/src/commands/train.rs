@@ -1,6 +1,8 @@
 //! `train`: adapters from a folder of images with masks.
 
 mod checkpoints;
+mod display;
+mod run;
 mod settings;
 
 use std::ops::ControlFlow;
@@ -10,28 +12,24 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
 use clap::Args;
-use clip_vit::{ClipCheckpoint, Frozen};
-use moeclip::{Adapters, MoeClip, Provenance};
-use moeclip_data::{Cache, Counts, ImageDataset, MaskRule, Preprocessing, Sample, Split};
+use moeclip::Chosen;
+use moeclip_data::{Counts, Sample, Split, hold_out};
 use moeclip_train::{
-    Ending, Experiment, Extent, Learner, RunDescription, StepReport, TrainConfig, check_images,
-    fit_watched,
+    Ending, Experiment, RunLog, StepMetrics, TrainConfig, check_images, fit_watched,
 };
 use serde::Serialize;
 
 pub(crate) use self::checkpoints::CheckpointArgs;
 use self::checkpoints::Saving;
+pub(crate) use self::display::{DisplayArgs, ProgressChoice};
+use self::run::{Plan, Run};
 pub(crate) use self::settings::TrainSettings;
-use crate::backends::{Job, run_on};
+use crate::backends::{DeviceChoice, Job, beside, run_on};
 use crate::cli::Common;
-use crate::code;
-use crate::data::{
-    CacheArgs, DataOptions, Dataset, Fingerprint, cached, fingerprint, tell_trouble,
-};
+use crate::data::{CacheArgs, DataOptions, Dataset, fingerprint, tell_trouble};
 use crate::interrupt;
-use crate::model::{ClipArgs, PromptArgs, open_clip, source_sha256};
+use crate::model::{ClipArgs, open_clip};
 use crate::output::print_json;
-use crate::progress::Progress;
 use crate::system::{gib, peak_memory};
 
 /// Train adapters on a dataset with masks.
@@ -60,10 +58,17 @@ pub(crate) struct TrainArgs {
     pub(crate) settings: TrainSettings,
     #[command(flatten)]
     pub(crate) saving: CheckpointArgs,
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+    /// Share every batch out over several devices, as in cuda:0,cuda:1; instead of --device
+    #[arg(long, value_delimiter = ',', value_name = "DEVICES")]
+    pub(crate) devices: Vec<DeviceChoice>,
 }
 
 pub(crate) fn run(args: TrainArgs, common: Common) -> anyhow::Result<()> {
     interrupt::listen()?;
+    let device = args.devices.first().copied().unwrap_or(common.device);
+    let common = Common { device, ..common };
     run_on(&common, TrainJob { args, common: common.clone() })
 }
 
@@ -79,31 +84,39 @@ struct Trained<'a> {
     interrupted: bool,
     /// Steps that moved no weight because gradients overflowed; `None` where nothing is scaled.
     skipped_steps: Option<usize>,
-    first: Option<&'a StepReport>,
-    last: Option<&'a StepReport>,
+    chosen: &'a Chosen,
+    first: Option<&'a StepMetrics>,
+    last: Option<&'a StepMetrics>,
+    plot: Option<String>,
     seconds: f64,
     peak_bytes: Option<u64>,
 }
 
 impl Job for TrainJob {
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
-        let TrainArgs { clip, out, settings, saving, .. } = &self.args;
+        let TrainArgs { clip, out, saving, display, devices, .. } = &self.args;
         refuse_unwritable(out)?;
         let plan = self.plan()?;
+        let others = beside::<B>(&device, devices)?;
         let prompting = &clip.prompting;
         let clip = open_clip(&clip.clip, &clip.shape)?;
         let start = Instant::now();
-        let run = Run::<B>::prepare(&clip, plan, prompting, &self.common, &device)?;
-        let mut saving = saving.open(run.description(&clip, &self.common))?;
-        let mut run = run.taken_up(&clip, &saving)?;
-        let mut steps = Vec::new();
-        let ending = run.fit(settings.steps, &mut saving, &self.common, &device, &mut steps);
+        let mut run = Run::<B>::prepare(&clip, plan, prompting, &self.common, &device)?;
+        let mut saved = saving.open(run.description(&clip, &self.backend(), &self.common))?;
+        run.learner = run.learner.beside(&others)?;
+        let mut run = run.taken_up(&clip, &saved)?;
+        let checkpoints = saving.checkpoints.as_deref();
+        let mut log = display.open_log(checkpoints, saving.resume, run.learner.steps())?;
+        let mut steps = Ends::default();
+        let ending = self.fit(&mut run, &mut saved, &mut log, &device, &mut steps);
         tell_trouble(&run.cache);
+        let plot = log.as_ref().and_then(drawn);
+        let outcome = run.outcome();
         // Hours of steps are kept, whatever ended them; a run that failed at its first has none.
-        if ending.is_ok() || !steps.is_empty() {
-            run.write(out, &clip)?;
+        if ending.is_ok() || steps.made > 0 {
+            run.write(out, &clip, &outcome)?;
         }
-        let ending = ending.with_context(|| match steps.len() {
+        let ending = ending.with_context(|| match steps.made {
             0 => "no step was made and nothing written".to_owned(),
             made => format!("ended after {made} whole steps, kept in {}", out.display()),
         })?;
@@ -112,13 +125,40 @@ impl Job for TrainJob {
             steps: run.learner.steps(),
             interrupted: ending == Ending::Interrupted,
             skipped_steps: run.learner.scaling().map(|scaling| scaling.skipped_steps),
-            first: steps.first(),
-            last: steps.last(),
+            chosen: &outcome.chosen,
+            first: steps.first.as_ref(),
+            last: steps.last.as_ref(),
+            plot,
             seconds: start.elapsed().as_secs_f64(),
             peak_bytes: peak_memory(),
         };
-        report(&trained, &self.common)
+        report(&trained, ending, &self.common)
     }
+}
+
+/// The first and the last step of this sitting.
+#[derive(Default)]
+struct Ends {
+    made: usize,
+    first: Option<StepMetrics>,
+    last: Option<StepMetrics>,
+}
+
+impl Ends {
+    fn note(&mut self, metrics: &StepMetrics) {
+        self.made += 1;
+        self.first.get_or_insert_with(|| metrics.clone());
+        self.last = Some(metrics.clone());
+    }
+}
+
+/// The picture of the losses; that it cannot be drawn costs no run.
+fn drawn(log: &RunLog) -> Option<String> {
+    let plot = log.plot().unwrap_or_else(|error| {
+        eprintln!("warning: {error}");
+        None
+    });
+    plot.map(|file| file.display().to_string())
 }
 
 impl TrainJob {
@@ -128,140 +168,59 @@ impl TrainJob {
         let dataset = open_data(&self.args, &mut experiment)?;
         let samples = dataset.samples(Split::Test)?;
         let place = || dataset.root.display().to_string();
-        check_images(Counts::of(&samples)).with_context(place)?;
+        let TrainConfig { held_out, seed, .. } = experiment.training;
+        let parts = hold_out(samples.clone(), held_out, seed)?;
+        check_images(Counts::of(&parts.training)).with_context(place)?;
         Ok(Plan {
             fingerprint: fingerprint(&dataset, &samples)?,
-            samples,
+            samples: parts,
             mask_rule: dataset.descriptor.masks.rule,
             cache: self.args.cache.open()?,
             experiment,
         })
     }
-}
 
-/// What is trained, and on what.
-struct Plan {
-    experiment: Experiment,
-    samples: Vec<Sample>,
-    mask_rule: MaskRule,
-    cache: Option<Cache>,
-    fingerprint: Fingerprint,
-}
-
-/// A run under way.
-struct Run<B: Backend> {
-    learner: Learner<B>,
-    dataset: ImageDataset,
-    classes: Vec<String>,
-    cache: Option<Cache>,
-    fingerprint: Fingerprint,
-    experiment: Experiment,
-}
-
-impl<B: Backend> Run<B> {
-    fn prepare(
-        clip: &ClipCheckpoint,
-        plan: Plan,
-        prompting: &PromptArgs,
-        common: &Common,
-        device: &B::Device,
-    ) -> anyhow::Result<Self> {
-        let Plan { experiment, samples, mask_rule, cache, fingerprint } = plan;
-        let config = experiment.model_on(clip.spec());
-        config.check(&clip.spec().vision)?;
-        let training = experiment.training.clone();
-        let classes = prompt_names(&samples);
-        let preprocessing = Preprocessing::clip(config.image_size)?.with_mask_rule(mask_rule);
-        let dataset = cached(ImageDataset::new(samples, preprocessing), &cache)
-            .augmented(experiment.augmentation, training.seed)?;
-        let frozen =
-            prompting.frozen_clip::<B>(clip, &experiment.prompts, &classes, common, device)?;
-        let adapters = Adapters::init(&config, clip.spec(), training.seed, device)?;
-        let model = MoeClip::new(Frozen::new(frozen.tower), adapters, config, device)?;
-        let learner = Learner::new(model, frozen.book, training, device)?;
-        Ok(Self { learner, dataset, classes, cache, fingerprint, experiment })
+    /// Backend and devices, as they were given.
+    fn backend(&self) -> String {
+        let names: Vec<String> = self.args.devices.iter().map(ToString::to_string).collect();
+        if names.is_empty() { self.common.device.to_string() } else { names.join(",") }
     }
 
-    /// The run as it stood at the checkpoint that it goes on from, if there is one.
-    fn taken_up(mut self, clip: &ClipCheckpoint, saving: &Saving) -> anyhow::Result<Self> {
-        if let Some(checkpoint) = &saving.from {
-            self.learner = self.learner.restore(clip.spec(), checkpoint)?;
-        }
-        Ok(self)
-    }
-
-    /// What a checkpoint of this run belongs to.
-    fn description(&self, clip: &ClipCheckpoint, common: &Common) -> RunDescription {
-        RunDescription {
-            training: self.experiment.training.clone(),
-            model: self.learner.model().config().clone(),
-            augmentation: self.experiment.augmentation,
-            backend: common.device.to_string(),
-            precision: format!("{:?}", common.precision),
-            data: self.fingerprint.in_order.clone(),
-            samples: self.dataset.samples().len(),
-            provenance: self.provenance(clip),
-        }
-    }
-
-    /// Where the adapters come from.
-    fn provenance(&self, clip: &ClipCheckpoint) -> Provenance {
-        Provenance {
-            version: code::VERSION.into(),
-            commit: code::COMMIT.map(str::to_owned),
-            epoch: None,
-            preset: clip.preset().map(|preset| preset.name().to_owned()),
-            clip: Some(clip.spec().clone()),
-            clip_sha256: Some(source_sha256(clip)),
-            classes: self.classes.clone(),
-            data: Some(self.fingerprint.data.clone()),
-            run: Some(self.experiment.to_toml()),
-            metrics: self.learner.metrics().clone(),
-            steps: self.learner.steps(),
-            seed: self.experiment.training.seed,
-            prompts: self.experiment.prompts.clone(),
-        }
-    }
-
-    fn fit(
-        &mut self,
-        limit: Option<usize>,
+    fn fit<B: Backend>(
+        &self,
+        run: &mut Run<B>,
         saving: &mut Saving,
-        common: &Common,
+        log: &mut Option<RunLog>,
         device: &B::Device,
-        steps: &mut Vec<StepReport>,
+        steps: &mut Ends,
     ) -> anyhow::Result<Ending> {
-        let images = self.dataset.samples().len();
-        let TrainConfig { batch_size, epochs, .. } = self.experiment.training;
-        let extent = Extent::new(images, batch_size, epochs, limit);
-        let left = extent.steps.saturating_sub(self.learner.steps());
-        let mut progress = Progress::new("training", left);
-        let ending = fit_watched(&mut self.learner, &self.dataset, extent, device, |now, step| {
-            let losses = step.losses;
-            progress.advance(format!("loss {:.3}", losses.total));
-            if common.json {
+        let extent = run.extent(self.args.settings.steps);
+        let Run { learner, images, .. } = run;
+        let mut display = self.args.display.show(extent, learner.steps(), &self.common);
+        let ending = fit_watched(learner, images, extent, device, |now, metrics| {
+            display.step(metrics);
+            if self.common.json {
                 // A closed pipe must not cost what was learned.
-                let _ = print_json(step);
+                let _ = print_json(metrics);
             }
-            steps.push(*step);
-            saving.after_step(now);
-            if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            steps.note(metrics);
+            // The log first: a checkpoint that is there has its steps in the log.
+            if let Some(Err(error)) = log.as_mut().map(|log| log.step(metrics)) {
+                display.warn(format!("{error}; the log ends before step {}", now.steps()));
+                *log = None;
+            }
+            if let Some(error) = saving.after_step(now) {
+                display.warn(error);
+            }
+            let stop = interrupt::asked() || display.asked_to_stop();
+            if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        progress.finish();
+        display.finish();
         // Whatever ended it: a broken picture after hours must not cost the steps since the last.
-        if !steps.is_empty() {
-            saving.at_end(&self.learner);
+        if steps.made > 0 {
+            saving.at_end(learner);
         }
         Ok(ending?)
-    }
-
-    fn write(&self, out: &Path, clip: &ClipCheckpoint) -> anyhow::Result<()> {
-        let provenance = self.provenance(clip);
-        let tensors = moeclip::weights(&self.learner.adapters());
-        let tensors = tensors.into_iter().map(|tensor| (tensor.name, tensor.data)).collect();
-        let config = self.learner.model().config();
-        moeclip::write_adapter(out, &tensors, config, Some(&provenance))?;
-        Ok(())
     }
 }
 
@@ -279,9 +238,9 @@ fn open_data(args: &TrainArgs, experiment: &mut Experiment) -> anyhow::Result<Da
 }
 
 /// The classes as they stand in prompts, each once.
-pub(crate) fn prompt_names(samples: &[Sample]) -> Vec<String> {
+pub(crate) fn prompt_names<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Vec<String> {
     let names: std::collections::BTreeSet<String> =
-        samples.iter().map(|sample| sample.prompt.clone()).collect();
+        samples.into_iter().map(|sample| sample.prompt.clone()).collect();
     names.into_iter().collect()
 }
 
@@ -300,15 +259,24 @@ fn refuse_unwritable(out: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn report(trained: &Trained<'_>, common: &Common) -> anyhow::Result<()> {
+fn report(trained: &Trained<'_>, ending: Ending, common: &Common) -> anyhow::Result<()> {
     if common.json {
         return print_json(trained);
     }
-    let Trained { out, steps, interrupted, seconds, .. } = trained;
-    let how = if *interrupted { "interrupted after" } else { "trained for" };
+    let Trained { out, steps, seconds, chosen, .. } = trained;
+    let how = match ending {
+        Ending::Complete => "trained for",
+        Ending::Interrupted => "interrupted after",
+        Ending::OutOfPatience => "ended, for held-out images did not improve, after",
+    };
     println!("{out}: {how} {steps} steps in {seconds:.0} s");
+    println!("  adapters of step {}: {}", chosen.steps, chosen.because);
     if let (Some(first), Some(last)) = (trained.first, trained.last) {
-        println!("  loss  {:.3} at first, {:.3} at last", first.losses.total, last.losses.total);
+        let loss = |metrics: &StepMetrics| metrics.report.losses.total;
+        println!("  loss  {:.3} at first, {:.3} at last", loss(first), loss(last));
+    }
+    if let Some(plot) = &trained.plot {
+        println!("  losses drawn in {plot}");
     }
     if let Some(skipped) = trained.skipped_steps.filter(|skipped| *skipped > 0) {
         println!("  {skipped} steps moved no weight: gradients overflowed f16 (docs/training.md)");

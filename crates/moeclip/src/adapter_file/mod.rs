@@ -72,16 +72,30 @@ pub struct Provenance {
     /// The resolved description of the run, as TOML.
     #[serde(default)]
     pub run: Option<String>,
-    /// What was measured, by name, as in `loss.total`: the losses before the last step, and whatever
+    /// What was measured, by name, as in `loss/total`: the losses before the last step, and whatever
     /// the run measured besides.
     #[serde(default)]
     pub metrics: BTreeMap<String, f32>,
     /// Steps of training.
     pub steps: usize,
+    /// Which of them these adapters are of, and why; a checkpoint's are always the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Chosen>,
     /// Seed of training.
     pub seed: u64,
     /// Phrases that they were trained with.
     pub prompts: PromptSet,
+}
+
+/// Why a run ended with the adapters that it did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// Epochs that they are of, parts of one included.
+    pub epochs: f64,
+    /// Steps that they are of.
+    pub steps: usize,
+    /// As in "the last".
+    pub because: String,
 }
 
 /// The set of images that adapters were trained on: what they must not be measured on.

@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_was_measured_is_free_and_what_sounds_like_it_is_not() {
-        let of = |name: &str| format!(r#"{{"provenance":{{"{name}":{{"loss.total":1.5}}}}}}"#);
+        let of = |name: &str| format!(r#"{{"provenance":{{"{name}":{{"loss/total":1.5}}}}}}"#);
         let before = r#"{"provenance":{"metrics":{}}}"#;
         assert_eq!(difference(&of("metrics"), before), None);
         assert!(difference(&of("metrics_of_old"), before).is_some());

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use super::CheckpointError;
 use super::description::{Metrics, RunDescription, RunRecord};
 use super::digest::ContentDigest;
-use crate::{LossScaling, Position, TrainState};
+use crate::{BestEpoch, LossScaling, Position, TrainState};
 
 /// What the metadata calls a checkpoint.
 const FORMAT: &str = "moeclip-checkpoint";
@@ -25,6 +25,12 @@ const VERSION: &str = "2";
 
 /// The key of the digest over everything else.
 const DIGEST: &str = "sha256";
+
+/// The key of what is known of the best epoch; absent before there is one.
+const BEST: &str = "best";
+
+/// What its adapters' names begin with, so that readers of adapters pass over them too.
+const BEST_PREFIX: &str = "optimizer_state_dict.best.";
 
 /// Which of Adam's two moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +57,7 @@ pub struct Checkpoint {
     file: TensorFile,
     position: Position,
     updates: BTreeMap<String, usize>,
+    best: Option<BestEpoch>,
     scaling: Option<LossScaling>,
     metrics: Metrics,
     record: RunRecord,
@@ -80,6 +87,7 @@ impl Checkpoint {
             updates: metadata(&file, "updates")?,
             scaling: metadata(&file, "scaling")?,
             metrics: record.metrics().map_err(unread)?,
+            best: best(&file)?,
             record,
             file,
         })
@@ -112,6 +120,11 @@ impl Checkpoint {
     /// The adapters by the names of the authors' checkpoints.
     pub(crate) fn weights(&self) -> PrefixedSource<'_> {
         PrefixedSource { file: &self.file, prefix: "" }
+    }
+
+    /// The epoch that did best on held-out images so far.
+    pub(crate) fn best(&self) -> Option<&BestEpoch> {
+        self.best.as_ref()
     }
 
     /// How often Adam has moved each parameter, by its path in the adapters.
@@ -179,6 +192,8 @@ fn tensors(path: &Path, state: &TrainState) -> Result<BTreeMap<String, HostTenso
             (Moment::Second.tensor(parameter), &moments.second),
         ]
     });
+    let best = state.best.iter().flat_map(|best| &best.weights);
+    let best = best.map(|(name, data)| (format!("{BEST_PREFIX}{name}"), data));
     let host = |(name, data): (String, &TensorData)| match HostTensor::from_data(data) {
         Some(tensor) => Ok((name, tensor)),
         None => Err(WeightError::Unwritable {
@@ -187,7 +202,7 @@ fn tensors(path: &Path, state: &TrainState) -> Result<BTreeMap<String, HostTenso
             reason: format!("its type is {:?}", data.dtype),
         }),
     };
-    weights.chain(moments).map(host).collect()
+    weights.chain(moments).chain(best).map(host).collect()
 }
 
 fn described(
@@ -207,7 +222,25 @@ fn described(
         ("run", described),
         ("provenance", provenance),
     ];
-    Ok(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    let best = state.best.as_ref().map(serde_json::to_string).transpose()?;
+    let pairs = pairs.into_iter().chain(best.map(|best| (BEST, best)));
+    Ok(pairs.map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+/// The best epoch that a file knows of, with its adapters.
+fn best(file: &TensorFile) -> Result<Option<BestEpoch>, CheckpointError> {
+    if !file.metadata().contains_key(BEST) {
+        return Ok(None);
+    }
+    let mut best: BestEpoch = metadata(file, BEST)?;
+    for name in file.names().filter(|name| name.starts_with(BEST_PREFIX)) {
+        let values =
+            file.read_f32(name).map_err(|error| CheckpointError::damaged(file.path(), error))?;
+        let shape = file.shape(name).unwrap_or_default().to_vec();
+        let name = name.trim_start_matches(BEST_PREFIX).to_owned();
+        best.weights.insert(name, TensorData::new(values, shape));
+    }
+    Ok(Some(best))
 }
 
 /// The digest over a file's tensors and metadata, but for the digest itself.

@@ -26,9 +26,10 @@ pub(super) fn compare<B: Backend>(
     let batch = batch(parts)?;
     let prompts = vec![parts.prompts.clone(); batch.classes.len()];
     let (terms, _) = train_batch(&model, &objective, &prompts, batch.clone());
+    let segmentation = terms.segmentation();
     let named = [
         ("loss.ac", &terms.image),
-        ("loss.seg", &terms.segmentation),
+        ("loss.seg", &segmentation),
         ("loss.etf", &terms.etf),
         ("loss.balance", &terms.balance),
         ("loss.total", &terms.total),

@@ -13,7 +13,11 @@ use moeclip_train::{CheckpointPolicy, Checkpoints};
 use crate::world::{STEPS_PER_EPOCH, World, ended, every, file, saved};
 
 /// Ends a run after `stop` steps, resumes it, and compares everything it has become.
-fn check<B: Backend>(world: &World, cadence: usize, stops: impl IntoIterator<Item = usize>) {
+pub(crate) fn check<B: Backend>(
+    world: &World,
+    cadence: usize,
+    stops: impl IntoIterator<Item = usize>,
+) {
     let undisturbed = world.undisturbed::<B>();
     assert!(!undisturbed.moments.is_empty());
     for stop in stops {

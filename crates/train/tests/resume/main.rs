@@ -3,7 +3,9 @@
 mod damage;
 mod exact;
 mod failure;
+mod held_out;
 mod killed;
+mod log;
 mod overflow;
 mod refusal;
 mod world;

@@ -1,14 +1,14 @@
 //! A run that differs from the one it is to continue is refused by the first key that differs.
 
 use clip_vit::{ClipSpecBuilder, Precision};
-use moeclip_train::{CheckpointError, CheckpointPolicy, Checkpoints, RunDescription};
+use moeclip_train::{CheckpointError, CheckpointPolicy, Checkpoints, KeptEpoch, RunDescription};
 
 use crate::world::{World, ended, every};
 
 type Change = fn(&mut RunDescription);
 
 /// Key, values as JSON, and what changes it.
-const CHANGES: [(&str, &str, &str, Change); 25] = [
+const CHANGES: [(&str, &str, &str, Change); 28] = [
     ("training.seed", "3", "4", |run| run.training.seed = 4),
     ("training.batch_size", "2", "3", |run| run.training.batch_size = 3),
     ("training.beta_1", "0.5", "0.25", |run| run.training.beta_1 = 0.25),
@@ -25,6 +25,9 @@ const CHANGES: [(&str, &str, &str, Change); 25] = [
     }),
     ("training.losses.etf", "0.01", "0.0", |run| run.training.losses.etf = 0.0),
     ("training.losses.balance", "0.01", "0.0", |run| run.training.losses.balance = 0.0),
+    ("training.held_out", "0.0", "0.2", |run| run.training.held_out = 0.2),
+    ("training.keep", "\"last\"", "\"best\"", |run| run.training.keep = KeptEpoch::Best),
+    ("training.patience", "0", "3", |run| run.training.patience = 3),
     ("model.image_size", "40", "48", |run| run.model.image_size = 48),
     ("model.taps[0]", "1", "2", |run| run.model.taps[0] = 2),
     ("model.scales[1]", "3", "absent", |run| run.model.scales.truncate(1)),

@@ -10,11 +10,12 @@ use clip_vit::{
 };
 use moeclip::{Adapters, ClassPrompts, MoeClip, MoeClipConfig, PromptBook, Provenance};
 use moeclip_data::{
-    Augmentation, ImageDataset, Preprocessing, Split, Surface, SyntheticSet, scan, write_synthetic,
+    Augmentation, HeldOutSplit, ImageDataset, Preprocessing, Split, Surface, SyntheticSet,
+    hold_out, scan, write_synthetic,
 };
 use moeclip_train::{
-    CheckpointPolicy, Checkpoints, Ending, Extent, Halving, Learner, Resumed, RunDescription,
-    TrainConfig, TrainState, fit, fit_watched,
+    AuxiliaryImages, CheckpointPolicy, Checkpoints, Ending, Extent, Halving, Learner, Resumed,
+    RunDescription, TrainConfig, TrainState, fit, fit_watched,
 };
 
 /// Steps of an epoch over nine pictures, the last with one picture.
@@ -63,7 +64,7 @@ impl World {
             backend: "flex".into(),
             precision: format!("{:?}", self.precision),
             data: "nine pictures".into(),
-            samples: 9,
+            samples: self.training_images(),
             provenance: Provenance {
                 version: "1.2.3".into(),
                 clip: Some(self.clip()),
@@ -97,17 +98,17 @@ impl World {
 
     /// Makes steps until so many are made in all.
     pub(crate) fn advance<B: Backend>(&self, learner: &mut Learner<B>, until: usize) {
-        let (dataset, device) = (self.dataset(), B::Device::default());
+        let (images, device) = (self.images(), B::Device::default());
         let extent = Extent { steps: until, ..self.extent() };
-        fit(learner, &dataset, extent, &device, |_| ControlFlow::Continue(())).unwrap();
+        fit(learner, &images, extent, &device, |_| ControlFlow::Continue(())).unwrap();
     }
 
     /// What a run without any checkpoint becomes.
     pub(crate) fn undisturbed<B: Backend>(&self) -> TrainState {
         let mut learner = self.learner::<B>();
-        let (dataset, device) = (self.dataset(), B::Device::default());
+        let (images, device) = (self.images(), B::Device::default());
         let ending =
-            fit(&mut learner, &dataset, self.extent(), &device, |_| ControlFlow::Continue(()));
+            fit(&mut learner, &images, self.extent(), &device, |_| ControlFlow::Continue(()));
         assert_eq!(ending.unwrap(), Ending::Complete);
         learner.state()
     }
@@ -125,8 +126,8 @@ impl World {
             Some(checkpoint) => fresh.restore(&self.clip(), checkpoint).unwrap(),
             None => fresh,
         };
-        let (dataset, device) = (self.dataset(), B::Device::default());
-        fit_watched(&mut learner, &dataset, self.extent(), &device, |learner, _| {
+        let (images, device) = (self.images(), B::Device::default());
+        fit_watched(&mut learner, &images, self.extent(), &device, |learner, _| {
             watch(&mut checkpoints, learner)
         })
         .unwrap();
@@ -145,16 +146,29 @@ impl World {
         })
     }
 
-    fn dataset(&self) -> ImageDataset {
-        let samples = scan(&self.pictures, Split::Test).unwrap();
+    pub(crate) fn images(&self) -> AuxiliaryImages {
+        let HeldOutSplit { training, held_out } = self.split();
         let preprocessing = Preprocessing::clip(self.model().image_size).unwrap();
-        ImageDataset::new(samples, preprocessing)
-            .augmented(Augmentation::default(), self.training.seed)
-            .unwrap()
+        let dataset = |samples| ImageDataset::new(samples, preprocessing.clone());
+        let (augmentation, seed) = (Augmentation::default(), self.training.seed);
+        AuxiliaryImages {
+            training: dataset(training).augmented(augmentation, seed).unwrap(),
+            held_out: (!held_out.is_empty()).then(|| dataset(held_out)),
+        }
     }
 
-    fn extent(&self) -> Extent {
-        Extent::new(9, self.training.batch_size, self.training.epochs, None)
+    fn split(&self) -> HeldOutSplit {
+        let samples = scan(&self.pictures, Split::Test).unwrap();
+        hold_out(samples, self.training.held_out, self.training.seed).unwrap()
+    }
+
+    /// All nine, unless some are held out.
+    fn training_images(&self) -> usize {
+        if self.training.held_out > 0.0 { self.split().training.len() } else { 9 }
+    }
+
+    pub(crate) fn extent(&self) -> Extent {
+        Extent::new(self.training_images(), self.training.batch_size, self.training.epochs, None)
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::bail;
 use burn::tensor::backend::Backend;
 use clap::Args;
-use moeclip_train::{Checkpoint, CheckpointPolicy, Checkpoints, Learner, Resumed, RunDescription};
+use moeclip_train::{
+    Checkpoint, CheckpointError, CheckpointPolicy, Checkpoints, Learner, Resumed, RunDescription,
+};
 
 /// When a run is saved, and whether it is taken up.
 #[derive(Debug, Clone, Default, Args)]
@@ -75,12 +77,12 @@ impl CheckpointArgs {
 }
 
 impl Saving {
-    /// Saves a checkpoint if one is due. A full disk is told and survived.
-    pub(super) fn after_step<B: Backend>(&mut self, learner: &Learner<B>) {
-        let Some(checkpoints) = &mut self.checkpoints else { return };
-        if let Err(error) = checkpoints.after_step(learner) {
-            eprintln!("warning: {error}");
-        }
+    /// Saves a checkpoint if one is due. A full disk is for telling, and survived.
+    pub(super) fn after_step<B: Backend>(
+        &mut self,
+        learner: &Learner<B>,
+    ) -> Option<CheckpointError> {
+        self.checkpoints.as_mut()?.after_step(learner).err()
     }
 
     /// Saves a checkpoint now: the run has ended, and may be taken up or made longer.

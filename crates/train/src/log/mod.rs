@@ -1,0 +1,151 @@
+//! What a run leaves to read: every step as a line of JSON, a row of CSV and a TensorBoard event, and
+//! at the end a picture of the losses.
+//!
+//! ```text
+//! log/metrics.jsonl              a line a step; the other files are made from it
+//! log/metrics.csv                the same as a table
+//! log/events.out.tfevents.run    the same for TensorBoard
+//! log/loss.svg                   written when the run ends
+//! ```
+//!
+//! A run that is taken up at a checkpoint makes the steps behind it again, so [`RunLog::resume`] cuts
+//! the lines off there and writes the other files anew: every step stands in them once.
+
+mod error;
+mod events;
+mod plot;
+mod table;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+pub use error::LogError;
+
+use crate::StepMetrics;
+use events::EventLog;
+use table::TableLog;
+
+const LINES: &str = "metrics.jsonl";
+const TABLE: &str = "metrics.csv";
+const EVENTS: &str = "events.out.tfevents.run";
+const PLOT: &str = "loss.svg";
+
+/// The log of a run.
+#[derive(Debug)]
+pub struct RunLog {
+    folder: PathBuf,
+    lines: File,
+    table: TableLog<File>,
+    events: EventLog<File>,
+}
+
+impl RunLog {
+    /// The log of a run that starts at step 0, in a folder that is made where it is absent.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] when the folder cannot be written or holds the log of an earlier run.
+    pub fn start(folder: &Path) -> Result<Self, LogError> {
+        let lines = folder.join(LINES);
+        if lines.exists() {
+            return Err(LogError::Occupied { file: lines });
+        }
+        Self::resume(folder, 0)
+    }
+
+    /// The log of a run that goes on after `step`: later steps are cut off, for they are made again.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] when the folder cannot be read or written.
+    pub fn resume(folder: &Path, step: usize) -> Result<Self, LogError> {
+        let failed = |source| LogError::Write { file: folder.into(), source };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let kept = steps(&folder.join(LINES), step)?;
+        let lines = replace(folder, LINES, |mut file| {
+            kept.iter().try_for_each(|metrics| write_line(&mut file, metrics)).map(|()| file)
+        })?;
+        let table = replace(folder, TABLE, |file| {
+            let mut table = TableLog::new(file);
+            kept.iter().try_for_each(|metrics| table.step(metrics)).map(|()| table)
+        })?;
+        let events = replace(folder, EVENTS, |file| {
+            let mut events = EventLog::new(file)?;
+            kept.iter().try_for_each(|metrics| events.step(metrics)).map(|()| events)
+        })?;
+        Ok(Self { folder: folder.into(), lines, table, events })
+    }
+
+    /// Adds a step. What is written survives the end of the process at once.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Write`] when the system does not take it; the log may then lack the step.
+    pub fn step(&mut self, metrics: &StepMetrics) -> Result<(), LogError> {
+        let failed = |name| {
+            let file = self.folder.join(name);
+            move |source| LogError::Write { file, source }
+        };
+        write_line(&mut self.lines, metrics).map_err(failed(LINES))?;
+        self.table.step(metrics).map_err(failed(TABLE))?;
+        self.events.step(metrics).map_err(failed(EVENTS))
+    }
+
+    /// Draws the losses of all steps so far; returns where. `None` before the first step.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] when the picture cannot be drawn or written.
+    pub fn plot(&self) -> Result<Option<PathBuf>, LogError> {
+        let steps = steps(&self.folder.join(LINES), usize::MAX)?;
+        let file = self.folder.join(PLOT);
+        let drawn =
+            plot::losses(&steps).map_err(|reason| LogError::Plot { file: file.clone(), reason })?;
+        let Some(svg) = drawn else { return Ok(None) };
+        replace(&self.folder, PLOT, |mut file| file.write_all(svg.as_bytes()))?;
+        Ok(Some(file))
+    }
+}
+
+fn write_line(file: &mut impl Write, metrics: &StepMetrics) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(metrics)?;
+    line.push(b'\n');
+    file.write_all(&line)
+}
+
+/// The steps of a log up to one, each once, in order. A line that was never finished is none.
+fn steps(file: &Path, last: usize) -> Result<Vec<StepMetrics>, LogError> {
+    let failed = |source| LogError::Read { file: file.into(), source };
+    let opened = match File::open(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened.map_err(failed)?,
+    };
+    let mut steps: Vec<StepMetrics> = Vec::new();
+    for line in BufReader::new(opened).split(b'\n') {
+        let line = line.map_err(failed)?;
+        let Ok(metrics) = serde_json::from_slice::<StepMetrics>(&line) else { continue };
+        let before = steps.last().map_or(0, |before| before.report.step);
+        if (before + 1..=last).contains(&metrics.report.step) {
+            steps.push(metrics);
+        }
+    }
+    Ok(steps)
+}
+
+/// Writes a file beside its place, then gives it its name; what `write` returns may go on writing.
+fn replace<T>(
+    folder: &Path,
+    name: &str,
+    write: impl FnOnce(File) -> std::io::Result<T>,
+) -> Result<T, LogError> {
+    let file = folder.join(name);
+    let failed = |source| LogError::Write { file: file.clone(), source };
+    let unfinished = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let written = write(unfinished.as_file().try_clone().map_err(failed)?).map_err(failed)?;
+    unfinished.persist(&file).map_err(|error| failed(error.error))?;
+    Ok(written)
+}
+
+#[cfg(test)]
+mod tests;
