@@ -33,6 +33,7 @@ mod adapter_file;
 mod adapters;
 mod config;
 mod detector;
+mod energy;
 mod frozen_clip;
 mod maps;
 mod model;
@@ -45,13 +46,16 @@ pub use adapter_file::{
     write_adapter, write_authors,
 };
 pub use adapters::{AdapterError, Adapters, TapAdapter};
-pub use config::{ConfigError, MoeClipConfig};
+pub use config::{ConfigError, MoeClipConfig, Partition};
 pub use detector::{
     AnomalyMap, DetectError, Detection, Detector, Domain, MoeClipDetector, image_score,
 };
+pub use energy::{ChannelEnergy, EnergyError};
 pub use frozen_clip::{FrozenClip, FrozenClipError};
 pub use maps::{MapResampler, TrainingMaps};
 pub use model::{Features, MoeClip};
+pub use moe_lora::{Fofs, Mixture, UpStart};
+pub use paa_adapter::{ImageHeadKind, ScaleWeighting};
 pub use prompts::{ClassPrompts, PromptBook, PromptEncoder, PromptSet};
 pub use state::{NamedTensor, gradients, weights};
 pub use text::{TextFeatures, TextProjection};

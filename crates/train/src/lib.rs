@@ -12,6 +12,7 @@ mod fit;
 mod learner;
 mod objective;
 pub mod parity;
+mod partition;
 mod schedule;
 mod state;
 
@@ -23,5 +24,6 @@ pub use experiment::{AuxiliarySet, Experiment, ExperimentError, ModelSettings};
 pub use fit::{Ending, Extent, FitError, Position, check_images, fit, fit_watched};
 pub use learner::{Learner, StepReport, TrainError, train_batch};
 pub use objective::{LossTerms, LossValues, Objective};
+pub use partition::{PartitionError, measured_partition};
 pub use schedule::Halving;
 pub use state::{Moments, TrainState};
