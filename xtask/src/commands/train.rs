@@ -15,7 +15,7 @@ use moeclip::{Adapters, MoeClip, Provenance};
 use moeclip_data::{Cache, Counts, ImageDataset, MaskRule, Preprocessing, Sample, Split};
 use moeclip_train::{
     Ending, Experiment, Extent, Learner, RunDescription, StepReport, TrainConfig, check_images,
-    fit_watched,
+    fit_watched, measured_partition,
 };
 use serde::Serialize;
 
@@ -172,10 +172,11 @@ impl<B: Backend> Run<B> {
         let training = experiment.training.clone();
         let classes = prompt_names(&samples);
         let preprocessing = Preprocessing::clip(config.image_size)?.with_mask_rule(mask_rule);
-        let dataset = cached(ImageDataset::new(samples, preprocessing), &cache)
-            .augmented(experiment.augmentation, training.seed)?;
+        let images = cached(ImageDataset::new(samples, preprocessing), &cache);
+        let dataset = images.clone().augmented(experiment.augmentation, training.seed)?;
         let frozen =
             prompting.frozen_clip::<B>(clip, &experiment.prompts, &classes, common, device)?;
+        let config = measured_partition(config, &frozen.tower, &images, device)?;
         let adapters = Adapters::init(&config, clip.spec(), training.seed, device)?;
         let model = MoeClip::new(Frozen::new(frozen.tower), adapters, config, device)?;
         let learner = Learner::new(model, frozen.book, training, device)?;
