@@ -6,18 +6,21 @@
 //! `r` times, the mixture is `B (g * (A x))`: one thin product down, a mask, one up.
 //!
 //! [`PatchAdapter`] is the seam at which a model takes its experts: the mixture, [`SingleLora`] and
-//! [`Identity`] are values of one kind.
+//! [`Identity`] are values of one kind, [`StreamAdapter`].
 
 mod adapter;
 mod config;
 mod fofs;
 mod mixture;
+mod orthonormal;
 mod router;
+mod up;
 mod variants;
 
 pub use adapter::{Adapted, PatchAdapter};
 pub use config::{MoeLoraConfig, MoeLoraError};
-pub use fofs::{fofs, partition};
-pub use mixture::{ExpertCodes, MoeLora, MoeLoraWeights};
+pub use fofs::{Fofs, down_matrices, partition};
+pub use mixture::{ExpertCodes, MoeLora, MoeLoraWeights, stacked_indices};
 pub use router::Routing;
-pub use variants::{Identity, SingleLora};
+pub use up::{UpStart, up_matrices};
+pub use variants::{Identity, Mixture, SingleLora, SingleLoraWeights, StreamAdapter};

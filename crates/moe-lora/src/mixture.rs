@@ -1,10 +1,13 @@
 //! The mixture: route, one thin product down, a mask, one up, match the norm, mix in.
 
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Tensor, backend::Backend};
-use rand::Rng;
+use burn::tensor::{DType, Int, Tensor, backend::Backend};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
-use crate::{Adapted, MoeLoraConfig, MoeLoraError, PatchAdapter, Routing, fofs};
+use crate::fofs::down_matrices;
+use crate::up::up_matrices;
+use crate::{Adapted, MoeLoraConfig, MoeLoraError, PatchAdapter, Routing};
 
 /// Keeps the ratio of norms finite where the mixture is zero, as it is when training starts.
 const NORM_EPSILON: f64 = 1e-6;
@@ -17,7 +20,7 @@ const ZERO_NORM_SQUARED: f64 = 1e-30;
 pub struct MoeLora<B: Backend> {
     /// Router, no bias: `[experts, width]`.
     pub gate: Param<Tensor<B, 2>>,
-    /// Stacked down matrices, frozen: `[experts * rank, width]`.
+    /// Stacked down matrices: `[experts * rank, width]`; frozen unless [`crate::Fofs::learns`].
     pub down: Param<Tensor<B, 2>>,
     /// Stacked up matrices: `[width, experts * rank]`.
     pub up: Param<Tensor<B, 2>>,
@@ -49,7 +52,8 @@ pub struct ExpertCodes<B: Backend> {
 }
 
 impl MoeLoraConfig {
-    /// The mixture that training starts from: `A` by FOFS, gate and `B` zero.
+    /// The mixture that training starts from: the gate zero, `A` and `B` as configured. Each has a
+    /// generator of its own, so that another start of one leaves the other as it is.
     ///
     /// # Errors
     ///
@@ -60,12 +64,9 @@ impl MoeLoraConfig {
         device: &B::Device,
     ) -> Result<MoeLora<B>, MoeLoraError> {
         self.check()?;
-        let stacked = self.experts * self.rank;
-        let weights = MoeLoraWeights {
-            gate: Tensor::zeros([self.experts, self.width], device),
-            down: Tensor::from_data(fofs(self, rng), device),
-            up: Tensor::zeros([self.width, stacked], device),
-        };
+        let Start { down, up } = Start::draw(self, rng, device);
+        let gate = Tensor::zeros([self.experts, self.width], device);
+        let weights = MoeLoraWeights { gate, down, up };
         self.with_weights(weights)
     }
 
@@ -86,10 +87,29 @@ impl MoeLoraConfig {
         check_shape("up", up.dims(), [self.width, stacked])?;
         Ok(MoeLora {
             gate: Param::from_tensor(gate),
-            down: Param::from_tensor(down).set_require_grad(false),
+            down: Param::from_tensor(down).set_require_grad(self.fofs.learns()),
             up: Param::from_tensor(up),
             config: self.clone(),
         })
+    }
+}
+
+/// Where the matrices of experts start.
+pub(crate) struct Start<B: Backend> {
+    /// `[experts * rank, width]`
+    pub(crate) down: Tensor<B, 2>,
+    /// `[width, experts * rank]`
+    pub(crate) up: Tensor<B, 2>,
+}
+
+impl<B: Backend> Start<B> {
+    pub(crate) fn draw(config: &MoeLoraConfig, rng: &mut impl Rng, device: &B::Device) -> Self {
+        let (mut for_down, mut for_up) =
+            (ChaCha8Rng::seed_from_u64(rng.next_u64()), ChaCha8Rng::seed_from_u64(rng.next_u64()));
+        Self {
+            down: Tensor::from_data(down_matrices(config, &mut for_down), device),
+            up: Tensor::from_data(up_matrices(config, &mut for_up), device),
+        }
     }
 }
 
@@ -98,6 +118,46 @@ impl<B: Backend> MoeLora<B> {
     pub fn config(&self) -> &MoeLoraConfig {
         &self.config
     }
+
+    /// The mixture of some of the experts, each as it was; a router that knows no others spreads
+    /// the probability of those that are gone. Parameters keep their identity.
+    ///
+    /// # Errors
+    ///
+    /// [`MoeLoraError`] when an expert is not there or fewer are left than are asked per token.
+    pub fn keeping(&self, kept: &[usize]) -> Result<Self, MoeLoraError> {
+        let MoeLoraConfig { experts, rank, .. } = self.config;
+        let ascending = kept.windows(2).all(|pair| pair[0] < pair[1]);
+        if !ascending || kept.last().is_none_or(|last| *last >= experts) {
+            return Err(MoeLoraError::Kept { kept: kept.into(), experts });
+        }
+        let config = MoeLoraConfig { experts: kept.len(), slices: None, ..self.config.clone() };
+        config.check()?;
+        let stacked = stacked_indices(kept, rank);
+        Ok(Self {
+            gate: select(&self.gate, 0, kept),
+            down: select(&self.down, 0, &stacked).set_require_grad(config.fofs.learns()),
+            up: select(&self.up, 1, &stacked),
+            config,
+        })
+    }
+}
+
+/// The rows of `A`, or columns of `B`, that belong to some of the experts.
+pub fn stacked_indices(experts: &[usize], rank: usize) -> Vec<usize> {
+    experts.iter().flat_map(|expert| expert * rank..(expert + 1) * rank).collect()
+}
+
+/// Some rows (axis 0) or columns (axis 1) of a parameter, as the same parameter that learns.
+fn select<B: Backend>(
+    param: &Param<Tensor<B, 2>>,
+    axis: usize,
+    indices: &[usize],
+) -> Param<Tensor<B, 2>> {
+    let tensor = param.val().detach();
+    let indices: Vec<i64> = indices.iter().map(|index| *index as i64).collect();
+    let indices = Tensor::<B, 1, Int>::from_data(indices.as_slice(), &tensor.device());
+    Param::initialized(param.id, tensor.select(axis, indices).require_grad())
 }
 
 impl<B: Backend> PatchAdapter<B> for MoeLora<B> {
@@ -115,10 +175,8 @@ impl<B: Backend> PatchAdapter<B> for MoeLora<B> {
             experts,
         };
         let mixture = codes.mix(routing.weights.clone());
-        let matched = mixture.clone() * norm(x.clone()) / norm(mixture).add_scalar(NORM_EPSILON);
-        let adapted = matched.mul_scalar(lambda) + x.mul_scalar(1.0 - lambda);
         Adapted {
-            tokens: adapted.reshape([batch, count, width]).cast(dtype),
+            tokens: blend(mixture, x, lambda).reshape([batch, count, width]).cast(dtype),
             routing: Some(routing),
             codes: Some(codes),
         }
@@ -147,6 +205,12 @@ impl<B: Backend> ExpertCodes<B> {
         let up = self.up.clone().transpose().reshape([experts, rank, width]);
         codes.matmul(up).swap_dims(0, 1)
     }
+}
+
+/// `lambda * unit(added) * norm(x) + (1 - lambda) * x`, row by row: `[rows, width]`.
+pub(crate) fn blend<B: Backend>(added: Tensor<B, 2>, x: Tensor<B, 2>, lambda: f64) -> Tensor<B, 2> {
+    let matched = added.clone() * norm(x.clone()) / norm(added).add_scalar(NORM_EPSILON);
+    matched.mul_scalar(lambda) + x.mul_scalar(1.0 - lambda)
 }
 
 /// Norm of each row, `[rows, 1]`, with slope zero where the row is zero.

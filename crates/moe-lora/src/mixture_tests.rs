@@ -1,11 +1,9 @@
 //! The mixture against the same mixture with every expert's output built, values and gradients.
 
+use super::*;
+use crate::{Fofs, UpStart};
 use burn::backend::{Autodiff, Flex, NdArray};
 use burn::tensor::{Distribution, TensorData, Tolerance};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-
-use super::*;
 
 fn config() -> MoeLoraConfig {
     MoeLoraConfig { experts: 5, top_k: 2, rank: 3, alpha: 8.0, ..MoeLoraConfig::new(32) }
@@ -16,7 +14,7 @@ fn mixture<B: Backend>() -> MoeLora<B> {
     let draw = |shape: [usize; 2]| Tensor::random(shape, Distribution::Normal(0.0, 0.3), &device);
     let weights = MoeLoraWeights {
         gate: draw([5, 32]),
-        down: Tensor::from_data(fofs(&config(), &mut ChaCha8Rng::seed_from_u64(7)), &device),
+        down: Start::draw(&config(), &mut ChaCha8Rng::seed_from_u64(7), &device).down,
         up: draw([32, 15]),
     };
     config().with_weights(weights).unwrap()
@@ -93,4 +91,75 @@ fn matrices_of_another_size_are_refused() {
     };
     let error = config().with_weights(weights).unwrap_err();
     assert!(error.to_string().contains("up has shape [32, 14]"), "{error}");
+}
+
+/// Gate, `A` and `B` of a fresh mixture.
+fn start(config: &MoeLoraConfig) -> [TensorData; 3] {
+    let moe: MoeLora<Flex> =
+        config.init(&mut ChaCha8Rng::seed_from_u64(1), &Default::default()).unwrap();
+    [&moe.gate, &moe.down, &moe.up].map(|param| param.val().into_data())
+}
+
+#[test]
+fn another_start_of_one_matrix_leaves_the_others_as_they_are() {
+    let [gate, down, up] = start(&config());
+    for fofs in [Fofs::Off, Fofs::Unpartitioned] {
+        let changed = start(&MoeLoraConfig { fofs, ..config() });
+        assert_eq!((&changed[0], &changed[2]), (&gate, &up));
+        assert_ne!(changed[1], down, "{fofs:?}");
+    }
+    let orthogonal = MoeLoraConfig { up: UpStart::Orthogonal, ..config() };
+    let changed = start(&orthogonal);
+    assert_eq!((&changed[0], &changed[1]), (&gate, &down));
+    assert_ne!(changed[2], up);
+    let [_, plain_down, plain_up] = start(&MoeLoraConfig { fofs: Fofs::Off, ..orthogonal });
+    assert_eq!(plain_up, changed[2]);
+    assert_ne!(plain_down, down);
+}
+
+#[test]
+fn only_down_matrices_that_learn_have_a_gradient() {
+    let device = Default::default();
+    for fofs in [Fofs::On, Fofs::Trained, Fofs::Unpartitioned, Fofs::Off] {
+        let config = MoeLoraConfig { fofs, up: UpStart::Orthogonal, ..config() };
+        let moe: MoeLora<Autodiff<Flex>> =
+            config.init(&mut ChaCha8Rng::seed_from_u64(1), &device).unwrap();
+        let tokens = Tensor::random([1, 4, 32], Distribution::Normal(0.0, 1.0), &device);
+        let gradients = moe.adapt(tokens).tokens.square().sum().backward();
+        assert_eq!(moe.down.val().grad(&gradients).is_some(), fofs.learns(), "{fofs:?}");
+        assert!(moe.up.val().grad(&gradients).is_some());
+    }
+}
+
+#[test]
+fn kept_experts_say_what_they_said() {
+    let moe = mixture::<Flex>();
+    let fewer = moe.keeping(&[0, 2, 3]).unwrap();
+    assert_eq!((fewer.config().experts, fewer.up.id), (3, moe.up.id));
+    let tokens = Tensor::random([1, 7, 32], Distribution::Normal(0.0, 1.0), &Default::default());
+    let all = moe.adapt(tokens.clone()).codes.unwrap().outputs();
+    let left = fewer.adapt(tokens).codes.unwrap().outputs();
+    for (new, old) in [0, 2, 3].into_iter().enumerate() {
+        let expected = all.clone().narrow(1, old, 1).into_data();
+        same(left.clone().narrow(1, new, 1).into_data(), expected);
+    }
+}
+
+#[test]
+fn kept_experts_go_on_learning() {
+    let moe = mixture::<Autodiff<Flex>>().keeping(&[1, 4]).unwrap();
+    let tokens = Tensor::random([1, 7, 32], Distribution::Normal(0.0, 1.0), &Default::default());
+    let gradients = moe.adapt(tokens).tokens.square().sum().backward();
+    assert_eq!(moe.up.val().grad(&gradients).unwrap().dims(), [32, 6]);
+    assert_eq!(moe.gate.val().grad(&gradients).unwrap().dims(), [2, 32]);
+    assert!(moe.down.val().grad(&gradients).is_none(), "A is frozen");
+}
+
+#[test]
+fn experts_that_cannot_be_kept_are_refused() {
+    let moe = mixture::<Flex>();
+    for kept in [&[][..], &[0, 5], &[1, 1, 2], &[2, 1]] {
+        assert!(matches!(moe.keeping(kept), Err(MoeLoraError::Kept { .. })), "{kept:?}");
+    }
+    assert!(matches!(moe.keeping(&[4]), Err(MoeLoraError::TopK { top_k: 2, experts: 1 })));
 }

@@ -1,12 +1,28 @@
 //! The sizes of a MoECLIP on a given CLIP, and the one line that refuses impossible ones.
 
-use clip_vit::{ClipSpec, VisionSpec};
-use moe_lora::{MoeLoraConfig, MoeLoraError};
-use paa_adapter::{ScaleError, check_scales};
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
+mod combination;
+mod error;
 
-/// Everything that MoECLIP adds to a CLIP; the paper's values are the default.
+use clip_vit::{ClipSpec, VisionSpec};
+use moe_lora::{Fofs, Mixture, MoeLoraConfig, UpStart};
+use paa_adapter::{ImageHeadKind, ScaleWeighting, check_scales};
+use serde::{Deserialize, Serialize};
+
+pub use error::ConfigError;
+
+/// How the channels are divided into the experts' slices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Partition {
+    /// The paper's: equal slices, or those of [`MoeClipConfig::partition_sizes`].
+    #[default]
+    Equal,
+    /// Slices that carry equal shares of the energy of the frozen tower's tokens at each tap.
+    Energy,
+}
+
+/// Everything that MoECLIP adds to a CLIP; the paper's values are the default. Settings younger than
+/// the first adapter files may be absent in a file, which then has the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MoeClipConfig {
@@ -26,6 +42,42 @@ pub struct MoeClipConfig {
     pub alpha: f64,
     /// Share of the mixture in the stream.
     pub lambda: f64,
+    /// What changes the tokens of the stream.
+    #[serde(default)]
+    pub mixture: Mixture,
+    /// How the experts' down matrices start, and whether they learn.
+    #[serde(default)]
+    pub fofs: Fofs,
+    /// How the channels are divided into the experts' slices.
+    #[serde(default)]
+    pub partition: Partition,
+    /// Channels of each expert's slice, the same at every tap.
+    #[serde(default)]
+    pub partition_sizes: Option<Vec<usize>>,
+    /// Channels of each expert's slice at each tap, once their energy is measured
+    /// ([`crate::ChannelEnergy`]).
+    #[serde(default)]
+    pub slices: Option<Vec<Vec<usize>>>,
+    /// How the experts' up matrices start.
+    #[serde(default)]
+    pub up: UpStart,
+    /// Length of the columns of an up matrix that does not start at zero.
+    #[serde(default = "up_scale")]
+    pub up_scale: f64,
+    /// What makes one vector of a whole image.
+    #[serde(default)]
+    pub image_head: ImageHeadKind,
+    /// How the scales of a tap are weighted.
+    #[serde(default)]
+    pub scale_weights: ScaleWeighting,
+    /// The experts left at each tap, by their number at the start, where training dropped some.
+    #[serde(default)]
+    pub kept_experts: Option<Vec<Vec<usize>>>,
+}
+
+/// The default of [`MoeClipConfig::up_scale`].
+fn up_scale() -> f64 {
+    0.01
 }
 
 impl Default for MoeClipConfig {
@@ -39,38 +91,18 @@ impl Default for MoeClipConfig {
             rank: 8,
             alpha: 16.0,
             lambda: 0.1,
+            mixture: Mixture::MoeLora,
+            fofs: Fofs::On,
+            partition: Partition::Equal,
+            partition_sizes: None,
+            slices: None,
+            up: UpStart::Zero,
+            up_scale: up_scale(),
+            image_head: ImageHeadKind::Depthwise,
+            scale_weights: ScaleWeighting::Equal,
+            kept_experts: None,
         }
     }
-}
-
-/// A configuration that does not fit its CLIP.
-#[derive(Debug, Error, PartialEq)]
-pub enum ConfigError {
-    /// Images without room for a patch.
-    #[error("image_size = {image_size} is smaller than a patch of {patch} px; enlarge image_size")]
-    ImageSize {
-        /// Side of the images.
-        image_size: usize,
-        /// Side of a patch.
-        patch: usize,
-    },
-    /// Layers that are not there, repeated, or out of order.
-    #[error("taps = {taps:?} must be ascending layers between 1 and {layers}, at least one")]
-    Taps {
-        /// The taps asked for.
-        taps: Vec<usize>,
-        /// Layers of the image tower.
-        layers: usize,
-    },
-    /// Windows that cannot be averaged over.
-    #[error(transparent)]
-    Scales(#[from] ScaleError),
-    /// A mixture that cannot be built.
-    #[error(transparent)]
-    Mixture(#[from] MoeLoraError),
-    /// Losses between experts need two of them.
-    #[error("experts = 1 leaves the ETF and balance losses without a pair; use at least 2 experts")]
-    OneExpert,
 }
 
 impl MoeClipConfig {
@@ -82,16 +114,47 @@ impl MoeClipConfig {
         Self { taps, ..Self::default() }
     }
 
-    /// The mixture behind each tap, for tokens of this width.
-    pub fn mixture(&self, width: usize) -> MoeLoraConfig {
+    /// The mixture behind a tap, counted from 0, for tokens of this width. Where experts were dropped,
+    /// those left keep the slices they had, which their matrices show and nothing here needs.
+    pub fn mixture_at(&self, tap: usize, width: usize) -> MoeLoraConfig {
+        let kept = self.kept_experts.as_ref().and_then(|taps| taps.get(tap));
+        let measured = self.slices.as_ref().and_then(|taps| taps.get(tap));
         MoeLoraConfig {
             width,
-            experts: self.experts,
+            experts: kept.map_or(self.experts, Vec::len),
             top_k: self.top_k,
             rank: self.rank,
             alpha: self.alpha,
             lambda: self.lambda,
+            fofs: self.fofs,
+            slices: measured.or(self.partition_sizes.as_ref()).filter(|_| kept.is_none()).cloned(),
+            up: self.up,
+            up_scale: self.up_scale,
         }
+    }
+
+    /// The configuration once only some experts are left: per tap, numbers among those that are there
+    /// now. Experts keep the numbers that they started with.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when the lists are not one for each tap, or name an expert that is not there,
+    /// twice or out of order, or leave fewer than 2.
+    pub fn keeping(&self, kept: &[Vec<usize>]) -> Result<Self, ConfigError> {
+        combination::per_tap("kept_experts", kept.len(), self)?;
+        let now = match &self.kept_experts {
+            Some(now) => now.clone(),
+            None => vec![(0..self.experts).collect(); self.taps.len()],
+        };
+        let mut left = Vec::with_capacity(kept.len());
+        for (kept, now) in kept.iter().zip(&now) {
+            let number = |index: &usize| now.get(*index).copied();
+            let refused = || ConfigError::Kept { kept: kept.clone(), experts: now.len() };
+            left.push(kept.iter().map(number).collect::<Option<Vec<_>>>().ok_or_else(refused)?);
+        }
+        let config = Self { kept_experts: Some(left), ..self.clone() };
+        combination::check(&config)?;
+        Ok(config)
     }
 
     /// Patches along one side of an image.
@@ -117,60 +180,16 @@ impl MoeClipConfig {
             return Err(ConfigError::Taps { taps: self.taps.clone(), layers: vision.layers });
         }
         check_scales(&self.scales)?;
-        self.mixture(vision.width).check()?;
-        if self.experts == 1 {
-            return Err(ConfigError::OneExpert);
+        combination::check(self)?;
+        let mut mixtures = (0..self.taps.len()).map(|tap| self.mixture_at(tap, vision.width));
+        match self.mixture {
+            Mixture::MoeLora => mixtures.try_for_each(|mixture| mixture.check())?,
+            Mixture::SingleLora => mixtures.try_for_each(|mixture| mixture.single().check())?,
+            Mixture::None => {}
         }
         Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use clip_vit::Preset;
-
-    use super::*;
-
-    fn refused(change: impl FnOnce(&mut MoeClipConfig)) -> ConfigError {
-        let mut config = MoeClipConfig::default();
-        change(&mut config);
-        config.check(&Preset::VitL14At336.spec().vision).unwrap_err()
-    }
-
-    #[test]
-    fn the_papers_values_fit_the_papers_backbone() {
-        let spec = Preset::VitL14At336.spec();
-        let config = MoeClipConfig::for_clip(&spec);
-        assert_eq!(config, MoeClipConfig::default());
-        assert_eq!(config.check(&spec.vision), Ok(()));
-        assert_eq!(config.grid(&spec.vision), 37);
-    }
-
-    #[test]
-    fn images_must_hold_a_patch() {
-        assert!(matches!(refused(|c| c.image_size = 13), ConfigError::ImageSize { .. }));
-    }
-
-    #[test]
-    fn taps_must_be_layers_in_order() {
-        for taps in [vec![], vec![0], vec![25], vec![6, 6], vec![12, 6]] {
-            assert!(matches!(refused(|c| c.taps = taps), ConfigError::Taps { .. }));
-        }
-    }
-
-    #[test]
-    fn scales_must_be_odd() {
-        assert!(matches!(refused(|c| c.scales = vec![2]), ConfigError::Scales(_)));
-    }
-
-    #[test]
-    fn the_mixture_must_be_buildable() {
-        assert!(matches!(refused(|c| c.top_k = 9), ConfigError::Mixture(_)));
-    }
-
-    #[test]
-    fn one_expert_is_refused() {
-        let error = refused(|c| (c.experts, c.top_k) = (1, 1));
-        assert_eq!(error, ConfigError::OneExpert);
-    }
-}
+mod tests;

@@ -34,6 +34,7 @@ mod adapters;
 mod clip_detector;
 mod config;
 mod detector;
+mod energy;
 mod frozen_clip;
 mod maps;
 mod model;
@@ -48,13 +49,16 @@ pub use adapter_file::{
 };
 pub use adapters::{AdapterError, Adapters, TapAdapter};
 pub use clip_detector::{ClipDetector, PlainClip};
-pub use config::{ConfigError, MoeClipConfig};
+pub use config::{ConfigError, MoeClipConfig, Partition};
 pub use detector::{
     AnomalyMap, DetectError, Detection, Detector, Domain, MoeClipDetector, image_score,
 };
+pub use energy::{ChannelEnergy, EnergyError};
 pub use frozen_clip::{FrozenClip, FrozenClipError};
 pub use maps::{MapResampler, TrainingMaps};
 pub use model::{Features, MoeClip};
+pub use moe_lora::{Fofs, Mixture, UpStart};
+pub use paa_adapter::{ImageHeadKind, ScaleWeighting};
 pub use prompt_cache::{PromptCache, PromptCacheError, PromptOrigin};
 pub use prompts::{ClassPrompts, PromptBook, PromptEncoder, PromptSet};
 pub use state::{NamedTensor, gradients, weights};

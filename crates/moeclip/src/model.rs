@@ -3,9 +3,9 @@
 use burn::tensor::{DType, Tensor, backend::Backend};
 use clip_vit::VisionBackbone;
 use moe_lora::{Adapted, PatchAdapter};
-use paa_adapter::PatchAverage;
+use paa_adapter::{PatchAverage, ScaleWeights};
 
-use crate::{Adapters, ConfigError, MoeClipConfig};
+use crate::{Adapters, ConfigError, MoeClipConfig, TapAdapter};
 
 /// A frozen backbone with adapters in its stream.
 #[derive(Debug, Clone)]
@@ -19,7 +19,8 @@ pub struct MoeClip<B: Backend, V> {
 /// What the model sees in a batch of images.
 #[derive(Debug, Clone)]
 pub struct Features<B: Backend> {
-    /// Unit patch features, one per tap and scale, tap by tap: each `[batch, patches, embed]`.
+    /// Patch features, one per tap and scale, tap by tap: each `[batch, patches, embed]`; unit, times
+    /// the weight of their scale where weights are learned.
     pub patches: Vec<Tensor<B, 3>>,
     /// One vector per image, the mean of unit vectors: `[batch, embed]`.
     pub image: Tensor<B, 2>,
@@ -93,11 +94,19 @@ impl<B: Backend, V: VisionBackbone<B>> MoeClip<B, V> {
         self.average.forward(drop_class(tokens.clone()))
     }
 
-    /// Unit features of a tap at every scale.
+    /// Features of a tap at every scale. A scale's weight multiplies its features and with them its
+    /// logits, so that training and detecting cannot weigh it differently.
     fn project(&self, tap: usize, tokens: &Tensor<B, 3>) -> Vec<Tensor<B, 3>> {
-        let projection = &self.adapters.taps[tap].projection;
-        let averaged = self.average(tokens).into_iter();
-        averaged.map(|patches| projection.forward(self.post_norm(patches))).collect()
+        let TapAdapter { projection, scale_weights, .. } = &self.adapters.taps[tap];
+        let weights = scale_weights.as_ref().map(ScaleWeights::weights);
+        let feature = |(scale, patches)| {
+            let unit = projection.forward(self.post_norm(patches));
+            match &weights {
+                Some(weights) => unit * weights.clone().narrow(0, scale, 1).unsqueeze(),
+                None => unit,
+            }
+        };
+        self.average(tokens).into_iter().enumerate().map(feature).collect()
     }
 
     /// One vector per image from the last tap.

@@ -1,12 +1,14 @@
 //! The adapters as named tensors on the host: their weights, or a pass's gradients, under the names
-//! of the authors' checkpoints.
+//! of the authors' checkpoints. What the authors do not have goes by names of our own beside theirs.
 //!
 //! The mixture keeps its experts stacked; here each expert's matrices stand alone again.
 
 use burn::module::Param;
+use burn::nn::LayerNorm;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
-use moe_lora::MoeLora;
+use moe_lora::{MoeLora, StreamAdapter};
+use paa_adapter::ImageHead;
 
 use crate::Adapters;
 
@@ -60,17 +62,14 @@ fn named<B: Backend>(adapters: &Adapters<B>, pick: &impl Pick<B>) -> Vec<NamedTe
     list.push("text_adapter.0.fc.0.weight", pick.pick(&adapters.text.weight));
     for (tap, adapter) in adapters.taps.iter().enumerate() {
         list.push(&format!("seg_proj.{tap}.fc.weight"), pick.pick(&adapter.projection.weight));
-        list.mixture(&format!("moe_adapters.{tap}"), &adapter.experts, pick);
+        let scales = adapter.scale_weights.as_ref();
+        list.push(
+            &format!("seg_proj.{tap}.scale_logits"),
+            scales.and_then(|scales| pick.pick(&scales.logits)),
+        );
+        list.stream(&format!("moe_adapters.{tap}"), &adapter.experts, pick);
     }
-    let image = &adapters.image;
-    list.push("det_proj.ln.weight", pick.pick(&image.norm.gamma));
-    list.push("det_proj.ln.bias", image.norm.beta.as_ref().and_then(|beta| pick.pick(beta)));
-    list.push("det_proj.adapter.0.weight", pick.pick(&image.depthwise));
-    let pointwise = pick.pick(&image.pointwise).map(|mut data| {
-        data.shape.push(1);
-        data
-    });
-    list.push("det_proj.adapter.2.weight", pointwise);
+    list.image(&adapters.image, pick);
     list.tensors
 }
 
@@ -83,6 +82,40 @@ impl NamedList {
     fn push(&mut self, name: &str, data: Option<TensorData>) {
         let tensor = |data| NamedTensor { name: name.to_owned(), data };
         self.tensors.extend(data.map(tensor));
+    }
+
+    fn norm<B: Backend>(&mut self, norm: &LayerNorm<B>, pick: &impl Pick<B>) {
+        self.push("det_proj.ln.weight", pick.pick(&norm.gamma));
+        self.push("det_proj.ln.bias", norm.beta.as_ref().and_then(|beta| pick.pick(beta)));
+    }
+
+    fn image<B: Backend>(&mut self, head: &ImageHead<B>, pick: &impl Pick<B>) {
+        match head {
+            ImageHead::Depthwise(head) => {
+                self.norm(&head.norm, pick);
+                self.push("det_proj.adapter.0.weight", pick.pick(&head.depthwise));
+                let pointwise = pick.pick(&head.pointwise).map(|mut data| {
+                    data.shape.push(1);
+                    data
+                });
+                self.push("det_proj.adapter.2.weight", pointwise);
+            }
+            ImageHead::Linear(head) => {
+                self.norm(&head.norm, pick);
+                self.push("det_proj.fc.weight", pick.pick(&head.projection.weight));
+            }
+        }
+    }
+
+    fn stream<B: Backend>(&mut self, prefix: &str, stream: &StreamAdapter<B>, pick: &impl Pick<B>) {
+        match stream {
+            StreamAdapter::Mixture(mixture) => self.mixture(prefix, mixture, pick),
+            StreamAdapter::Single(lora) => {
+                self.push(&format!("{prefix}.lora_A.weight"), pick.pick(&lora.down));
+                self.push(&format!("{prefix}.lora_B.weight"), pick.pick(&lora.up));
+            }
+            StreamAdapter::Identity(_) => {}
+        }
     }
 
     fn mixture<B: Backend>(&mut self, prefix: &str, moe: &MoeLora<B>, pick: &impl Pick<B>) {

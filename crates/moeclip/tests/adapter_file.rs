@@ -44,7 +44,7 @@ fn ours_and_the_authors_formats_hold_the_same_tensors() {
     assert_eq!((first.format(), first.config()), (AdapterFormat::Ours, &config()));
     assert_eq!(first.provenance(), Some(&provenance()));
 
-    write_authors(&theirs, &first.tensors().unwrap(), 20).unwrap();
+    write_authors(&theirs, &first.tensors().unwrap(), first.config(), 20).unwrap();
     let assumed = Assumed { taps: Some(vec![2, 4]), ..Assumed::default() };
     let second = AdapterFile::open(&theirs, &assumed).unwrap();
     let epoch = second.provenance().and_then(|from| from.epoch);

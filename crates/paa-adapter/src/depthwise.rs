@@ -53,12 +53,8 @@ impl<B: Backend> DepthwiseHead<B> {
     /// The head of given tensors.
     pub fn with_weights(weights: DepthwiseHeadWeights<B>) -> Self {
         let DepthwiseHeadWeights { norm_weight, norm_bias, depthwise, pointwise } = weights;
-        let [width] = norm_weight.dims();
-        let mut norm = LayerNormConfig::new(width).with_epsilon(1e-5).init(&norm_weight.device());
-        norm.gamma = Param::from_tensor(norm_weight);
-        norm.beta = Some(Param::from_tensor(norm_bias));
         Self {
-            norm,
+            norm: layer_norm(norm_weight, norm_bias),
             depthwise: Param::from_tensor(depthwise),
             pointwise: Param::from_tensor(pointwise),
         }
@@ -87,6 +83,15 @@ impl<B: Backend> DepthwiseHead<B> {
         };
         (1..taps).fold(shifted(0), |sum, tap| sum + shifted(tap))
     }
+}
+
+/// Layer normalisation of given weight and bias, `[width]` each.
+pub(crate) fn layer_norm<B: Backend>(weight: Tensor<B, 1>, bias: Tensor<B, 1>) -> LayerNorm<B> {
+    let [width] = weight.dims();
+    let mut norm = LayerNormConfig::new(width).with_epsilon(1e-5).init(&weight.device());
+    norm.gamma = Param::from_tensor(weight);
+    norm.beta = Some(Param::from_tensor(bias));
+    norm
 }
 
 /// GELU by `erf`: the slope of Burn's own is that of its tanh approximation on some backends.

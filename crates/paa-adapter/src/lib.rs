@@ -2,16 +2,23 @@
 //! arXiv 2603.03101).
 //!
 //! [`PatchAverage`] averages patches over windows of several scales, [`UnitProjection`] maps a tap's
-//! patches into the joint embedding, and [`DepthwiseHead`] makes one vector of a whole image.
+//! patches into the joint embedding, [`ScaleWeights`] learns what each scale has to say, and
+//! [`ImageHead`] makes one vector of a whole image: [`DepthwiseHead`] or [`LinearHead`].
 
 mod average;
 mod depthwise;
+mod head;
 mod init;
+mod linear;
 mod projection;
 mod unit;
+mod weighting;
 
 pub use average::{PatchAverage, ScaleError, check_scales};
 pub use depthwise::{DepthwiseHead, DepthwiseHeadWeights};
+pub use head::{ImageHead, ImageHeadKind};
 pub use init::xavier_uniform;
+pub use linear::{LinearHead, LinearHeadWeights};
 pub use projection::UnitProjection;
 pub use unit::unit;
+pub use weighting::{ScaleWeighting, ScaleWeights};

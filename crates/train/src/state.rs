@@ -96,22 +96,32 @@ pub(crate) fn place_moments<B: Backend>(
     Err(CheckpointError::Damaged { file: checkpoint.path().into(), reason })
 }
 
-/// The names of the modules that a visitor is in.
+/// The names of the modules that a visitor is in. Which variant of an enum it is in is no part of
+/// the path: `taps.0.experts.up`, whatever the experts are.
 #[derive(Default)]
 struct Path(Vec<String>);
 
 impl Path {
-    fn enter(&mut self, name: &str) {
-        self.0.push(name.to_owned());
+    fn enter(&mut self, name: &str, container: &str) {
+        if !is_enum(container) {
+            self.0.push(name.to_owned());
+        }
     }
 
-    fn exit(&mut self) {
-        self.0.pop();
+    fn exit(&mut self, container: &str) {
+        if !is_enum(container) {
+            self.0.pop();
+        }
     }
 
     fn name(&self) -> String {
         self.0.join(".")
     }
+}
+
+/// Burn calls an enum that holds a module `Enum:` and its name.
+fn is_enum(container: &str) -> bool {
+    container.starts_with("Enum:")
 }
 
 struct MomentReader<B: Backend> {
@@ -121,12 +131,12 @@ struct MomentReader<B: Backend> {
 }
 
 impl<B: Backend> ModuleVisitor<Autodiff<B>> for MomentReader<B> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.enter(name);
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.exit();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<Autodiff<B>, D>>) {
@@ -161,12 +171,12 @@ impl<B: Backend> MomentPlacer<'_, B> {
 }
 
 impl<B: Backend> ModuleVisitor<Autodiff<B>> for MomentPlacer<'_, B> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.enter(name);
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.exit();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<Autodiff<B>, D>>) {

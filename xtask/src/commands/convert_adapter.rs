@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clip_vit::weights::write::refuse_same_file;
-use moeclip::{AdapterFormat, MoeClipConfig, write_adapter, write_authors};
+use moeclip::{AdapterFormat, Mixture, MoeClipConfig, write_adapter, write_authors};
 use serde::Serialize;
 
 use crate::cli::Common;
@@ -47,7 +47,7 @@ pub(crate) fn run(args: ConvertAdapterArgs, common: Common) -> anyhow::Result<()
         }
         AdapterFormat::Ours => {
             let epoch = file.provenance().and_then(|from| from.epoch);
-            write_authors(&args.output, &tensors, epoch.unwrap_or(0))?;
+            write_authors(&args.output, &tensors, file.config(), epoch.unwrap_or(0))?;
             AdapterFormat::Authors
         }
     };
@@ -63,6 +63,11 @@ pub(crate) fn run(args: ConvertAdapterArgs, common: Common) -> anyhow::Result<()
     }
     let Converted { output, from, to, tensors, config } = converted;
     println!("{output}: {tensors} tensors, {from:?} to {to:?}");
-    println!("  taps {:?}, {} experts of rank {}", config.taps, config.experts, config.rank);
+    let stream = match config.mixture {
+        Mixture::MoeLora => format!("{} experts of rank {}", config.experts, config.rank),
+        Mixture::SingleLora => format!("a single LoRA of rank {}", config.rank),
+        Mixture::None => "no experts".into(),
+    };
+    println!("  taps {:?}, {stream}", config.taps);
     Ok(())
 }

@@ -59,6 +59,16 @@ pub enum AdapterFileError {
         /// The CLIP at hand.
         given: String,
     },
+    /// Adapters that the authors' format has no place for.
+    #[error("{}: the authors' format has no place for {key} = {value}; keep these adapters in ours", file.display())]
+    NotAuthors {
+        /// The file that was to be written.
+        file: PathBuf,
+        /// The setting.
+        key: &'static str,
+        /// What it says.
+        value: String,
+    },
     /// Adapters that cannot be built.
     #[error("{}: {source}", file.display())]
     Adapters {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use clip_vit::ClipSpec;
+use moe_lora::Mixture;
+use paa_adapter::{ImageHeadKind, ScaleWeighting};
 
 use super::{AdapterFileError, Assumed};
 use crate::MoeClipConfig;
@@ -17,9 +19,14 @@ const SHOWN: usize = 6;
 /// The sizes that fix every tensor of a set of adapters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
-    taps: usize,
-    experts: usize,
+    mixture: Mixture,
+    /// Experts of each tap; 0 where there is no mixture.
+    experts: Vec<usize>,
+    /// 0 where there is no LoRA.
     rank: usize,
+    /// Learned scale weights of each tap.
+    scales: Option<usize>,
+    image_head: ImageHeadKind,
     width: usize,
     embed: usize,
     text_width: usize,
@@ -32,17 +39,26 @@ impl Layout {
     pub(super) fn infer(file: &Path, shapes: &Shapes) -> Result<Self, AdapterFileError> {
         let [embed, width] = matrix(shapes, "seg_proj.0.fc.weight")
             .ok_or_else(|| AdapterFileError::NotAdapters { file: file.into() })?;
-        let rank = matrix(shapes, "moe_adapters.0.experts.0.lora_A.weight");
         let text = matrix(shapes, "text_adapter.0.fc.0.weight");
-        let count = |prefix: &str| {
-            (0..)
-                .take_while(|n| shapes.keys().any(|k| k.starts_with(&format!("{prefix}{n}."))))
-                .count()
+        let any = |prefix: &str| shapes.keys().any(|key| key.starts_with(prefix));
+        let count = |prefix: &str| (0..).take_while(|n| any(&format!("{prefix}{n}."))).count();
+        let (mixture, expert) = if any("moe_adapters.0.experts.") || any("moe_adapters.0.gate.") {
+            (Mixture::MoeLora, "experts.0.")
+        } else if any("moe_adapters.") {
+            (Mixture::SingleLora, "")
+        } else {
+            (Mixture::None, "")
         };
+        let rank = matrix(shapes, &format!("moe_adapters.0.{expert}lora_A.weight"));
+        let experts = |tap| count(&format!("moe_adapters.{tap}.experts."));
+        let scales = shapes.get("seg_proj.0.scale_logits");
+        let linear = any("det_proj.fc.");
         Ok(Self {
-            taps: count("seg_proj."),
-            experts: count("moe_adapters.0.experts."),
+            mixture,
+            experts: (0..count("seg_proj.")).map(experts).collect(),
             rank: rank.map_or(0, |[rank, _]| rank),
+            scales: scales.map(|shape| shape.first().copied().unwrap_or(0)),
+            image_head: if linear { ImageHeadKind::Linear } else { ImageHeadKind::Depthwise },
             width,
             embed,
             text_width: text.map_or(0, |[_, width]| width),
@@ -51,25 +67,46 @@ impl Layout {
 
     /// Every tensor with its shape.
     pub(super) fn shapes(&self) -> Shapes {
-        let Self { taps, experts, rank, width, embed, text_width } = *self;
+        let Self { width, embed, text_width, .. } = *self;
         let mut shapes = Shapes::from([
             ("text_adapter.0.fc.0.weight".into(), vec![embed, text_width]),
             ("det_proj.ln.weight".into(), vec![width]),
             ("det_proj.ln.bias".into(), vec![width]),
-            ("det_proj.adapter.0.weight".into(), vec![width, 1, 3]),
-            ("det_proj.adapter.2.weight".into(), vec![embed, width, 1]),
         ]);
-        for tap in 0..taps {
-            let mixture = format!("moe_adapters.{tap}");
-            shapes.insert(format!("seg_proj.{tap}.fc.weight"), vec![embed, width]);
-            shapes.insert(format!("{mixture}.gate.weight"), vec![experts, width]);
-            for n in 0..experts {
-                let expert = format!("{mixture}.experts.{n}");
-                shapes.insert(format!("{expert}.lora_A.weight"), vec![rank, width]);
-                shapes.insert(format!("{expert}.lora_B.weight"), vec![width, rank]);
+        match self.image_head {
+            ImageHeadKind::Depthwise => shapes.extend([
+                ("det_proj.adapter.0.weight".into(), vec![width, 1, 3]),
+                ("det_proj.adapter.2.weight".into(), vec![embed, width, 1]),
+            ]),
+            ImageHeadKind::Linear => {
+                shapes.insert("det_proj.fc.weight".into(), vec![embed, width]);
             }
         }
+        for (tap, experts) in self.experts.iter().enumerate() {
+            shapes.insert(format!("seg_proj.{tap}.fc.weight"), vec![embed, width]);
+            if let Some(scales) = self.scales {
+                shapes.insert(format!("seg_proj.{tap}.scale_logits"), vec![scales]);
+            }
+            self.stream(&format!("moe_adapters.{tap}"), *experts, &mut shapes);
+        }
         shapes
+    }
+
+    /// The tensors of what changes the stream at a tap.
+    fn stream(&self, prefix: &str, experts: usize, shapes: &mut Shapes) {
+        let Self { rank, width, .. } = *self;
+        let mut lora = |prefix: &str| {
+            shapes.insert(format!("{prefix}.lora_A.weight"), vec![rank, width]);
+            shapes.insert(format!("{prefix}.lora_B.weight"), vec![width, rank]);
+        };
+        match self.mixture {
+            Mixture::MoeLora => {
+                (0..experts).for_each(|n| lora(&format!("{prefix}.experts.{n}")));
+                shapes.insert(format!("{prefix}.gate.weight"), vec![experts, width]);
+            }
+            Mixture::SingleLora => lora(prefix),
+            Mixture::None => {}
+        }
     }
 
     /// Refuses tensors that are missing, too many, or of another shape.
@@ -99,10 +136,10 @@ impl Layout {
     /// The configuration of a file that does not bring its own.
     pub(super) fn config(&self, assumed: &Assumed) -> MoeClipConfig {
         let paper = MoeClipConfig::default();
-        let every_sixth = || (1..=self.taps).map(|tap| tap * PAPER_TAP_DISTANCE).collect();
+        let every_sixth = || (1..=self.experts.len()).map(|tap| tap * PAPER_TAP_DISTANCE).collect();
         MoeClipConfig {
             taps: assumed.taps.clone().unwrap_or_else(every_sixth),
-            experts: self.experts,
+            experts: self.experts.first().copied().unwrap_or(0),
             rank: self.rank,
             top_k: assumed.top_k.unwrap_or(paper.top_k),
             alpha: assumed.alpha.unwrap_or(paper.alpha),
@@ -116,12 +153,27 @@ impl Layout {
         file: &Path,
         config: &MoeClipConfig,
     ) -> Result<(), AdapterFileError> {
-        let pairs = [
-            ("taps", config.taps.len(), self.taps),
-            ("experts", config.experts, self.experts),
-            ("rank", config.rank, self.rank),
+        let scales = match config.scale_weights {
+            ScaleWeighting::Equal => None,
+            ScaleWeighting::Learned => Some(config.scales.len()),
+        };
+        let weights = |scales: Option<usize>| scales.map_or("no weights".into(), |n| n.to_string());
+        let mut pairs = vec![
+            ("taps", config.taps.len().to_string(), self.experts.len().to_string()),
+            ("mixture", config.mixture.name().into(), self.mixture.name().into()),
+            ("image_head", config.image_head.name().into(), self.image_head.name().into()),
+            ("scale_weights", weights(scales), weights(self.scales)),
         ];
-        contradiction(file, &pairs)
+        if config.mixture != Mixture::None {
+            pairs.push(("rank", config.rank.to_string(), self.rank.to_string()));
+        }
+        if config.mixture == Mixture::MoeLora {
+            for (tap, found) in self.experts.iter().enumerate() {
+                let said = config.mixture_at(tap, self.width).experts;
+                pairs.push(("experts", said.to_string(), found.to_string()));
+            }
+        }
+        contradiction(file, pairs)
     }
 
     /// Refuses a CLIP of other widths.
@@ -131,22 +183,24 @@ impl Layout {
             ("the CLIP's text width", clip.text.width, self.text_width),
             ("the CLIP's embedding", clip.embed, self.embed),
         ];
-        contradiction(file, &pairs)
+        let text =
+            |(key, said, found): (_, usize, usize)| (key, said.to_string(), found.to_string());
+        contradiction(file, pairs.map(text))
     }
 }
 
+/// What a setting is called, what the configuration says of it, and what the tensors say.
+type Said = (&'static str, String, String);
+
 fn contradiction(
     file: &Path,
-    pairs: &[(&'static str, usize, usize)],
+    pairs: impl IntoIterator<Item = Said>,
 ) -> Result<(), AdapterFileError> {
-    match pairs.iter().find(|(_, said, found)| said != found) {
+    match pairs.into_iter().find(|(_, said, found)| said != found) {
         None => Ok(()),
-        Some(&(key, said, found)) => Err(AdapterFileError::Contradiction {
-            file: file.into(),
-            key,
-            said: said.to_string(),
-            found: found.to_string(),
-        }),
+        Some((key, said, found)) => {
+            Err(AdapterFileError::Contradiction { file: file.into(), key, said, found })
+        }
     }
 }
 

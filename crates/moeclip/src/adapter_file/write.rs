@@ -6,8 +6,10 @@ use std::path::Path;
 use burn::tensor::TensorData;
 use clip_vit::WeightError;
 use clip_vit::weights::write::{HostTensor, TorchValue, write_safetensors, write_torch_zip};
+use moe_lora::Mixture;
+use paa_adapter::{ImageHeadKind, ScaleWeighting};
 
-use super::Provenance;
+use super::{AdapterFileError, Provenance};
 use crate::MoeClipConfig;
 
 /// Writes adapters as our safetensors; the same adapters give the same bytes.
@@ -36,12 +38,15 @@ pub fn write_adapter(
 ///
 /// # Errors
 ///
+/// [`AdapterFileError::NotAuthors`] when the authors' model has no place for them, and
 /// [`WeightError`] when the file cannot be written; an older one is then left whole.
 pub fn write_authors(
     path: &Path,
     tensors: &BTreeMap<String, TensorData>,
+    config: &MoeClipConfig,
     epoch: i64,
-) -> Result<(), WeightError> {
+) -> Result<(), AdapterFileError> {
+    refuse_what_the_authors_lack(path, config)?;
     let (mut text, mut image) = (Vec::new(), Vec::new());
     for (name, tensor) in host_tensors(path, tensors)? {
         match name.strip_prefix("text_adapter.") {
@@ -59,7 +64,31 @@ pub fn write_authors(
         ("text_adapter".into(), TorchValue::Dict(text)),
         ("image_adapter".into(), TorchValue::Dict(image)),
     ]);
-    write_torch_zip(path, &root)
+    Ok(write_torch_zip(path, &root)?)
+}
+
+/// The authors' model is the paper's: one router and as many experts at every tap, a depthwise head,
+/// equal scales. How their matrices came to be does not show in it.
+fn refuse_what_the_authors_lack(
+    path: &Path,
+    config: &MoeClipConfig,
+) -> Result<(), AdapterFileError> {
+    let experts = config.kept_experts.iter().flatten().map(Vec::len);
+    let experts: Vec<usize> = experts.collect();
+    let uneven = experts.windows(2).any(|pair| pair[0] != pair[1]);
+    let (mixture, head, scales) = (config.mixture, config.image_head, config.scale_weights);
+    let lacking = [
+        ("mixture", mixture.name().to_owned(), mixture != Mixture::MoeLora),
+        ("image_head", head.name().to_owned(), head != ImageHeadKind::Depthwise),
+        ("scale_weights", scales.name().to_owned(), scales != ScaleWeighting::Equal),
+        ("experts", format!("{experts:?}"), uneven),
+    ];
+    match lacking.into_iter().find(|(_, _, lacks)| *lacks) {
+        Some((key, value, _)) => {
+            Err(AdapterFileError::NotAuthors { file: path.into(), key, value })
+        }
+        None => Ok(()),
+    }
 }
 
 fn host_tensors(

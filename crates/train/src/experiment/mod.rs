@@ -5,6 +5,7 @@
 //! is an error that names the nearest known one: a misspelt setting must not train for a week with
 //! its default. `-` and `_` in keys mean the same.
 
+mod model;
 pub(crate) mod overlay;
 
 use std::path::Path;
@@ -15,6 +16,8 @@ use moeclip_data::{Augmentation, PromptNames};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
+
+pub use model::ModelSettings;
 
 use crate::TrainConfig;
 
@@ -42,36 +45,6 @@ pub struct AuxiliarySet {
     pub name: Option<String>,
     /// Whose words for classes stand in prompts.
     pub prompt_names: PromptNames,
-}
-
-/// [`MoeClipConfig`], but for taps that follow the CLIP where a file does not name them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSettings {
-    /// Side of the square images in pixels.
-    pub image_size: usize,
-    /// Layers behind which a mixture stands; the quarters of the tower by default.
-    pub taps: Option<Vec<usize>>,
-    /// Sides of the averaging windows, in patches.
-    pub scales: Vec<usize>,
-    /// Experts per mixture.
-    pub experts: usize,
-    /// Experts asked per token.
-    pub top_k: usize,
-    /// Rank of each expert.
-    pub rank: usize,
-    /// Expert outputs are scaled by `alpha / rank`.
-    pub alpha: f64,
-    /// Share of the mixture in the stream.
-    pub lambda: f64,
-}
-
-impl Default for ModelSettings {
-    fn default() -> Self {
-        let MoeClipConfig { image_size, taps: _, scales, experts, top_k, rank, alpha, lambda } =
-            MoeClipConfig::default();
-        Self { image_size, taps: None, scales, experts, top_k, rank, alpha, lambda }
-    }
 }
 
 /// What is wrong with a description of a run, in one line.
@@ -120,12 +93,10 @@ impl Experiment {
         self.with(given, &origin)
     }
 
-    /// The configuration of the model on a CLIP.
+    /// The configuration of the model on a CLIP. Whether its settings fit it and each other is for
+    /// [`MoeClipConfig::check`] to say.
     pub fn model_on(&self, clip: &ClipSpec) -> MoeClipConfig {
-        let ModelSettings { image_size, taps, scales, experts, top_k, rank, alpha, lambda } =
-            self.model.clone();
-        let taps = taps.unwrap_or_else(|| MoeClipConfig::for_clip(clip).taps);
-        MoeClipConfig { image_size, taps, scales, experts, top_k, rank, alpha, lambda }
+        self.model.on(clip)
     }
 
     /// The whole description as TOML, defaults written out.

@@ -73,6 +73,23 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[model]\nscales = 1", "model.scales = 1: give a list"),
     ("[model]\ntaps = \"all\"", "model.taps"),
     ("[model]\nrank = -8", "model.rank"),
+    (
+        "[model]\nmixture = \"lora\"",
+        "model.mixture: unknown variant `lora`, expected one of `moe-lora`",
+    ),
+    ("[model]\nmixture = 3", "model.mixture = 3: give text"),
+    ("[model]\nmixtur = \"none\"", "did you mean mixture?"),
+    ("[model]\nfofs = \"none\"", "model.fofs: unknown variant `none`, expected one of `on`"),
+    ("[model]\nfofs = false", "model.fofs = false: give text"),
+    ("[model]\nimage-head = \"conv\"", "model.image_head: unknown variant `conv`"),
+    ("[model]\nup = \"random\"", "model.up: unknown variant `random`"),
+    ("[model]\nup-scale = \"small\"", "model.up_scale = \"small\": give a number"),
+    ("[model]\npartition = \"learned\"", "model.partition: unknown variant `learned`"),
+    ("[model]\npartition = [3, 4]", "model.partition = [3,4]: give text"),
+    ("[model]\npartition-sizes = \"even\"", "model.partition_sizes"),
+    ("[model]\npartition-sizes = [-1]", "model.partition_sizes"),
+    ("[model]\nscale-weights = \"softmax\"", "model.scale_weights: unknown variant `softmax`"),
+    ("[model]\nscale-weights = [1, 1]", "model.scale_weights = [1,1]: give text"),
     ("[augmentation]\nmax-shift = 2.0", "augmentation.max_shift = 2"),
     ("[augmentation]\nrotation-probability = 1.5", "augmentation.rotation_probability = 1.5"),
     ("[augmentation]\nmax-rotation-degrees = -3", "augmentation.max_rotation_degrees"),
@@ -107,4 +124,41 @@ fn mistakes_in_set_are_one_line() {
         let error = Experiment::default().set(assignment).unwrap_err().to_string();
         assert!(error.starts_with("--set ") && error.contains(says), "{assignment}: {error}");
     }
+}
+
+/// Settings that are fine alone, and what a CLIP's size makes of them together.
+#[test]
+fn settings_without_meaning_together_are_one_line() {
+    let spec = Preset::VitL14At336.spec();
+    for (text, says) in [
+        ("mixture = \"none\"\ntop-k = 1", "top_k has no meaning with mixture = none"),
+        ("mixture = \"single-lora\"\nexperts = 2", "experts has no meaning with mixture"),
+        ("fofs = \"off\"\npartition = \"energy\"", "partition has no meaning with fofs = off"),
+        ("fofs = \"off\"\npartition-sizes = [1]", "partition_sizes has no meaning with fofs = off"),
+        ("partition-sizes = [512, 512]", "slices of [512, 512] channels do not fit"),
+        ("up-scale = 1.0", "up_scale has no meaning with up = zero"),
+        ("scales = [1]\nscale-weights = \"learned\"", "one scale to weigh"),
+    ] {
+        let model = parse(&format!("[model]\n{text}")).model_on(&spec);
+        let error = model.check(&spec.vision).unwrap_err().to_string();
+        assert!(error.contains(says) && !error.contains('\n'), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn set_takes_every_ablation_of_the_model() {
+    for (assignment, value) in [
+        ("model.mixture=single-lora", "single-lora"),
+        ("model.fofs=unpartitioned", "unpartitioned"),
+        ("model.image-head=linear", "linear"),
+        ("model.up=orthogonal", "orthogonal"),
+        ("model.partition=energy", "energy"),
+        ("model.scale-weights=learned", "learned"),
+    ] {
+        let saved = Experiment::default().set(assignment).unwrap().to_toml();
+        assert!(saved.contains(&format!("= \"{value}\"")), "{saved}");
+        assert_eq!(parse(&saved).set(assignment).unwrap(), parse(&saved));
+    }
+    let run = Experiment::default().set("model.partition-sizes=[512,256,128,128]").unwrap();
+    assert_eq!(run.model.partition_sizes, Some(vec![512, 256, 128, 128]));
 }

@@ -157,6 +157,7 @@ impl GoldenConfig {
             rank: self.rank,
             alpha: self.alpha,
             lambda: self.lambda_moe,
+            ..MoeClipConfig::default()
         }
     }
 }

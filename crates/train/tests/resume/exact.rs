@@ -157,8 +157,9 @@ fn the_state_holds_every_parameter_and_a_moment_of_every_one_that_learns() {
     let stored: usize = state.weights.values().map(elements).sum();
     let learner = world.learner::<Flex>();
     assert_eq!(stored, learner.model().adapters().num_params());
-    let frozen: usize =
-        learner.model().adapters().taps.iter().map(|tap| tap.experts.down.num_params()).sum();
+    let mixtures =
+        learner.model().adapters().taps.iter().filter_map(|tap| tap.experts.as_mixture());
+    let frozen: usize = mixtures.map(|mixture| mixture.down.num_params()).sum();
     let moving: usize = state.moments.values().map(|moments| elements(&moments.first)).sum();
     assert_eq!(moving, stored - frozen);
     assert!(state.moments.contains_key("taps.0.experts.up"));

@@ -8,6 +8,7 @@ use moeclip::{Adapters, MoeClip, Provenance};
 use moeclip_data::{Cache, HeldOutSplit, ImageDataset, MaskRule, Preprocessing};
 use moeclip_train::{
     AuxiliaryImages, Experiment, Extent, Learner, Outcome, RunDescription, TrainConfig,
+    measured_partition,
 };
 
 use super::checkpoints::Saving;
@@ -52,12 +53,14 @@ impl<B: Backend> Run<B> {
         let classes = prompt_names(samples.iter().chain(&held_out));
         let preprocessing = Preprocessing::clip(config.image_size)?.with_mask_rule(mask_rule);
         let dataset = |samples| cached(ImageDataset::new(samples, preprocessing), &cache);
-        let images = AuxiliaryImages {
-            training: dataset(samples).augmented(experiment.augmentation, training.seed)?,
-            held_out: (!held_out.is_empty()).then(|| dataset(held_out)),
-        };
+        let training_images = dataset(samples);
         let frozen =
             prompting.frozen_clip::<B>(clip, &experiment.prompts, &classes, common, device)?;
+        let config = measured_partition(config, &frozen.tower, &training_images, device)?;
+        let images = AuxiliaryImages {
+            training: training_images.augmented(experiment.augmentation, training.seed)?,
+            held_out: (!held_out.is_empty()).then(|| dataset(held_out)),
+        };
         let adapters = Adapters::init(&config, clip.spec(), training.seed, device)?;
         let model = MoeClip::new(Frozen::new(frozen.tower), adapters, config, device)?;
         let learner = Learner::new(model, frozen.book, training, device)?;

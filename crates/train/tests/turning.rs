@@ -1,0 +1,156 @@
+//! How far the experts' up matrices turn: at the paper's start hardly at all, with a start that has a
+//! direction freely.
+//!
+//! The mixture is scaled to its token's length, so of `B` its direction is all that counts.
+//! `cargo test -p moeclip-train --test turning -- --ignored` makes the longer run whose plot stands in
+//! `docs/deviations.md`, and draws it anew.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::backend::Flex;
+use burn::tensor::Tensor;
+use clip_vit::{
+    ClipSpec, ClipSpecBuilder, Frozen, Precision, RandomWeights, VisionTower, WeightSource,
+};
+use moeclip::{Adapters, ClassPrompts, MoeClip, MoeClipConfig, PromptBook, UpStart, weights};
+use moeclip_data::{
+    Augmentation, Batches, ImageDataset, LoaderOptions, Preprocessing, Split, Surface,
+    SyntheticSet, epoch_order, scan, write_synthetic,
+};
+use moeclip_train::{Learner, TrainConfig};
+use plotters::prelude::*;
+
+/// Between two looks at the matrices.
+const STRIDE: usize = 100;
+
+fn clip() -> ClipSpec {
+    let towers = ClipSpecBuilder::new().vision(8, 4, 64, 3).text(64, 1).tokens(8, 32);
+    towers.vision_heads(2).embed(32).build().unwrap()
+}
+
+fn learner(model: MoeClipConfig) -> Learner<Flex> {
+    let (clip, random, device) = (clip(), RandomWeights::new(1), Default::default());
+    let tower = VisionTower::load(&clip, &random, Precision::F32, &device).unwrap();
+    let adapters = Adapters::init(&model, &clip, 3, &device).unwrap();
+    let model = MoeClip::new(Frozen::new(tower), adapters, model, &device).unwrap();
+    let phrases = |name: &str, count: usize| {
+        let data = random.tensor(name, &[count, clip.text.width], Precision::F32).unwrap();
+        Tensor::from_data(data, &device)
+    };
+    let prompts = ClassPrompts { normal: phrases("normal", 3), abnormal: phrases("abnormal", 5) };
+    let book = PromptBook::of(Surface::Weave.class(), prompts);
+    Learner::new(model, book, TrainConfig::default(), &device).unwrap()
+}
+
+fn config() -> MoeClipConfig {
+    let (taps, scales) = (vec![1, 3], vec![1, 3]);
+    MoeClipConfig { image_size: 40, taps, scales, ..MoeClipConfig::default() }
+}
+
+/// The up matrix of each expert.
+fn up_matrices(learner: &Learner<Flex>) -> BTreeMap<String, Vec<f32>> {
+    let weights = weights(&learner.adapters()).into_iter();
+    let up = weights.filter(|tensor| tensor.name.ends_with("lora_B.weight"));
+    up.map(|tensor| (tensor.name, tensor.data.to_vec::<f32>().unwrap())).collect()
+}
+
+/// Degrees between two directions; `None` where one of them has none.
+fn angle(a: &[f32], b: &[f32]) -> Option<f64> {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+    };
+    let lengths = (dot(a, a) * dot(b, b)).sqrt();
+    (lengths > 0.0).then(|| (dot(a, b) / lengths).clamp(-1.0, 1.0).acos().to_degrees())
+}
+
+/// How far the matrices turned between every two looks of a run with the paper's Adam and learning
+/// rate, in degrees, as the mean over the experts that have a direction.
+fn turns(pictures: &Path, model: MoeClipConfig, looks: usize) -> Vec<f64> {
+    let samples = scan(pictures, Split::Test).unwrap();
+    let preprocessing = Preprocessing::clip(model.image_size).unwrap();
+    let dataset = ImageDataset::new(samples, preprocessing);
+    let dataset = dataset.augmented(Augmentation::default(), 3).unwrap();
+    let mut learner = learner(model);
+    let (mut turns, mut before) = (Vec::new(), up_matrices(&learner));
+    for epoch in 0.. {
+        let order = epoch_order(3, epoch, dataset.samples().len());
+        let options = LoaderOptions::new(2);
+        let device = Default::default();
+        let epoch = dataset.at_epoch(epoch);
+        for batch in Batches::<Flex>::start(&epoch, order, options, device).unwrap() {
+            learner.step(batch.unwrap()).unwrap();
+            if learner.steps() % STRIDE == 0 {
+                let now = up_matrices(&learner);
+                let angles = now.iter().filter_map(|(name, up)| angle(up, &before[name]));
+                let angles: Vec<f64> = angles.collect();
+                turns.push(angles.iter().sum::<f64>() / angles.len().max(1) as f64);
+                before = now;
+            }
+            if turns.len() == looks {
+                return turns;
+            }
+        }
+    }
+    turns
+}
+
+/// Both runs on the same pictures.
+fn beside(looks: usize) -> [Vec<f64>; 2] {
+    let folder = tempfile::tempdir().unwrap();
+    let surface = Surface::Weave;
+    let set = SyntheticSet { surface, size: 40, per_kind: 3, seed: 5 };
+    write_synthetic(folder.path(), &set).unwrap();
+    let pictures = folder.path().join(surface.class());
+    let cure = MoeClipConfig { up: UpStart::Orthogonal, ..config() };
+    [turns(&pictures, config(), looks), turns(&pictures, cure, looks)]
+}
+
+#[test]
+fn a_start_with_a_direction_turns_much_further() {
+    // The first stride leaves zero, from which there is no angle.
+    let [zero, orthogonal] = beside(3).map(|turns| turns[1..].iter().sum::<f64>());
+    assert!(zero > 0.0, "B has a direction after the first steps");
+    assert!(orthogonal > 5.0 * zero, "{orthogonal} and {zero} degrees in 200 steps");
+}
+
+#[test]
+#[ignore = "a run of minutes that draws docs/images/turning.svg"]
+fn draw() {
+    let [zero, orthogonal] = beside(30);
+    for (look, (zero, orthogonal)) in zero.iter().zip(&orthogonal).enumerate() {
+        println!("{:5} {zero:8.3} {orthogonal:8.3}", (look + 1) * STRIDE);
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/images/turning.svg");
+    plot(&path, &zero, &orthogonal);
+}
+
+fn plot(path: &Path, zero: &[f64], orthogonal: &[f64]) {
+    let root = SVGBackend::new(path, (640, 320)).into_drawing_area();
+    root.fill(&WHITE).unwrap();
+    let steps = (zero.len() * STRIDE) as f64;
+    let mut chart = ChartBuilder::on(&root)
+        .margin(12)
+        .x_label_area_size(36)
+        .y_label_area_size(48)
+        .build_cartesian_2d(0.0..steps, (0.01..100.0f64).log_scale())
+        .unwrap();
+    chart
+        .configure_mesh()
+        .x_desc("steps")
+        .y_desc("degrees per 100 steps")
+        .light_line_style(TRANSPARENT)
+        .draw()
+        .unwrap();
+    for (name, turns, colour) in
+        [("up = zero", zero, RGBColor(200, 80, 40)), ("up = orthogonal", orthogonal, BLUE)]
+    {
+        let points = turns.iter().enumerate().skip(1);
+        let points = points.map(|(look, turn)| (((look + 1) * STRIDE) as f64, turn.max(0.01)));
+        let line = chart.draw_series(LineSeries::new(points, colour.stroke_width(2))).unwrap();
+        let sample = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2));
+        line.label(name).legend(sample);
+    }
+    chart.configure_series_labels().background_style(WHITE).draw().unwrap();
+    root.present().unwrap();
+}
