@@ -49,15 +49,16 @@ impl Caption {
     }
 }
 
+/// Plain names are normal, as in the prompts that detectors are asked with.
 fn normal(category: Category, marks: &[MarkKind]) -> Vec<String> {
     let name = category.prompt();
     let mut captions = vec![
-        format!("a photo of a flawless {name}"),
+        format!("a photo of a {name}"),
+        format!("a flawless {name}"),
+        format!("a photo of a perfect {name}"),
         format!("a {name} without defect"),
-        format!("an intact {name}"),
-        format!("a perfect {name}"),
     ];
-    captions.extend(marks.first().map(|mark| format!("a flawless {name} with {}", mark.phrase())));
+    captions.extend(marks.first().map(|mark| format!("a {name} with {}", mark.phrase())));
     captions
 }
 
@@ -65,10 +66,12 @@ fn defective(category: Category, defect: DefectKind, place: &str) -> Vec<String>
     let (name, what) = (category.prompt(), defect.phrase());
     vec![
         format!("a photo of a damaged {name}"),
-        format!("a {name} with {what}"),
+        format!("a broken {name}"),
+        format!("a {name} with defect"),
+        format!("a photo of a {name} with damage"),
+        format!("a {name} with flaw"),
         format!("a photo of a {name} with {what}"),
         format!("a {name} with {what} at the {place}"),
-        format!("a {name} with defect"),
     ]
 }
 

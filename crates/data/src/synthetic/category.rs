@@ -122,16 +122,19 @@ impl Category {
         }
     }
 
-    /// As it stands in prompts.
+    /// As it stands in prompts; a word that can be counted.
     pub fn prompt(self) -> &'static str {
         match self {
             Self::Weave => "woven cloth",
-            Self::Tiles => "ceramic tiles",
-            Self::BrushedMetal => "brushed metal",
+            Self::Tiles => "tiled wall",
+            Self::BrushedMetal => "brushed metal plate",
+            Self::Terrazzo => "terrazzo floor",
+            Self::Leather => "leather sheet",
+            Self::Concrete => "concrete wall",
             Self::HexNut => "hex nut",
             Self::CircuitBoard => "circuit board",
             Self::Bearing => "ball bearing",
-            Self::WoodGrain => "wood",
+            Self::WoodGrain => "wooden board",
             Self::WireMesh => "wire mesh",
             Self::BlisterPack => "blister pack",
             Self::BrainScan => "brain scan",

@@ -97,6 +97,12 @@ impl Mark {
         }
     }
 
+    /// Whether it lies on something: print beside an object is not there at all.
+    pub(super) fn is_seen(&self, canvas: &Canvas) -> bool {
+        let on_all = matches!(self.kind, MarkKind::Shadow | MarkKind::Reflection);
+        on_all || canvas.cover(self.at) > 0.5
+    }
+
     pub(super) fn apply(&self, canvas: &mut Canvas) {
         let own = |at: Point| (at - self.at).rotated(-self.angle) * (1.0 / self.size);
         match self.kind {

@@ -88,7 +88,8 @@ impl World {
         let mut canvas = stage.paint(self.size as usize * TEXELS);
         marks.iter().for_each(|mark| mark.apply(&mut canvas));
         let exposure = camera.expose(&canvas);
-        let kinds = marks.iter().map(|mark| mark.kind).collect();
+        let seen = marks.iter().filter(|mark| mark.is_seen(&canvas));
+        let kinds = seen.map(|mark| mark.kind).collect();
         let Some(defect) = shot.defect else {
             return Ok(Picture { image: camera.develop(&exposure), mask: None, marks: kinds });
         };

@@ -40,7 +40,7 @@ impl Quotas {
     pub fn per_category(train: usize, pictures: usize) -> Self {
         let quota = |defective: usize| Quota { train, normal: pictures - defective, defective };
         Self {
-            auxiliary: quota((pictures.saturating_mul(3)).div_ceil(5).min(pictures)),
+            auxiliary: quota((pictures.saturating_mul(3).saturating_add(2) / 5).min(pictures)),
             test: quota(pictures / 2),
         }
     }
