@@ -48,7 +48,7 @@ mod loader;
 mod order;
 mod preprocess;
 mod sample;
-mod synthetic;
+pub mod synthetic;
 mod verify;
 
 pub use augment::{Augmentation, Placement};

@@ -1,4 +1,6 @@
-//! `datasets`: which datasets are known, whether a copy is right, and what it looks like.
+//! `datasets`: which datasets are known, whether a copy is right, what it looks like, and how to make one.
+
+mod synth;
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -19,7 +21,7 @@ use crate::progress::Progress;
 /// Faults that the table names; all are in --json.
 const FAULTS_SHOWN: usize = 40;
 
-/// List, verify and show datasets.
+/// List, verify and show datasets, or make a synthetic one.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example: cargo xtask datasets verify mvtec-ad --data-root data")]
 pub(crate) struct DatasetsArgs {
@@ -35,6 +37,8 @@ enum DatasetsCommand {
     Verify(VerifyArgs),
     /// Draw some images of every class into one picture, masks as outlines
     Show(ShowArgs),
+    /// Make a synthetic inspection world: one dataset to train on, one of unseen things to measure on
+    Synth(synth::SynthArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -73,6 +77,7 @@ pub(crate) fn run(args: DatasetsArgs, common: Common) -> anyhow::Result<()> {
         DatasetsCommand::List(args) => list(&args, &common),
         DatasetsCommand::Verify(args) => verify_copy(&args, &common),
         DatasetsCommand::Show(args) => show(&args, &common),
+        DatasetsCommand::Synth(args) => synth::run(&args, &common),
     }
 }
 

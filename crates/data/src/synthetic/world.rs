@@ -1,0 +1,147 @@
+//! One picture of the world: what it shows follows from the world's seed and from which picture it is.
+
+use image::{GrayImage, RgbImage};
+
+use super::camera::{Camera, Exposure, TEXELS};
+use super::category::Category;
+use super::chance::Chance;
+use super::defect::{Sound, inflict};
+use super::kind::DefectKind;
+use super::marks::{Mark, MarkKind};
+use super::mask::Change;
+use super::stage::Stage;
+use crate::error::DataError;
+use crate::sample::Split;
+
+/// Smallest and largest sides of pictures.
+const SIDES: std::ops::RangeInclusive<u32> = 32..=2048;
+
+/// How often a defect is drawn anew when it cannot be seen or covers too much.
+const ATTEMPTS: u64 = 16;
+
+/// A world of things to inspect; everything in it follows from these two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct World {
+    seed: u64,
+    size: u32,
+}
+
+/// Which picture of a world: the same one is the same whoever draws it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shot {
+    /// What it shows.
+    pub category: Category,
+    /// What is wrong with it; `None` for a normal picture.
+    pub defect: Option<DefectKind>,
+    /// The split that it is for.
+    pub split: Split,
+    /// Its number among those that agree in all of the above.
+    pub index: usize,
+}
+
+/// A picture and the truth about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// `[size, size]`.
+    pub image: RgbImage,
+    /// White where the picture is defective, black elsewhere; `None` for a normal one.
+    pub mask: Option<GrayImage>,
+    /// What is peculiar about it and harmless.
+    pub marks: Vec<MarkKind>,
+}
+
+impl World {
+    /// The world of a seed, in pictures of `size` by `size` pixels.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] for a size under 32 or over 2048.
+    pub fn new(seed: u64, size: u32) -> Result<Self, DataError> {
+        if !SIDES.contains(&size) {
+            return Err(DataError::setting("size", size, "use 32 to 2048 pixels"));
+        }
+        Ok(Self { seed, size })
+    }
+
+    /// The seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The side of its pictures in pixels.
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// Takes the picture.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] for a defect that its category cannot have.
+    pub fn picture(&self, shot: &Shot) -> Result<Picture, DataError> {
+        let mut chance = shot.chance(self.seed);
+        let stage = Stage::draw(shot.category, &mut chance);
+        let camera = Camera::draw(shot.category.film(), &mut chance);
+        let mut marks = Mark::draw_all(shot.category, &mut chance);
+        if shot.defect.is_some() {
+            // The defect stands in for a mark, or it would add to edges and extremes.
+            marks.pop();
+        }
+        let mut canvas = stage.paint(self.size as usize * TEXELS);
+        marks.iter().for_each(|mark| mark.apply(&mut canvas));
+        let exposure = camera.expose(&canvas);
+        let seen = marks.iter().filter(|mark| mark.is_seen(&canvas));
+        let kinds = seen.map(|mark| mark.kind).collect();
+        let Some(defect) = shot.defect else {
+            return Ok(Picture { image: camera.develop(&exposure), mask: None, marks: kinds });
+        };
+        let sound =
+            Sound { category: shot.category, stage: &stage, marks: &marks, canvas: &canvas };
+        let Seen { exposure, change } = inflicted(defect, &sound, &camera, &exposure, &chance)
+            .ok_or_else(|| DataError::setting("defect", defect.name(), NOT_POSSIBLE))?;
+        let mask = Some(change.mask());
+        Ok(Picture { image: camera.develop(&exposure), mask, marks: kinds })
+    }
+}
+
+const NOT_POSSIBLE: &str =
+    "this category cannot have it; Category::defects lists those that it has";
+
+/// A defective scene through the camera.
+struct Seen {
+    exposure: Exposure,
+    change: Change,
+}
+
+/// The first attempt that can be seen well and is of a fit size; where none is, as on a dark picture of
+/// a small part, the one that is seen best.
+fn inflicted(
+    defect: DefectKind,
+    sound: &Sound<'_>,
+    camera: &Camera,
+    clean: &Exposure,
+    chance: &Chance,
+) -> Option<Seen> {
+    let mut best: Option<Seen> = None;
+    for attempt in 0..ATTEMPTS {
+        let Some(canvas) = inflict(defect, sound, &mut chance.fork(attempt)) else { continue };
+        let exposure = camera.expose(&canvas);
+        let change = Change::between(clean, &exposure);
+        if change.is_fit() {
+            return Some(Seen { exposure, change });
+        }
+        if change.is_allowed() && best.as_ref().is_none_or(|best| best.change.is_fainter(&change)) {
+            best = Some(Seen { exposure, change });
+        }
+    }
+    best
+}
+
+impl Shot {
+    fn chance(&self, seed: u64) -> Chance {
+        let defect = self.defect.map_or(0, |defect| defect as u64 + 1);
+        let split = match self.split {
+            Split::Train => 0,
+            Split::Test => 1,
+        };
+        Chance::new([seed, self.category as u64, defect << 8 | split, self.index as u64])
+    }
+}
