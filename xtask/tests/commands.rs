@@ -59,6 +59,7 @@ fn the_demo_trains_measures_and_draws() {
     a_description_gives_the_same_bytes_as_its_flags(folder.path());
     a_run_that_was_ended_goes_on_to_the_same_bytes(folder.path());
     the_best_epoch_on_two_devices(folder.path());
+    files_say_what_they_are(folder.path());
     what_was_trained_on_is_no_test_set(folder.path());
     eval_says_what_is_undefined(folder.path());
     one_image_with_its_class_and_npy(folder.path());
@@ -104,7 +105,7 @@ fn a_description_gives_the_same_bytes_as_its_flags(folder: &Path) {
     assert!(!folder.join("d.safetensors").exists());
 }
 
-/// From a cache as well: what it keeps changes nothing.
+/// From caches as well: what they keep changes nothing.
 fn a_run_that_was_ended_goes_on_to_the_same_bytes(folder: &Path) {
     let train = |args: &[&str]| {
         let always = ["train", "--clip", MODEL[1], "--data", "demo/auxiliary"];
@@ -125,7 +126,9 @@ fn a_run_that_was_ended_goes_on_to_the_same_bytes(folder: &Path) {
     assert_ne!(bytes("whole.safetensors"), bytes("part.safetensors"));
     assert_eq!(std::fs::read_dir(folder.join("two")).unwrap().filter(is_checkpoint).count(), 2);
     let go_on = ["--steps", "7", "--out", "part.safetensors", "--checkpoints", "two"];
-    let note = run(&[&go_on[..], &["--resume", "--cache", "cache"]].concat());
+    let caches = ["--cache", "cache", "--prompt-cache", "prompts"];
+    let note = run(&[&go_on[..], &["--resume"], &caches[..]].concat());
+    assert_eq!(std::fs::read_dir(folder.join("prompts")).unwrap().count(), 2, "one class");
     assert!(note.contains("resumed after step 3"), "{note}");
     assert_eq!(bytes("whole.safetensors"), bytes("part.safetensors"));
     let logged = |run: &str, file: &str| {
@@ -164,6 +167,29 @@ fn the_best_epoch_on_two_devices(folder: &Path) {
     assert!(occupied.contains("metrics.jsonl: is of an earlier run"), "{occupied}");
     let none = [&train[..], &run[..5], &["x", "--set", "training.keep=best"]].concat();
     assert!(complaint(&none, folder).contains("training.held_out = 0 is not usable"));
+}
+
+fn files_say_what_they_are(folder: &Path) {
+    let inspect = |file: &str| json(&xtask(&["inspect", file, "--json"], folder)).remove(0);
+    let adapters = inspect("whole.safetensors");
+    let provenance = &adapters["provenance"];
+    assert_eq!(adapters["position"], serde_json::Value::Null);
+    assert_eq!(provenance["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(provenance["steps"], 7);
+    assert!(provenance["metrics"]["loss/total"].as_f64().unwrap() > 0.0);
+    let newest = "two/step-00000007.safetensors";
+    let checkpoint = inspect(newest);
+    assert_eq!(checkpoint["position"]["step"], 7);
+    for said in ["metrics", "clip_sha256", "commit", "data", "prompts"] {
+        assert_eq!(checkpoint["provenance"][said], provenance[said], "{said}");
+    }
+    let words = stdout(&xtask(&["inspect", newest], folder));
+    assert!(words.contains("after 7 steps") && words.contains("loss/total"), "{words}");
+    let mut turned = std::fs::read(folder.join(newest)).unwrap();
+    *turned.last_mut().unwrap() ^= 1;
+    std::fs::write(folder.join("turned.safetensors"), turned).unwrap();
+    let refused = complaint(&["inspect", "turned.safetensors"], folder);
+    assert!(refused.contains("bytes have changed"), "{refused}");
 }
 
 fn is_checkpoint(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
