@@ -1,11 +1,11 @@
 //! Our side of `metrics.py`: every pixel metric of made-up maps that come one at a time.
 //!
 //! `metrics MAPS [MEMORY_MIB]` prints one line of JSON: the seconds spent in `PixelScores` (making the
-//! maps does not count), the process's peak memory and the metrics, of which AUROC and AP have to
-//! equal the peer's.
+//! maps does not count), by the clock and on a processor, the process's peak memory and the metrics, of
+//! which AUROC and AP have to equal the peer's.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use moeclip_eval::MapView;
@@ -25,24 +25,46 @@ fn main() -> Result<()> {
         workspace.memory = mib.parse::<usize>()? << 20;
     }
     let mut scores = PixelScores::new(workspace);
-    let mut spent = Duration::ZERO;
+    let mut spent = Spent::default();
     for map in 0..maps {
         let mask = mask(map);
         let values = values(map, &mask);
-        let start = Instant::now();
-        let view = MapView::new(SIDE, SIDE, &values)?;
-        scores.push(MaskedMap::new(view, &mask)?)?;
-        spent += start.elapsed();
+        spent.timing(|| scores.push(MaskedMap::new(MapView::new(SIDE, SIDE, &values)?, &mask)?))?;
     }
-    let start = Instant::now();
-    let metrics = scores.metrics()?;
-    spent += start.elapsed();
-    let seconds = spent.as_secs_f64();
-    println!(
-        "{}",
-        serde_json::json!({ "seconds": seconds, "peak_bytes": peak(), "metrics": metrics })
-    );
+    let metrics = spent.timing(|| scores.metrics())?;
+    let answer = serde_json::json!({
+        "seconds": spent.seconds,
+        "cpu_seconds": spent.cpu_seconds,
+        "peak_bytes": peak(),
+        "metrics": metrics,
+    });
+    println!("{answer}");
     Ok(())
+}
+
+/// Time in what is measured.
+#[derive(Default)]
+struct Spent {
+    seconds: f64,
+    /// Of this thread on a processor: what others run beside it does not count.
+    cpu_seconds: f64,
+}
+
+impl Spent {
+    fn timing<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let (start, cpu) = (Instant::now(), cpu_seconds());
+        let result = work();
+        self.seconds += start.elapsed().as_secs_f64();
+        self.cpu_seconds += cpu_seconds() - cpu;
+        result
+    }
+}
+
+/// This thread's time on a processor, where Linux tells it; NaN, `null` in JSON, elsewhere.
+fn cpu_seconds() -> f64 {
+    let line = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = line.split_whitespace().next().and_then(|first| first.parse::<f64>().ok());
+    nanoseconds.map_or(f64::NAN, |nanoseconds| nanoseconds / 1e9)
 }
 
 /// Two squares, in the upper and in the lower half.

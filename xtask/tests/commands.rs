@@ -62,6 +62,7 @@ fn the_demo_trains_measures_and_draws() {
     files_say_what_they_are(folder.path());
     what_was_trained_on_is_no_test_set(folder.path());
     eval_says_what_is_undefined(folder.path());
+    eval_saves_what_its_numbers_are_made_of(folder.path());
     one_image_with_its_class_and_npy(folder.path());
     mistakes_with_a_model_at_hand(folder.path());
     a_broken_picture_costs_no_steps(folder.path());
@@ -223,6 +224,37 @@ fn eval_says_what_is_undefined(folder: &Path) {
     let reports = json(&output)[0]["reports"].clone();
     let class = &reports[0]["classes"][0];
     assert!(class["image_auroc"].is_null() && class["pixel_auroc"].is_null(), "{class}");
+}
+
+fn eval_saves_what_its_numbers_are_made_of(folder: &Path) {
+    let args = ["eval", "--data", "demo/unseen", "--json", "--save-maps", "saved"];
+    let measuring = ["--bootstrap", "50", "--pixel-memory", "0"];
+    let args = [&args[..], &measuring[..], &MODEL[..]].concat();
+    let output = xtask(&args, folder);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let raw = &json(&output)[0]["reports"][1];
+    let class = &raw["classes"][0];
+    assert_eq!(
+        (raw["protocol"].as_str(), class["intervals"]["resamples"].as_u64()),
+        (Some("raw"), Some(50))
+    );
+    let lines = std::fs::read_to_string(folder.join("saved/images.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let scores = |anomalous: bool| {
+        let lines = lines.iter().filter(move |line| line["anomalous"] == anomalous);
+        lines.map(|line| line["scores"]["raw"].as_f64().unwrap())
+    };
+    let pairs = scores(true).flat_map(|high| scores(false).map(move |low| (high, low)));
+    let ordered: Vec<f64> = pairs.map(|(high, low)| f64::from(u8::from(high > low))).collect();
+    let auroc = ordered.iter().sum::<f64>() / ordered.len() as f64;
+    assert!((class["image_auroc"].as_f64().unwrap() - auroc).abs() < 1e-12, "{class}");
+    let size = |key: &str| {
+        let files = lines.iter().filter_map(|line| line[key].as_str());
+        files.map(|file| std::fs::metadata(folder.join("saved").join(file)).unwrap().len()).max()
+    };
+    assert_eq!((size("map"), size("mask")), (Some(128 + 112 * 112 * 4), Some(128 + 112 * 112 * 4)));
+    assert!(complaint(&args, folder).contains("is not empty"));
 }
 
 fn one_image_with_its_class_and_npy(folder: &Path) {

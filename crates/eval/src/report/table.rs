@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use super::{Metrics, Protocol, Report};
+use super::{Intervals, Metrics, Protocol, Report};
+use crate::metrics::Interval;
 
 const HEADS: [&str; 10] =
     ["I-AUROC", "I-AP", "I-F1", "I-ECE", "P-AUROC", "P-AP", "P-F1", "P-IoU", "AUPRO", "AUPRO200"];
@@ -41,24 +42,19 @@ impl fmt::Display for Report {
 fn write_intervals(f: &mut fmt::Formatter<'_>, report: &Report, width: usize) -> fmt::Result {
     let classes = report.classes.iter().map(|class| (class.class.as_str(), &class.intervals));
     let rows = classes.chain([("mean", &report.mean_intervals)]);
-    let mut heads = HEADS[..3].iter().map(|head| format!("  {head:>INTERVAL$}"));
-    let mut head = Some(heads.by_ref().collect::<String>());
-    for (name, intervals) in rows.filter_map(|(name, row)| Some((name, row.as_ref()?))) {
-        if let Some(head) = head.take() {
-            let (percent, draws) = (100.0 * intervals.level, intervals.resamples);
-            write!(
-                f,
-                "\n{percent} % bootstrap intervals over images or their groups, {draws} draws:"
-            )?;
-            write!(f, "\n{:<width$}{head}", "class")?;
-        }
+    let rows: Vec<(&str, &Intervals)> =
+        rows.filter_map(|(name, intervals)| Some((name, intervals.as_ref()?))).collect();
+    let Some((_, Intervals { level, resamples, .. })) = rows.first() else { return Ok(()) };
+    let percent = 100.0 * level;
+    write!(f, "\n{percent} % bootstrap intervals over images or their groups, {resamples} draws:")?;
+    write!(f, "\n{:<width$}", "class")?;
+    HEADS[..3].iter().try_for_each(|head| write!(f, "  {head:>INTERVAL$}"))?;
+    for (name, intervals) in rows {
         write!(f, "\n{name:<width$}")?;
         for interval in [intervals.image_auroc, intervals.image_ap, intervals.image_f1_max] {
-            let cell = interval.map_or_else(
-                || "n/a".to_owned(),
-                |interval| format!("{:.1}-{:.1}", 100.0 * interval.low, 100.0 * interval.high),
-            );
-            write!(f, "  {cell:>INTERVAL$}")?;
+            let percents = |found: Interval| [100.0 * found.low, 100.0 * found.high];
+            let cell = interval.map(percents).map(|[low, high]| format!("{low:.1}-{high:.1}"));
+            write!(f, "  {:>INTERVAL$}", cell.as_deref().unwrap_or("n/a"))?;
         }
     }
     Ok(())
