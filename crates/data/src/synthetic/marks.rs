@@ -71,7 +71,7 @@ impl Mark {
                 chance.pick([MarkKind::Shadow, MarkKind::Reflection, MarkKind::Line])
             }
             (ImageDomain::Medical, _) => {
-                chance.pick([MarkKind::Shadow, MarkKind::Reflection, MarkKind::Reflection])
+                chance.pick([MarkKind::Shadow, MarkKind::Shadow, MarkKind::Reflection])
             }
             (ImageDomain::Industrial, _) => chance.pick([
                 MarkKind::Shadow,
