@@ -58,7 +58,7 @@ pub(crate) fn beside<B: Backend>(
     first: &B::Device,
     devices: &[DeviceChoice],
 ) -> anyhow::Result<Vec<B::Device>> {
-    let others = devices.iter().skip(1).map(|choice| {
+    let others = devices.iter().skip(1).map(|choice| -> anyhow::Result<B::Device> {
         let kind = std::mem::discriminant(choice);
         if devices.first().map(std::mem::discriminant) != Some(kind) {
             bail!("--devices {choice}: the devices of a run are of one backend; name one kind");

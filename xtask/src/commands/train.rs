@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
 use clap::Args;
+use clip_vit::ClipCheckpoint;
 use moeclip::Chosen;
 use moeclip_data::{Counts, Sample, Split, hold_out};
 use moeclip_train::{
@@ -54,15 +55,15 @@ pub(crate) struct TrainArgs {
     /// The adapters to write
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// Share every batch out over several devices, as in cuda:0,cuda:1; instead of --device
+    #[arg(long, value_delimiter = ',', value_name = "DEVICES")]
+    pub(crate) devices: Vec<DeviceChoice>,
     #[command(flatten)]
     pub(crate) settings: TrainSettings,
     #[command(flatten)]
     pub(crate) saving: CheckpointArgs,
     #[command(flatten)]
     pub(crate) display: DisplayArgs,
-    /// Share every batch out over several devices, as in cuda:0,cuda:1; instead of --device
-    #[arg(long, value_delimiter = ',', value_name = "DEVICES")]
-    pub(crate) devices: Vec<DeviceChoice>,
 }
 
 pub(crate) fn run(args: TrainArgs, common: Common) -> anyhow::Result<()> {
@@ -94,21 +95,10 @@ struct Trained<'a> {
 
 impl Job for TrainJob {
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
-        let TrainArgs { clip, out, saving, display, devices, .. } = &self.args;
-        refuse_unwritable(out)?;
-        let plan = self.plan()?;
-        let others = beside::<B>(&device, devices)?;
-        let prompting = &clip.prompting;
-        let clip = open_clip(&clip.clip, &clip.shape)?;
-        let start = Instant::now();
-        let mut run = Run::<B>::prepare(&clip, plan, prompting, &self.common, &device)?;
-        let mut saved = saving.open(run.description(&clip, &self.backend(), &self.common))?;
-        run.learner = run.learner.beside(&others)?;
-        let mut run = run.taken_up(&clip, &saved)?;
-        let checkpoints = saving.checkpoints.as_deref();
-        let mut log = display.open_log(checkpoints, saving.resume, run.learner.steps())?;
+        let (start, out) = (Instant::now(), &self.args.out);
+        let Begun { clip, mut run, mut saving, mut log } = self.begin::<B>(&device)?;
         let mut steps = Ends::default();
-        let ending = self.fit(&mut run, &mut saved, &mut log, &device, &mut steps);
+        let ending = self.fit(&mut run, &mut saving, &mut log, &device, &mut steps);
         tell_trouble(&run.cache);
         let plot = log.as_ref().and_then(drawn);
         let outcome = run.outcome();
@@ -134,6 +124,14 @@ impl Job for TrainJob {
         };
         report(&trained, ending, &self.common)
     }
+}
+
+/// A run before its first step of this sitting.
+struct Begun<B: Backend> {
+    clip: ClipCheckpoint,
+    run: Run<B>,
+    saving: Saving,
+    log: Option<RunLog>,
 }
 
 /// The first and the last step of this sitting.
@@ -162,6 +160,22 @@ fn drawn(log: &RunLog) -> Option<String> {
 }
 
 impl TrainJob {
+    fn begin<B: Backend>(&self, device: &B::Device) -> anyhow::Result<Begun<B>> {
+        let TrainArgs { clip, out, saving, display, devices, .. } = &self.args;
+        refuse_unwritable(out)?;
+        let plan = self.plan()?;
+        let others = beside::<B>(device, devices)?;
+        let prompting = &clip.prompting;
+        let clip = open_clip(&clip.clip, &clip.shape)?;
+        let mut run = Run::<B>::prepare(&clip, plan, prompting, &self.common, device)?;
+        run.learner = run.learner.beside(&others)?;
+        let saved = saving.open(run.description(&clip, &self.backend(), &self.common))?;
+        let run = run.taken_up(&clip, &saved)?;
+        let checkpoints = saving.checkpoints.as_deref();
+        let log = display.open_log(checkpoints, saving.resume, run.learner.steps())?;
+        Ok(Begun { clip, run, saving: saved, log })
+    }
+
     /// What is to be done, with everything checked that costs no model.
     fn plan(&self) -> anyhow::Result<Plan> {
         let mut experiment = self.args.settings.experiment()?;
