@@ -46,6 +46,8 @@ pub(crate) enum Command {
     ConvertOpenclip(commands::convert_openclip::ConvertOpenclipArgs),
     /// Turn the authors' adapters into ours, or ours into theirs
     ConvertAdapter(commands::convert_adapter::ConvertAdapterArgs),
+    /// Say what adapters or a checkpoint are
+    Inspect(commands::inspect::InspectArgs),
     /// List, verify and show datasets
     Datasets(commands::datasets::DatasetsArgs),
     /// Compare every stage with golden files of the PyTorch reference

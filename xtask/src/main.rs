@@ -3,6 +3,7 @@
 
 mod backends;
 mod cli;
+mod code;
 mod commands;
 mod data;
 mod interrupt;
@@ -37,6 +38,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Predict(args) => commands::predict::run(args, common),
         Command::ConvertOpenclip(args) => commands::convert_openclip::run(args, common),
         Command::ConvertAdapter(args) => commands::convert_adapter::run(args, common),
+        Command::Inspect(args) => commands::inspect::run(args, common),
         Command::Datasets(args) => commands::datasets::run(args, common),
         Command::Parity(args) => commands::parity::run(args, common),
         Command::Doctor(args) => commands::doctor::run(args, common),

@@ -8,7 +8,8 @@ use clap::Args;
 use clip_vit::weights::{ActivationSource, OpenOptions};
 use clip_vit::{ClipCheckpoint, VisionTower};
 use moeclip::{
-    AdapterFile, AdapterFormat, Assumed, Domain, FrozenClip, MoeClip, MoeClipDetector, PromptSet,
+    AdapterFile, AdapterFormat, Assumed, Domain, FrozenClip, MoeClip, MoeClipDetector, PromptCache,
+    PromptOrigin, PromptSet,
 };
 
 use crate::cli::{ActivationChoice, Common};
@@ -21,6 +22,17 @@ pub(crate) struct ClipArgs {
     pub(crate) clip: PathBuf,
     #[command(flatten)]
     pub(crate) shape: ClipShapeArgs,
+    #[command(flatten)]
+    pub(crate) prompting: PromptArgs,
+}
+
+/// Where encoded prompts are kept.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PromptArgs {
+    /// Keep the text tower's features of prompts in this folder; with all of them there the tower
+    /// is not loaded
+    #[arg(long, value_name = "DIR")]
+    pub(crate) prompt_cache: Option<PathBuf>,
 }
 
 /// What a CLIP checkpoint may not say of itself.
@@ -118,6 +130,33 @@ pub(crate) fn source_sha256(clip: &ClipCheckpoint) -> String {
     stored.unwrap_or_else(|| clip.file().sha256())
 }
 
+impl PromptArgs {
+    /// The frozen part of a CLIP, `classes` encoded; says on stderr what is wrong with the cache.
+    pub(crate) fn frozen_clip<B: Backend>(
+        &self,
+        clip: &ClipCheckpoint,
+        prompts: &PromptSet,
+        classes: &[String],
+        common: &Common,
+        device: &B::Device,
+    ) -> anyhow::Result<FrozenClip<B>> {
+        let (spec, precision) = (clip.spec(), common.precision.into());
+        let names = classes.iter().map(String::as_str);
+        let Some(folder) = &self.prompt_cache else {
+            return Ok(FrozenClip::load(spec, clip, prompts, names, precision, device)?);
+        };
+        let origin =
+            PromptOrigin { clip_sha256: source_sha256(clip), backend: common.device.to_string() };
+        let mut cache = PromptCache::open(folder, origin)?;
+        let frozen =
+            FrozenClip::load_cached(spec, clip, prompts, names, precision, device, &mut cache);
+        for trouble in cache.take_trouble() {
+            eprintln!("warning: {trouble}");
+        }
+        Ok(frozen?)
+    }
+}
+
 /// Everything that detecting needs, on a device; `classes` are names for prompts.
 pub(crate) fn detector<B: Backend>(
     clip: &ClipArgs,
@@ -127,15 +166,14 @@ pub(crate) fn detector<B: Backend>(
     common: &Common,
     device: &B::Device,
 ) -> anyhow::Result<LoadedDetector<B>> {
+    let prompting = &clip.prompting;
     let clip = read_clip(&clip.clip, &clip.shape)?;
     note_activation(&clip);
     let provenance = file.provenance();
     refuse_other_clip(&clip, file)?;
     let prompts = provenance.map_or_else(PromptSet::default, |from| from.prompts.clone());
     let adapters = file.load::<B>(clip.spec(), device)?;
-    let names = classes.iter().map(String::as_str);
-    let precision = common.precision.into();
-    let frozen = FrozenClip::load(clip.spec(), &clip, &prompts, names, precision, device)?;
+    let frozen = prompting.frozen_clip(&clip, &prompts, classes, common, device)?;
     let config = file.config().clone();
     let image_size = config.image_size;
     let model: MoeClip<B, VisionTower<B>> = MoeClip::new(frozen.tower, adapters, config, device)?;

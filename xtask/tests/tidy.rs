@@ -27,7 +27,7 @@ const ARROWS: [Arrows; 12] = [
         to: &["clip-vit", "moe-lora", "moeclip", "moeclip-data", "moeclip-losses"],
     },
     Arrows { from: "moeclip-eval", to: &["moeclip", "moeclip-data"] },
-    Arrows { from: "moeclip-benches", to: &["moeclip-data"] },
+    Arrows { from: "moeclip-benches", to: &["moeclip-data", "moeclip-eval"] },
     Arrows { from: "moeclip-fuzz", to: &["moeclip-data"] },
     Arrows {
         from: "xtask",

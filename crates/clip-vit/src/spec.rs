@@ -143,6 +143,17 @@ impl Preset {
     pub fn of(spec: &ClipSpec) -> Option<Preset> {
         Preset::ALL.into_iter().find(|preset| preset.spec() == *spec)
     }
+
+    /// The preset whose tensors have the shapes of a CLIP of these sizes. Heads and activation are
+    /// not among them: no shape shows either.
+    pub fn of_shapes(spec: &ClipSpec) -> Option<Preset> {
+        Preset::ALL.into_iter().find(|preset| {
+            let mut own = preset.spec();
+            (own.vision.heads, own.text.heads) = (spec.vision.heads, spec.text.heads);
+            own.activation = spec.activation;
+            own == *spec
+        })
+    }
 }
 
 /// Builds the sizes of any CLIP, starting from CLIP's own habits (heads of 64, feed-forward of four

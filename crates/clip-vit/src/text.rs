@@ -100,10 +100,11 @@ impl<B: Backend> TextTower<B> {
     ///
     /// # Shapes
     ///
-    /// - features: `[prompts, width]`
+    /// - features: `[prompts, width]`, of any floating type
     /// - output: `[prompts, embed]`
     pub fn project(&self, features: Tensor<B, 2>) -> Tensor<B, 2> {
-        features.matmul(self.projection.val())
+        let projection = self.projection.val();
+        features.cast(projection.dtype()).matmul(projection)
     }
 
     fn embed(&self, prompts: &[Vec<i64>]) -> Tensor<B, 3> {

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{DType, Tensor, backend::Backend};
 use grid_resample::{AxisMatrix, GridResampler};
 
 use crate::attention::Visibility;
@@ -82,9 +82,29 @@ impl<B: Backend> VisionTower<B> {
         for index in 0..self.blocks.len() {
             tokens = self.layer(index, tokens);
         }
-        let [batch, _, width] = tokens.dims();
-        let class = self.post_norm(tokens.narrow(1, 0, 1)).reshape([batch, width]);
-        class.matmul(self.projection.val())
+        let [batch, _, _] = tokens.dims();
+        let class = self.project(self.post_norm(tokens.narrow(1, 0, 1)));
+        let embed = class.dims()[2];
+        class.reshape([batch, embed])
+    }
+
+    /// CLIP's own joint embedding of normalised tokens, patches too; not made unit.
+    ///
+    /// # Shapes
+    ///
+    /// - tokens: `[batch, any, width]`, behind [`post_norm`](VisionBackbone::post_norm)
+    /// - output: `[batch, any, embed]`
+    pub fn project(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
+        tokens.matmul(self.projection.val().unsqueeze())
+    }
+
+    /// The precision that its weights are held in.
+    pub fn precision(&self) -> Precision {
+        match self.positions.val().dtype() {
+            DType::F16 => Precision::F16,
+            DType::BF16 => Precision::Bf16,
+            _ => Precision::F32,
+        }
     }
 
     pub(crate) fn block(&self, index: usize) -> &ResidualBlock<B> {

@@ -54,14 +54,22 @@ pub enum EvalError {
         high: f32,
     },
     /// An image record that cannot be taken into a class.
-    #[error("class `{class}`, image {index} (counted from 0): {cause}")]
+    #[error("{image}, class `{class}`: {cause}")]
     Record {
         /// The class.
         class: String,
-        /// Which image, in the order they were pushed.
-        index: usize,
+        /// The image's name, mostly its path.
+        image: String,
         /// What was wrong with it.
         cause: Box<EvalError>,
+    },
+    /// A class that was closed comes again.
+    #[error("{image}: class `{class}` was measured already; pass the images class by class")]
+    ClassOrder {
+        /// The class.
+        class: String,
+        /// The image's name.
+        image: String,
     },
     /// A setting is out of its range.
     #[error("{key} = {value}: {remedy}")]
@@ -72,6 +80,22 @@ pub enum EvalError {
         value: String,
         /// What it has to be.
         remedy: &'static str,
+    },
+    /// Pixels that do not fit into memory could not be kept in files.
+    #[error(
+        "{folder}: cannot keep pixel scores there ({cause}); free space, name another folder, or allow more memory"
+    )]
+    Workspace {
+        /// The folder of the temporary files.
+        folder: PathBuf,
+        /// The system's reason.
+        cause: io::Error,
+    },
+    /// A folder for saved maps that holds something already.
+    #[error("{folder}: is not empty; name a new folder, so that the maps of two runs do not mix")]
+    NotEmpty {
+        /// The folder.
+        folder: PathBuf,
     },
     /// A file that could not be written. Nothing is left in its place.
     #[error(

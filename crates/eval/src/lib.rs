@@ -1,9 +1,10 @@
 //! What a detector is worth, and what it saw: exact metrics, named protocols, reports, and pictures
 //! for a person to look at.
 //!
-//! - [`metrics`]: AUROC, AP, F1-max and AUPRO from scores and labels, exact on ties.
-//! - [`report`]: collects a class's maps and image scores, scores them under a
-//!   [`report::Protocol`], prints the table.
+//! - [`metrics`]: AUROC, AP, F1-max, IoU and AUPRO from scores and labels, exact on ties and in bounded
+//!   memory; the calibration error and bootstrap intervals of image scores.
+//! - [`report`]: takes a dataset's maps and image scores class by class, measures them under every
+//!   [`report::Protocol`], prints the table, saves the maps.
 //! - [`pictures`]: 16-bit maps, overlays with a legend, contact sheets of datasets, `.npy` files, each
 //!   written whole or not at all.
 //!

@@ -49,11 +49,6 @@ impl<'a> MapView<'a> {
         Ok(Self { width, height, values })
     }
 
-    /// Views values that were checked when they were first viewed.
-    pub(crate) fn of_checked(width: usize, height: usize, values: &'a [f32]) -> Self {
-        Self { width, height, values }
-    }
-
     /// Pixels across.
     pub fn width(&self) -> usize {
         self.width

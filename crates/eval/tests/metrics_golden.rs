@@ -26,7 +26,7 @@ fn pixel_scores_match_with_ties_and_without() {
     let masks = flags(&tensors, "pixel.masks");
     for name in ["pixel", "pixel_cont"] {
         let maps = floats(&tensors, &format!("{name}.maps"));
-        let pixels = pixel_metrics(&masked(&maps, &masks));
+        let pixels = pixel_metrics(&masked(&maps, &masks)).unwrap();
         let binary = BinaryMetrics { auroc: pixels.auroc, ap: pixels.ap, f1_max: pixels.f1_max };
         assert_binary(binary, &expected[name]);
         assert_near("aupro_exact", pixels.aupro_exact, &expected[name]["aupro_exact"], 1e-6);

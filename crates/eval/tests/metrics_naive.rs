@@ -1,10 +1,7 @@
 //! The metrics against their definitions, counted over again at every threshold: random ties, one
 //! class, all equal.
 
-use moeclip_eval::metrics::{
-    MaskedMap, aupro_200, aupro_exact, auroc, average_precision, binary_metrics, f1_max,
-    pixel_metrics,
-};
+use moeclip_eval::metrics::{MaskedMap, binary_metrics, expected_calibration_error, pixel_metrics};
 use moeclip_eval::{EvalError, MapView};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -33,21 +30,25 @@ fn binary_metrics_agree_with_counting() {
 }
 
 #[test]
-fn aupro_agrees_with_counting() {
+fn pixel_metrics_agree_with_counting() {
     let (mut exact, mut stepped) = (0, 0);
     for seed in 0..ROUNDS {
         let pixels = Pixels::random(seed);
-        let maps = pixels.maps();
-        let (found_exact, found_200) = (aupro_exact(&maps), aupro_200(&maps));
-        assert_eq!(found_exact.is_some(), pixels.has_both(), "seed {seed}");
-        if let Some(expected) = pixels.has_both().then(|| naive_aupro_exact(&pixels)) {
-            near(found_exact, expected, seed);
-            exact += 1;
+        let found = pixel_metrics(&pixels.maps()).unwrap();
+        if !pixels.has_both() {
+            assert_eq!(found, Default::default(), "seed {seed}");
+            continue;
         }
-        let expected_200 = if pixels.has_both() { naive_aupro_200(&pixels) } else { None };
-        assert_eq!(found_200.is_some(), expected_200.is_some(), "seed {seed}");
-        if let Some(expected) = expected_200 {
-            near(found_200, expected, seed);
+        exact += 1;
+        near(found.auroc, naive_auroc(&pixels.scores, &pixels.mask), seed);
+        near(found.ap, naive_ap(&pixels.scores, &pixels.mask), seed);
+        near(found.f1_max, naive_f1(&pixels.scores, &pixels.mask), seed);
+        near(found.iou, naive_iou(&pixels), seed);
+        near(found.aupro_exact, naive_aupro_exact(&pixels), seed);
+        let expected = naive_aupro_200(&pixels);
+        assert_eq!(found.aupro_200.is_some(), expected.is_some(), "seed {seed}");
+        if let Some(expected) = expected {
+            near(found.aupro_200, expected, seed);
             stepped += 1;
         }
     }
@@ -55,19 +56,38 @@ fn aupro_agrees_with_counting() {
 }
 
 #[test]
+fn calibration_agrees_with_its_definition() {
+    for seed in 0..ROUNDS {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let count = rng.random_range(1..40);
+        // Sixteenths lie on no edge of 15 bins but 0 and 1.
+        let scores: Vec<f32> = (0..count).map(|_| rng.random_range(0..17) as f32 / 16.0).collect();
+        let labels: Vec<bool> = (0..count).map(|_| rng.random_bool(0.3)).collect();
+        let found = expected_calibration_error(&scores, &labels).unwrap();
+        near(found, naive_calibration_error(&scores, &labels), seed);
+    }
+    let error =
+        |scores: &[f32], labels: &[bool]| expected_calibration_error(scores, labels).unwrap();
+    assert_eq!(error(&[0.0, 1.0], &[false, true]), Some(0.0), "sure and right");
+    assert_eq!(error(&[1.0, 0.0], &[false, true]), Some(1.0), "sure and wrong");
+    assert_eq!(error(&[1.0], &[true]), Some(0.0), "one class is enough");
+    assert_eq!(error(&[], &[]), None);
+    assert_eq!(error(&[0.5, 1.5], &[false, true]), None, "not a probability");
+    assert!(expected_calibration_error(&[f32::NAN], &[true]).is_err());
+}
+
+#[test]
 fn one_class_or_nothing_is_undefined() {
     for labels in [&[][..], &[true; 3], &[false; 3]] {
         let scores = vec![0.5; labels.len()];
-        assert_eq!(auroc(&scores, labels).unwrap(), None);
-        assert_eq!(average_precision(&scores, labels).unwrap(), None);
-        assert_eq!(f1_max(&scores, labels).unwrap(), None);
+        assert_eq!(binary_metrics(&scores, labels).unwrap(), Default::default());
     }
     let values = [0.1, 0.2, 0.3, 0.4];
     let map = MapView::new(2, 2, &values).unwrap();
     for maps in
         [vec![], vec![MaskedMap::normal(map)], vec![MaskedMap::new(map, &[true; 4]).unwrap()]]
     {
-        assert_eq!(pixel_metrics(&maps), Default::default());
+        assert_eq!(pixel_metrics(&maps).unwrap(), Default::default());
     }
 }
 
@@ -77,13 +97,15 @@ fn equal_scores_are_worth_a_guess() {
     assert_eq!((found.auroc, found.ap, found.f1_max), (Some(0.5), Some(0.25), Some(0.4)));
     let map = MapView::new(2, 2, &[0.7; 4]).unwrap();
     let maps = [MaskedMap::new(map, &[true, false, false, false]).unwrap()];
-    near(aupro_exact(&maps), 0.15, 0);
-    assert_eq!(aupro_200(&maps), None, "an empty range has no steps");
+    let found = pixel_metrics(&maps).unwrap();
+    near(found.aupro_exact, 0.15, 0);
+    assert_eq!(found.iou, Some(0.25), "everything is flagged");
+    assert_eq!(found.aupro_200, None, "an empty range has no steps");
 }
 
 #[test]
 fn zeros_of_either_sign_tie() {
-    assert_eq!(auroc(&[0.0, -0.0], &[true, false]).unwrap(), Some(0.5));
+    assert_eq!(binary_metrics(&[0.0, -0.0], &[true, false]).unwrap().auroc, Some(0.5));
 }
 
 #[test]
@@ -93,7 +115,10 @@ fn bad_scores_are_refused_in_one_line() {
         assert!(matches!(error, EvalError::NotFinite { index: 1, .. }));
         assert_eq!(error.to_string().lines().count(), 1);
     }
-    assert!(matches!(auroc(&[0.0], &[]), Err(EvalError::Length { expected: 1, found: 0, .. })));
+    assert!(matches!(
+        binary_metrics(&[0.0], &[]),
+        Err(EvalError::Length { expected: 1, found: 0, .. })
+    ));
     let map = MapView::new(2, 1, &[0.0, 1.0]).unwrap();
     assert!(matches!(MaskedMap::new(map, &[true]), Err(EvalError::Length { .. })));
 }
@@ -247,6 +272,38 @@ fn naive_ap(scores: &[f32], labels: &[bool]) -> f64 {
         recall_before = recall;
     }
     sum
+}
+
+/// Of the highest threshold with the best F1.
+fn naive_iou(pixels: &Pixels) -> f64 {
+    let best = naive_f1(&pixels.scores, &pixels.mask);
+    let iou = |threshold: f32| {
+        let both = |is_in: fn(bool, bool) -> bool| {
+            let pairs = pixels.scores.iter().zip(&pixels.mask);
+            pairs.filter(|&(&score, &label)| is_in(score >= threshold, label)).count() as f64
+        };
+        let (hits, sum) = (both(|a, b| a && b), both(|a, _| a) + both(|_, b| b));
+        (2.0 * hits / sum, hits / both(|a, b| a || b))
+    };
+    let ious = distinct(&pixels.scores).into_iter().map(iou);
+    ious.into_iter().find(|(f1, _)| (f1 - best).abs() < 1e-12).unwrap().1
+}
+
+fn naive_calibration_error(scores: &[f32], labels: &[bool]) -> f64 {
+    let gap = |bin: usize| {
+        let edge = |index: usize| index as f64 / 15.0;
+        let holds = |score: f64| score >= edge(bin) && (score < edge(bin + 1) || bin == 14);
+        let pairs = scores.iter().map(|&score| f64::from(score)).zip(labels);
+        let inside: Vec<_> = pairs.filter(|(score, _)| holds(*score)).collect();
+        if inside.is_empty() {
+            return 0.0;
+        }
+        let count = inside.len() as f64;
+        let mean = inside.iter().map(|(score, _)| score).sum::<f64>() / count;
+        let share = inside.iter().filter(|(_, label)| **label).count() as f64 / count;
+        (mean - share).abs() * count / scores.len() as f64
+    };
+    (0..15).map(gap).sum()
 }
 
 fn naive_f1(scores: &[f32], labels: &[bool]) -> f64 {

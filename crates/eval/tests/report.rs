@@ -1,6 +1,7 @@
 //! What a report says: rules, protocols, classes without masks or without normal images, means,
 //! table and JSON.
 
+use moeclip_eval::metrics::Workspace;
 use moeclip_eval::report::{
     ClassResult, ClassScores, ImageRecord, Metrics, Protocol, Report, ScoreRule,
 };
@@ -28,18 +29,18 @@ fn paper_scores_are_normalised_over_the_class() {
 
 #[test]
 fn equal_maps_and_scores_normalise_to_zero() {
-    let mut class = ClassScores::new("flat");
+    let mut class = ClassScores::new("flat", Workspace::default());
     push(&mut class, [3.0; 4], None, false, 0.5);
     push(&mut class, [3.0; 4], None, true, 0.5);
     assert_eq!(class.image_scores(INDUSTRIAL, Protocol::Paper), [0.0, 0.0]);
-    assert_eq!(class.finish(INDUSTRIAL, Protocol::Paper).metrics.image_auroc, Some(0.5));
+    assert_eq!(class.finish(INDUSTRIAL, Protocol::Paper).unwrap().metrics.image_auroc, Some(0.5));
 }
 
 #[test]
 fn the_protocol_can_change_the_image_metrics_and_never_the_pixel_metrics() {
-    let class = two_images();
-    let raw = class.finish(INDUSTRIAL, Protocol::Raw);
-    let paper = class.finish(INDUSTRIAL, Protocol::Paper);
+    let mut class = two_images();
+    let raw = class.finish(INDUSTRIAL, Protocol::Raw).unwrap();
+    let paper = class.finish(INDUSTRIAL, Protocol::Paper).unwrap();
     assert_eq!((raw.metrics.image_auroc, paper.metrics.image_auroc), (Some(1.0), Some(0.0)));
     assert_eq!((raw.images, raw.anomalous), (2, 1));
     assert_eq!(raw.metrics.pixel_auroc, Some(1.0));
@@ -49,24 +50,29 @@ fn the_protocol_can_change_the_image_metrics_and_never_the_pixel_metrics() {
 
 #[test]
 fn without_masks_there_are_no_pixel_metrics() {
-    let mut class = ClassScores::new("head");
+    let mut class = ClassScores::new("head", Workspace::default());
     push(&mut class, [0.1, 0.2, 0.3, 0.4], None, false, 0.2);
     push(&mut class, [0.1, 0.2, 0.3, 0.9], None, true, 0.8);
-    let metrics = class.finish(MEDICAL, Protocol::Paper).metrics;
+    let metrics = class.finish(MEDICAL, Protocol::Paper).unwrap().metrics;
     let expected = Metrics {
+        image_ece: metrics.image_ece,
         image_auroc: Some(1.0),
         image_ap: Some(1.0),
         image_f1_max: Some(1.0),
         ..Metrics::default()
     };
     assert_eq!(metrics, expected);
+    // Of scores 0.375 and 1, and of 0.4 and 0.9.
+    assert!((metrics.image_ece.unwrap() - 0.375 / 2.0).abs() < 1e-6);
+    let raw = class.finish(MEDICAL, Protocol::Raw).unwrap().metrics;
+    assert!((raw.image_ece.unwrap() - 0.5 / 2.0).abs() < 1e-6);
 }
 
 #[test]
 fn without_normal_images_there_are_only_pixel_metrics() {
-    let mut class = ClassScores::new("polyp");
+    let mut class = ClassScores::new("polyp", Workspace::default());
     push(&mut class, [0.1, 0.2, 0.3, 0.9], Some(&CORNER), true, 0.8);
-    let metrics = class.finish(MEDICAL, Protocol::Paper).metrics;
+    let metrics = class.finish(MEDICAL, Protocol::Paper).unwrap().metrics;
     assert_eq!((metrics.image_auroc, metrics.image_ap, metrics.image_f1_max), (None, None, None));
     assert_eq!(
         (metrics.pixel_auroc, metrics.pixel_ap, metrics.pixel_f1_max),
@@ -77,24 +83,31 @@ fn without_normal_images_there_are_only_pixel_metrics() {
 #[test]
 fn an_anomalous_image_without_mask_has_no_say_in_the_pixel_metrics() {
     let mut class = two_images();
-    let before = class.finish(MEDICAL, Protocol::Raw).metrics;
+    let before = class.finish(MEDICAL, Protocol::Raw).unwrap().metrics;
     push(&mut class, [9.0; 4], None, true, 0.9);
-    let after = class.finish(MEDICAL, Protocol::Raw);
+    let after = class.finish(MEDICAL, Protocol::Raw).unwrap();
     assert_eq!((after.images, after.anomalous), (3, 2));
     assert_eq!(after.metrics.pixel_ap, before.pixel_ap);
     // A normal image without mask has: all of it is normal, and here it is flagged first.
     push(&mut class, [9.0; 4], None, false, 0.9);
-    assert_eq!(class.finish(MEDICAL, Protocol::Raw).metrics.pixel_ap, Some(0.2));
+    assert_eq!(class.finish(MEDICAL, Protocol::Raw).unwrap().metrics.pixel_ap, Some(0.2));
 }
 
 #[test]
 fn nothing_and_a_broken_record_are_told() {
-    let mut class = ClassScores::new("cubes");
+    let mut class = ClassScores::new("cubes", Workspace::default());
     assert!(class.is_empty() && class.range().is_none());
-    assert_eq!(class.finish(INDUSTRIAL, Protocol::Paper).metrics, Metrics::default());
+    assert_eq!(class.finish(INDUSTRIAL, Protocol::Paper).unwrap().metrics, Metrics::default());
     let values = [0.0; 4];
     let map = MapView::new(2, 2, &values).unwrap();
-    let good = ImageRecord { map, mask: None, label: true, image_score: 0.5 };
+    let good = ImageRecord {
+        name: "cubes/007.png",
+        group: None,
+        map,
+        mask: None,
+        label: true,
+        image_score: 0.5,
+    };
     class.push(good).unwrap();
     let bad = [
         ImageRecord { mask: Some(&CORNER[..3]), ..good },
@@ -102,9 +115,12 @@ fn nothing_and_a_broken_record_are_told() {
     ];
     for record in bad {
         let error = class.push(record).unwrap_err();
-        assert!(matches!(error, EvalError::Record { index: 1, .. }));
+        assert!(matches!(error, EvalError::Record { .. }));
         let message = error.to_string();
-        assert!(message.contains("`cubes`") && message.lines().count() == 1, "{message}");
+        assert!(
+            message.starts_with("cubes/007.png, class `cubes`: ") && message.lines().count() == 1,
+            "{message}"
+        );
     }
     assert_eq!(class.len(), 1);
 }
@@ -126,11 +142,14 @@ fn the_table_says_not_applicable_and_names_its_protocol() {
     let row = |index: usize| lines[index].split_whitespace().collect::<Vec<_>>();
     assert_eq!(
         row(2),
-        ["hazelnut", "10", "4", "100.0", "n/a", "n/a", "n/a", "n/a", "n/a", "n/a", "n/a"]
+        [
+            "hazelnut", "10", "4", "100.0", "n/a", "n/a", "n/a", "n/a", "n/a", "n/a", "n/a", "n/a",
+            "n/a"
+        ]
     );
     assert_eq!(
         row(4),
-        ["mean", "17", "7", "75.0", "n/a", "n/a", "50.0", "n/a", "n/a", "n/a", "n/a"]
+        ["mean", "17", "7", "75.0", "n/a", "n/a", "n/a", "50.0", "n/a", "n/a", "n/a", "n/a", "n/a"]
     );
     let widths: Vec<usize> = lines[1..5].iter().map(|line| line.chars().count()).collect();
     assert!(widths.iter().all(|&width| width == widths[0]), "{table}");
@@ -153,6 +172,7 @@ fn mixed_report() -> Report {
         images,
         anomalous,
         metrics,
+        intervals: None,
     };
     let hazelnut = Metrics { image_auroc: Some(1.0), ..Metrics::default() };
     let cubes = Metrics { image_auroc: Some(0.5), pixel_auroc: Some(0.5), ..Metrics::default() };
@@ -161,7 +181,7 @@ fn mixed_report() -> Report {
 
 /// A normal and an anomalous image; the image head has them the wrong way round.
 fn two_images() -> ClassScores {
-    let mut class = ClassScores::new("cubes");
+    let mut class = ClassScores::new("cubes", Workspace::default());
     push(&mut class, [0.0, 1.0, 2.0, -2.0], Some(&NOTHING), false, 0.5);
     push(&mut class, [0.0, 1.0, 2.0, 6.0], Some(&CORNER), true, 0.25);
     class
@@ -175,5 +195,6 @@ fn push(
     image_score: f32,
 ) {
     let map = MapView::new(2, 2, &map).unwrap();
-    class.push(ImageRecord { map, mask, label, image_score }).unwrap();
+    let record = ImageRecord { name: "made", group: None, map, mask, label, image_score };
+    class.push(record).unwrap();
 }

@@ -196,7 +196,9 @@ pub fn image_score<B: Backend>(image: Tensor<B, 2>, text: &TextFeatures<B>) -> T
     cosine.add_scalar(1.0).div_scalar(2.0)
 }
 
-fn to_host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>, DetectError> {
+pub(crate) fn to_host<B: Backend, const D: usize>(
+    tensor: Tensor<B, D>,
+) -> Result<Vec<f32>, DetectError> {
     let device = |reason: String| DetectError::Device { reason };
     let data = tensor.cast(DType::F32).try_into_data().map_err(|e| device(e.to_string()))?;
     let values = data.into_vec::<f32>().map_err(|e| device(format!("{e:?}")))?;

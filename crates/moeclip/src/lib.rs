@@ -31,12 +31,14 @@
 
 mod adapter_file;
 mod adapters;
+mod clip_detector;
 mod config;
 mod detector;
 mod energy;
 mod frozen_clip;
 mod maps;
 mod model;
+mod prompt_cache;
 mod prompts;
 mod state;
 mod text;
@@ -46,6 +48,7 @@ pub use adapter_file::{
     write_adapter, write_authors,
 };
 pub use adapters::{AdapterError, Adapters, TapAdapter};
+pub use clip_detector::{ClipDetector, PlainClip};
 pub use config::{ConfigError, MoeClipConfig, Partition};
 pub use detector::{
     AnomalyMap, DetectError, Detection, Detector, Domain, MoeClipDetector, image_score,
@@ -56,6 +59,7 @@ pub use maps::{MapResampler, TrainingMaps};
 pub use model::{Features, MoeClip};
 pub use moe_lora::{Fofs, Mixture, UpStart};
 pub use paa_adapter::{ImageHeadKind, ScaleWeighting};
+pub use prompt_cache::{PromptCache, PromptCacheError, PromptOrigin};
 pub use prompts::{ClassPrompts, PromptBook, PromptEncoder, PromptSet};
 pub use state::{NamedTensor, gradients, weights};
 pub use text::{TextFeatures, TextProjection};

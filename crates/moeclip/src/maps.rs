@@ -11,7 +11,7 @@ use grid_resample::{AxisMatrix, GridResampler};
 use crate::{Domain, TextFeatures};
 
 /// CLIP's temperature, as the method fixes it.
-const LOGIT_SCALE: f64 = 100.0;
+pub(crate) const LOGIT_SCALE: f64 = 100.0;
 
 /// Probabilities of both states, for every tap and scale at the image's size.
 #[derive(Debug, Clone)]

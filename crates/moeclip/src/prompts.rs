@@ -1,4 +1,4 @@
-//! State phrases about a class, and their frozen features: each phrase is encoded once, ever.
+//! State phrases about a class, and their frozen features: each is encoded once.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,6 +6,7 @@ use burn::backend::Autodiff;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use clip_vit::tokenizer::Tokenizer;
 use clip_vit::{PromptError, TextTower};
+use paa_adapter::unit;
 use serde::{Deserialize, Serialize};
 
 /// State phrases and the templates around them; `{}` in a phrase is the class's name, `{}` in a
@@ -77,61 +78,45 @@ impl<B: Backend> ClassPrompts<B> {
     }
 }
 
-/// Encodes prompts with the frozen text tower, each phrase once.
+/// Encodes prompts with the frozen text tower, each list of them once.
 pub struct PromptEncoder<B: Backend> {
     tower: TextTower<B>,
     tokenizer: Tokenizer,
-    prompts: PromptSet,
-    features: HashMap<String, Tensor<B, 2>>,
+    features: HashMap<Vec<String>, Tensor<B, 2>>,
 }
 
 impl<B: Backend> PromptEncoder<B> {
-    /// An encoder of these prompts.
-    pub fn new(tower: TextTower<B>, prompts: PromptSet) -> Self {
+    /// An encoder with this tower.
+    pub fn new(tower: TextTower<B>) -> Self {
         let tokenizer = Tokenizer::new(tower.spec().context);
-        Self { tower, tokenizer, prompts, features: HashMap::new() }
+        Self { tower, tokenizer, features: HashMap::new() }
     }
 
-    /// Features of a class's prompts.
+    /// Features of the prompts of one state of one class, `[prompts, text width]` in f32. A list
+    /// always passes the tower as a whole, so its features do not depend on what was encoded before.
     ///
     /// # Errors
     ///
     /// [`PromptError`] when the tower's token table is not the tokenizer's.
-    pub fn class(&mut self, class: &str) -> Result<ClassPrompts<B>, PromptError> {
-        let normal = self.encode(self.prompts.normal_prompts(class))?;
-        let abnormal = self.encode(self.prompts.abnormal_prompts(class))?;
-        Ok(ClassPrompts { normal, abnormal })
+    pub fn encode(&mut self, prompts: &[String]) -> Result<Tensor<B, 2>, PromptError> {
+        if let Some(features) = self.features.get(prompts) {
+            return Ok(features.clone());
+        }
+        let ids: Vec<Vec<i64>> = prompts.iter().map(|text| self.tokenizer.encode(text)).collect();
+        let features = self.tower.encode(&ids)?.cast(DType::F32);
+        self.features.insert(prompts.to_vec(), features.clone());
+        Ok(features)
     }
 
-    /// Encodes every class and lets the tower go.
+    /// CLIP's own direction of one state of a class, through the projection that it was trained with:
+    /// the mean of unit features, made unit. `[1, embed]`.
     ///
     /// # Errors
     ///
     /// [`PromptError`] when the tower's token table is not the tokenizer's.
-    pub fn into_book<'a>(
-        mut self,
-        classes: impl IntoIterator<Item = &'a str>,
-    ) -> Result<PromptBook<B>, PromptError> {
-        let mut book = PromptBook { classes: BTreeMap::new() };
-        for class in classes {
-            book.insert(class, self.class(class)?);
-        }
-        Ok(book)
-    }
-
-    fn encode(&mut self, prompts: Vec<String>) -> Result<Tensor<B, 2>, PromptError> {
-        let mut unseen: Vec<&String> =
-            prompts.iter().filter(|prompt| !self.features.contains_key(*prompt)).collect();
-        unseen.dedup();
-        if !unseen.is_empty() {
-            let ids: Vec<Vec<i64>> =
-                unseen.iter().map(|prompt| self.tokenizer.encode(prompt)).collect();
-            let features = self.tower.encode(&ids)?.cast(DType::F32);
-            for (row, prompt) in unseen.into_iter().enumerate() {
-                self.features.insert(prompt.clone(), features.clone().narrow(0, row, 1));
-            }
-        }
-        Ok(Tensor::cat(prompts.iter().map(|prompt| self.features[prompt].clone()).collect(), 0))
+    pub fn direction(&mut self, prompts: &[String]) -> Result<Tensor<B, 2>, PromptError> {
+        let features = self.encode(prompts)?;
+        Ok(unit(unit(self.tower.project(features).cast(DType::F32)).mean_dim(0)))
     }
 }
 
@@ -142,6 +127,11 @@ pub struct PromptBook<B: Backend> {
 }
 
 impl<B: Backend> PromptBook<B> {
+    /// A book without classes.
+    pub fn empty() -> Self {
+        Self { classes: BTreeMap::new() }
+    }
+
     /// A book of one class.
     pub fn of(class: &str, prompts: ClassPrompts<B>) -> Self {
         Self { classes: BTreeMap::from([(class.to_owned(), prompts)]) }

@@ -2,10 +2,10 @@
 
 use burn::backend::{Flex, NdArray};
 use burn::tensor::{Distribution, Tensor, Tolerance, backend::Backend};
-use clip_vit::{ClipSpec, ClipSpecBuilder, Precision, RandomWeights, VisionTower};
+use clip_vit::{ClipSpec, ClipSpecBuilder, Precision, RandomWeights, TextTower, VisionTower};
 use moeclip::{
-    Adapters, DetectError, Detector, Domain, FrozenClip, MapResampler, MoeClip, MoeClipConfig,
-    MoeClipDetector, PromptSet, TextFeatures,
+    Adapters, ClipDetector, ConfigError, DetectError, Detector, Domain, FrozenClip, MapResampler,
+    MoeClip, MoeClipConfig, MoeClipDetector, PlainClip, PromptSet, TextFeatures,
 };
 
 fn spec() -> ClipSpec {
@@ -98,4 +98,59 @@ fn each_phrase_is_encoded_as_if_alone() {
     let again = frozen::<Flex>().book;
     let again = again.get("nut").unwrap().normal.clone().into_data();
     prompts.normal.clone().into_data().assert_eq(&again, true);
+}
+
+fn plain() -> PlainClip<Flex> {
+    let (source, prompts) = (RandomWeights::new(1), PromptSet::default());
+    let classes = ["nut", "metal plate"];
+    PlainClip::load(&spec(), &source, &prompts, classes, Precision::F32, &Default::default())
+        .unwrap()
+}
+
+/// Rows of `[rows, embed]` made unit, on the host.
+fn unit_rows(rows: Tensor<Flex, 2>) -> Vec<Vec<f32>> {
+    let [_, embed] = rows.dims();
+    let values = rows.into_data().into_vec::<f32>().unwrap();
+    let unit = |row: &[f32]| {
+        let norm = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+        row.iter().map(|value| value / norm).collect()
+    };
+    values.chunks_exact(embed).map(unit).collect()
+}
+
+#[test]
+fn plain_clip_scores_an_image_by_its_own_two_towers() {
+    let (source, device) = (RandomWeights::new(1), Default::default());
+    let tower = VisionTower::<Flex>::load(&spec(), &source, Precision::F32, &device).unwrap();
+    let text = TextTower::<Flex>::load(&spec(), &source, Precision::F32, &device).unwrap();
+    let book = frozen::<Flex>().book;
+    let prompts = book.get("nut").unwrap();
+    let direction = |features: &Tensor<Flex, 2>| {
+        let rows = unit_rows(text.project(features.clone()));
+        let sum = (0..rows[0].len()).map(|at| rows.iter().map(|row| row[at]).sum::<f32>());
+        let sum: Vec<f32> = sum.collect();
+        let norm = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
+        sum.into_iter().map(|value| value / norm).collect::<Vec<f32>>()
+    };
+    let (normal, abnormal) = (direction(&prompts.normal), direction(&prompts.abnormal));
+    let image = unit_rows(tower.encode(images(2))).remove(1);
+    let dot = |text: &[f32]| image.iter().zip(text).map(|(a, b)| a * b).sum::<f32>();
+    let logit = 100.0 * (dot(&abnormal) - dot(&normal));
+    let expected = 1.0 / (1.0 + (-logit).exp());
+    for domain in [Domain::Industrial, Domain::Medical] {
+        let mut detector = ClipDetector::new(plain(), domain, 42, &device).unwrap();
+        let detection = detector.detect(images(2), "nut").unwrap().remove(1);
+        assert!((detection.image_score - expected).abs() < 1e-4, "{detection:?} {expected}");
+        assert_eq!(detection.score, detection.image_score);
+        assert_eq!(detection.map.values.len(), 42 * 42);
+        let other = detector.detect(images(2), "metal plate").unwrap().remove(1);
+        assert_ne!(other.map, detection.map);
+        let error = detector.detect(images(1), "bolt").unwrap_err();
+        assert!(error.to_string().contains("metal plate, nut"), "{error}");
+        let small = images(1).narrow(2, 0, 41);
+        let error = detector.detect(small, "nut").unwrap_err();
+        assert!(matches!(error, DetectError::Size { height: 41, .. }));
+    }
+    let error = ClipDetector::new(plain(), Domain::Industrial, 6, &device).unwrap_err();
+    assert!(matches!(error, ConfigError::ImageSize { image_size: 6, patch: 7 }));
 }

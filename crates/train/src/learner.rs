@@ -1,5 +1,7 @@
 //! One step after the other: forward, losses, backward, Adam.
 
+use std::collections::BTreeMap;
+
 use burn::backend::Autodiff;
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
@@ -10,10 +12,11 @@ use moeclip_data::Batch;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::checkpoint::Metrics;
 use crate::state::place_moments;
 use crate::{
-    Checkpoint, CheckpointError, LossTerms, LossValues, Objective, TrainConfig, TrainConfigError,
-    TrainState,
+    Checkpoint, CheckpointError, LossScaling, LossTerms, LossValues, Objective, TrainConfig,
+    TrainConfigError, TrainState,
 };
 
 type Trained<B> = MoeClip<Autodiff<B>, Frozen<B>>;
@@ -25,6 +28,8 @@ pub struct Learner<B: Backend> {
     optimizer: OptimizerAdaptor<Adam, Adapters<Autodiff<B>>, Autodiff<B>>,
     book: PromptBook<B>,
     config: TrainConfig,
+    scaling: Option<LossScaling>,
+    metrics: Metrics,
     step: usize,
 }
 
@@ -59,6 +64,14 @@ pub enum TrainError {
         /// What was found.
         loss: f32,
     },
+    /// Gradients that no factor on the loss makes finite.
+    #[error(
+        "step {step}: gradients are not finite however the loss is scaled; use --precision f32"
+    )]
+    Overflow {
+        /// The step.
+        step: usize,
+    },
     /// The device did not give its numbers back.
     #[error("step {step}: the device gave no loss; check its memory and driver")]
     Device {
@@ -89,7 +102,22 @@ impl<B: Backend> Learner<B> {
             .with_beta_2(config.beta_2)
             .with_epsilon(config.epsilon)
             .init();
-        Ok(Self { model, objective, optimizer, book, config, step: 0 })
+        let scaling = LossScaling::needed_by(model.backbone().tower().precision());
+        Ok(Self {
+            model,
+            objective,
+            optimizer,
+            book,
+            config,
+            scaling,
+            metrics: Metrics::new(),
+            step: 0,
+        })
+    }
+
+    /// The same learner with its loss scaled in this way instead of as its precision needs.
+    pub fn with_scaling(self, scaling: LossScaling) -> Self {
+        Self { scaling: Some(scaling), ..self }
     }
 
     /// One step on a batch.
@@ -114,7 +142,8 @@ impl<B: Backend> Learner<B> {
             return Err(TrainError::Diverged { step, loss: losses.total });
         }
         let learning_rate = self.config.learning_rate.at(self.step);
-        self.descend(terms.total, learning_rate);
+        self.descend(terms.total, learning_rate)?;
+        self.metrics = losses.named();
         self.step = step;
         Ok(StepReport { step, learning_rate, losses })
     }
@@ -131,7 +160,9 @@ impl<B: Backend> Learner<B> {
 
     /// Everything that the next step depends on besides settings, CLIP and images, on the host.
     pub fn state(&self) -> TrainState {
-        TrainState::of(self.step, self.model.adapters(), self.optimizer.to_record())
+        let record = self.optimizer.to_record();
+        let state = TrainState::of(self.step, self.scaling, self.model.adapters(), record);
+        TrainState { metrics: self.metrics.clone(), ..state }
     }
 
     /// The learner as it stood when a checkpoint of its run was saved.
@@ -149,6 +180,8 @@ impl<B: Backend> Learner<B> {
         let moments = place_moments(&adapters, checkpoint, &device)?;
         self.model.set_adapters(adapters);
         self.optimizer = self.optimizer.load_record(moments);
+        self.scaling = checkpoint.scaling();
+        self.metrics = checkpoint.metrics().clone();
         self.step = checkpoint.position().step;
         Ok(self)
     }
@@ -163,11 +196,40 @@ impl<B: Backend> Learner<B> {
         &self.model
     }
 
-    fn descend(&mut self, loss: Tensor<Autodiff<B>, 1>, learning_rate: f64) {
+    /// What was measured, by name, as in `loss.total`: the losses before the last step.
+    pub fn metrics(&self) -> &BTreeMap<String, f32> {
+        &self.metrics
+    }
+
+    /// How the loss is scaled, where the frozen part needs it.
+    pub fn scaling(&self) -> Option<&LossScaling> {
+        self.scaling.as_ref()
+    }
+
+    fn descend(
+        &mut self,
+        loss: Tensor<Autodiff<B>, 1>,
+        learning_rate: f64,
+    ) -> Result<(), TrainError> {
         let adapters = self.model.adapters().clone();
-        let gradients = GradientsParams::from_grads(loss.backward(), &adapters);
+        let Some(gradients) = self.gradients(loss, &adapters)? else { return Ok(()) };
         let adapters = self.optimizer.step(learning_rate, adapters, gradients);
         self.model.set_adapters(adapters);
+        Ok(())
+    }
+
+    /// The gradients of a loss; `None` when scaling it made one overflow.
+    fn gradients(
+        &mut self,
+        loss: Tensor<Autodiff<B>, 1>,
+        adapters: &Adapters<Autodiff<B>>,
+    ) -> Result<Option<GradientsParams>, TrainError> {
+        let of = |loss: Tensor<_, 1>| GradientsParams::from_grads(loss.backward(), adapters);
+        let Some(scaling) = &mut self.scaling else { return Ok(Some(of(loss))) };
+        let gradients = of(loss.mul_scalar(scaling.factor));
+        let gradients = scaling.unscale(adapters, gradients);
+        let step = self.step + 1;
+        if scaling.is_exhausted() { Err(TrainError::Overflow { step }) } else { Ok(gradients) }
     }
 }
 

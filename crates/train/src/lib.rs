@@ -5,6 +5,7 @@
 //! that was killed end as if it had not been. [`parity`] proves the same code against the
 //! reference's goldens.
 
+mod ablation;
 mod checkpoint;
 mod config;
 mod experiment;
@@ -13,9 +14,14 @@ mod learner;
 mod objective;
 pub mod parity;
 mod partition;
+mod scaling;
 mod schedule;
 mod state;
 
+pub use ablation::{
+    AblationError, Cell, Failure, Grid, Ingredients, Measured, Method, PlannedRun, Published,
+    RunFolder, Standing,
+};
 pub use checkpoint::{
     Checkpoint, CheckpointError, CheckpointPolicy, Checkpoints, Resumed, RunDescription,
 };
@@ -25,5 +31,6 @@ pub use fit::{Ending, Extent, FitError, Position, check_images, fit, fit_watched
 pub use learner::{Learner, StepReport, TrainError, train_batch};
 pub use objective::{LossTerms, LossValues, Objective};
 pub use partition::{PartitionError, measured_partition};
+pub use scaling::LossScaling;
 pub use schedule::Halving;
 pub use state::{Moments, TrainState};

@@ -1,6 +1,8 @@
 //! What training minimises (arXiv 2603.03101): segmentation of every map, the image as a whole, and
 //! what keeps the experts apart and busy.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{Tensor, backend::Backend};
 use moeclip::{Features, MapResampler, TextFeatures, TrainingMaps};
 use moeclip_losses::{balance, dice, etf, focal, image_cross_entropy};
@@ -103,5 +105,20 @@ impl<B: Backend> LossTerms<B> {
         let values = all.try_into_data().ok()?.convert::<f32>().into_vec::<f32>().ok()?;
         let [total, segmentation, image, etf, balance] = values.try_into().ok()?;
         Some(LossValues { total, segmentation, image, etf, balance })
+    }
+}
+
+impl LossValues {
+    /// The values by name, as files keep them: `loss.total` and so on.
+    pub fn named(&self) -> BTreeMap<String, f32> {
+        let Self { total, segmentation, image, etf, balance } = *self;
+        let named = [
+            ("total", total),
+            ("segmentation", segmentation),
+            ("image", image),
+            ("etf", etf),
+            ("balance", balance),
+        ];
+        named.into_iter().map(|(name, value)| (format!("loss.{name}"), value)).collect()
     }
 }

@@ -12,7 +12,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use moeclip::Adapters;
 
 use crate::checkpoint::Moment;
-use crate::{Checkpoint, CheckpointError};
+use crate::{Checkpoint, CheckpointError, LossScaling};
 
 type Trained<B> = Adapters<Autodiff<B>>;
 
@@ -30,6 +30,10 @@ pub struct TrainState {
     /// Adam's moments by the path of their parameter in [`Adapters`], as in `taps.0.experts.up`;
     /// none for a parameter that never had a gradient.
     pub moments: BTreeMap<String, Moments>,
+    /// How the loss is scaled; `None` where it is not.
+    pub scaling: Option<LossScaling>,
+    /// What was measured, by name, as in `loss.total`: the losses before the last step.
+    pub metrics: BTreeMap<String, f32>,
 }
 
 /// What Adam remembers of one parameter.
@@ -46,6 +50,7 @@ pub struct Moments {
 impl TrainState {
     pub(crate) fn of<B: Backend>(
         step: usize,
+        scaling: Option<LossScaling>,
         adapters: &Trained<B>,
         record: AdamRecord<B>,
     ) -> Self {
@@ -57,6 +62,8 @@ impl TrainState {
             step,
             weights: weights.map(|tensor| (tensor.name, tensor.data)).collect(),
             moments: reader.moments,
+            scaling,
+            metrics: BTreeMap::new(),
         }
     }
 

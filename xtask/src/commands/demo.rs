@@ -13,7 +13,7 @@ use moeclip_data::{Surface, SyntheticSet, write_synthetic};
 use super::{eval, predict, train};
 use crate::cli::{ActivationChoice, Common, DomainChoice};
 use crate::data::{CacheArgs, DataOptions};
-use crate::model::{AdapterArgs, AssumedArgs, ClipArgs, ClipShapeArgs};
+use crate::model::{AdapterArgs, AssumedArgs, ClipArgs, ClipShapeArgs, PromptArgs};
 
 /// Side of the demo's pictures; the model looks at all of their pixels.
 const SIZE: u32 = 112;
@@ -75,7 +75,7 @@ impl Demo {
             auxiliary,
             unseen,
             maps: out.join("maps"),
-            clip: ClipArgs { clip: clip_file, shape },
+            clip: ClipArgs { clip: clip_file, shape, prompting: PromptArgs::default() },
             adapter: AdapterArgs { adapter: out.join("adapter.safetensors"), assumed },
             common,
         })
@@ -96,7 +96,8 @@ impl Demo {
         let (clip, adapter) = (self.clip.clone(), self.adapter.clone());
         let (data, options) = (self.unseen.clone(), DataOptions::default());
         let cache = CacheArgs::default();
-        let args = eval::EvalArgs { clip, adapter, data, options, cache, domain: None };
+        let measuring = eval::MeasuringArgs::default();
+        let args = eval::EvalArgs { clip, adapter, data, options, cache, domain: None, measuring };
         eval::run(args, self.common.clone())
     }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::backends::{DeviceStatus, statuses};
 use crate::cli::Common;
+use crate::code;
 use crate::data::{DataRoot, known};
 use crate::output::print_json;
 use crate::system::{available_memory, gib};
@@ -23,6 +24,7 @@ pub(crate) struct DoctorArgs {
 #[derive(Serialize)]
 struct Diagnosis {
     version: &'static str,
+    commit: Option<&'static str>,
     burn: &'static str,
     os: &'static str,
     architecture: &'static str,
@@ -43,7 +45,8 @@ struct Found {
 pub(crate) fn run(args: DoctorArgs, common: Common) -> anyhow::Result<()> {
     let data_root = DataRoot::find(args.data_root.as_deref())?;
     let diagnosis = Diagnosis {
-        version: env!("CARGO_PKG_VERSION"),
+        version: code::VERSION,
+        commit: code::COMMIT,
         burn: "0.21.0",
         os: std::env::consts::OS,
         architecture: std::env::consts::ARCH,
@@ -56,8 +59,11 @@ pub(crate) fn run(args: DoctorArgs, common: Common) -> anyhow::Result<()> {
     if common.json {
         return print_json(&diagnosis);
     }
-    let Diagnosis { version, burn, os, architecture, threads, .. } = diagnosis;
-    println!("MoECLIP {version} on Burn {burn}, {os} {architecture}, {threads} threads");
+    let Diagnosis { burn, os, architecture, threads, .. } = diagnosis;
+    println!(
+        "MoECLIP {} on Burn {burn}, {os} {architecture}, {threads} threads",
+        code::described()
+    );
     let memory = diagnosis.available_memory_bytes.map_or("unknown".into(), gib);
     println!("  memory available  {memory}");
     for DeviceStatus { device, usable, note } in &diagnosis.devices {

@@ -1,6 +1,5 @@
 //! `eval`: what a trained detector is worth on labelled images.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -8,9 +7,12 @@ use anyhow::{Context, bail};
 use burn::tensor::{Tensor, backend::Backend};
 use clap::Args;
 use moeclip::{Detector, Domain};
-use moeclip_data::{Batches, ImageDataset, LoaderOptions, Preprocessing, Sample, Split};
+use moeclip_data::{
+    Batch, Batches, ImageDataset, Label, LoaderOptions, Preprocessing, Sample, Split,
+};
 use moeclip_eval::MapView;
-use moeclip_eval::report::{ClassScores, ImageRecord, Protocol, Report, ScoreRule};
+use moeclip_eval::metrics::{Bootstrap, Workspace};
+use moeclip_eval::report::{Evaluation, ImageRecord, Report, SavedMaps, ScoreRule};
 use serde::Serialize;
 
 use crate::backends::{Job, run_on};
@@ -28,8 +30,9 @@ use crate::system::peak_memory;
 /// Reads a known dataset, a folder in MVTec layout, a list, or a tree of one's own; images that the
 /// adapters were trained on are refused.
 ///
-/// Prints image and pixel AUROC, AP, F1-max and AUPRO per class, under the paper's protocol (scores
-/// normalised over each class's test images) and raw. What is undefined is n/a.
+/// Prints image and pixel AUROC, AP and F1-max, calibration error, IoU and AUPRO per class, under the
+/// paper's protocol (scores normalised over each class's test images) and raw. Everything is exact;
+/// what is undefined is n/a.
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Example: cargo xtask eval --data mvtec --clip clip.safetensors --adapter adapter.safetensors"
@@ -50,7 +53,65 @@ pub(crate) struct EvalArgs {
     /// industrial
     #[arg(long, value_enum)]
     pub(crate) domain: Option<DomainChoice>,
+    #[command(flatten)]
+    pub(crate) measuring: MeasuringArgs,
 }
+
+/// How images are measured.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MeasuringArgs {
+    /// Write every map and mask as float32 .npy, and image scores and labels as images.jsonl, into a
+    /// new folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save_maps: Option<PathBuf>,
+    /// Add 95 % intervals of the image metrics: draw the images, or their groups, so many times anew
+    #[arg(long, value_name = "DRAWS")]
+    pub(crate) bootstrap: Option<usize>,
+    /// Decides the draws of --bootstrap
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    pub(crate) bootstrap_seed: u64,
+    /// Memory for the pixels of a class; what does not fit goes to temporary files, and no number
+    /// changes
+    #[arg(long, default_value_t = PIXEL_MEMORY, value_name = "MIB")]
+    pub(crate) pixel_memory: usize,
+    /// Folder of those files; else the system's
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pixel_folder: Option<PathBuf>,
+}
+
+impl MeasuringArgs {
+    fn evaluation(&self, rule: ScoreRule) -> anyhow::Result<Evaluation> {
+        let memory = self.pixel_memory.saturating_mul(1 << 20);
+        let folder = self.pixel_folder.clone().unwrap_or_else(|| Workspace::default().folder);
+        let mut evaluation = Evaluation::new(rule, Workspace { memory, folder });
+        if let Some(draws) = self.bootstrap {
+            let bootstrap = Bootstrap::new(draws, self.bootstrap_seed, INTERVAL_LEVEL);
+            evaluation = evaluation.with_intervals(bootstrap.context("--bootstrap")?);
+        }
+        if let Some(folder) = &self.save_maps {
+            evaluation = evaluation.saving(SavedMaps::create(folder).context("--save-maps")?);
+        }
+        Ok(evaluation)
+    }
+}
+
+impl Default for MeasuringArgs {
+    /// What no option asks for.
+    fn default() -> Self {
+        Self {
+            save_maps: None,
+            bootstrap: None,
+            bootstrap_seed: 0,
+            pixel_memory: PIXEL_MEMORY,
+            pixel_folder: None,
+        }
+    }
+}
+
+/// MiB for the pixels of a class.
+const PIXEL_MEMORY: usize = 256;
+/// The share of draws that an interval holds.
+const INTERVAL_LEVEL: f64 = 0.95;
 
 pub(crate) fn run(args: EvalArgs, common: Common) -> anyhow::Result<()> {
     interrupt::listen()?;
@@ -80,20 +141,18 @@ impl Job for EvalJob {
         let adapter = open_adapter(&args.adapter.adapter, &args.adapter.assumed)?;
         refuse_training_data(&adapter, &opened, &samples)?;
         let images = samples.len();
-        let (classes, prompts) = (class_names(&samples), prompt_names(&samples));
-        let domain = args.domain.unwrap_or(opened.descriptor.domain.into()).into();
+        let prompts = prompt_names(&samples);
+        let domain: Domain = args.domain.unwrap_or(opened.descriptor.domain.into()).into();
+        let mut evaluation = args.measuring.evaluation(rule(domain))?;
         let mut loaded =
             detector::<B>(&args.clip, &adapter, &prompts, domain, &self.common, &device)?;
         let preprocessing = Preprocessing::clip(loaded.image_size)?;
         let preprocessing = preprocessing.with_mask_rule(opened.descriptor.masks.rule);
         let cache = args.cache.open()?;
         let dataset = cached(ImageDataset::new(samples, preprocessing), &cache);
-        let scores = score(&dataset, &classes, &mut loaded, &device)?;
+        score(&dataset, &mut loaded, &mut evaluation, &device)?;
         tell_trouble(&cache);
-        let reports = [Protocol::Paper, Protocol::Raw].map(|protocol| {
-            let results = scores.iter().map(|class| class.finish(rule(domain), protocol));
-            Report::new(protocol, results.collect())
-        });
+        let reports = evaluation.finish()?;
         let evaluated = Evaluated {
             data: args.data.display().to_string(),
             images,
@@ -113,45 +172,50 @@ impl Job for EvalJob {
 /// Every image through the detector, class by class.
 fn score<B: Backend>(
     dataset: &ImageDataset,
-    classes: &[String],
     loaded: &mut LoadedDetector<B>,
+    evaluation: &mut Evaluation,
     device: &B::Device,
-) -> anyhow::Result<Vec<ClassScores>> {
-    let mut scores: Vec<ClassScores> = classes.iter().map(ClassScores::new).collect();
-    let order = (0..dataset.samples().len()).collect();
-    let batches = Batches::<B>::start(dataset, order, LoaderOptions::new(1), device.clone())?;
-    let mut progress = Progress::new("images", dataset.samples().len());
-    for batch in batches {
+) -> anyhow::Result<()> {
+    let samples = dataset.samples();
+    let mut order: Vec<usize> = (0..samples.len()).collect();
+    order.sort_by_key(|&index| &samples[index].class);
+    // One image a batch.
+    let options = LoaderOptions::new(1);
+    let batches = Batches::<B>::start(dataset, order.clone(), options, device.clone())?;
+    let mut progress = Progress::new("images", samples.len());
+    for (batch, index) in batches.zip(order) {
         if interrupt::asked() {
             bail!("interrupted; nothing was measured");
         }
-        let batch = batch?;
-        // One image a batch, so its class, mask and label are the first and only ones.
-        let class = batch.classes.first().context("a batch has no image")?;
-        let prompt = batch.prompts.first().context("a batch has no image")?;
-        let detection = loaded.detector.detect(batch.images, prompt)?;
-        let detection = detection.into_iter().next().context("the detector gave no map")?;
-        let size = detection.map.size;
-        let mask = batch.has_mask.first().is_some_and(|has| *has).then(|| to_bools(batch.masks));
-        let record = ImageRecord {
-            map: MapView::new(size, size, &detection.map.values)?,
-            mask: mask.as_deref(),
-            label: batch.labels.into_data().iter::<i64>().any(|label| label == 1),
-            image_score: detection.image_score,
-        };
-        let at = classes.iter().position(|name| name == class);
-        scores[at.with_context(|| format!("class {class:?} is not among the folders"))?]
-            .push(record)?;
-        progress.advance(format!("score {:.3}", detection.score));
+        let score = score_image(batch?, &samples[index], loaded, evaluation)?;
+        progress.advance(format!("score {score:.3}"));
     }
     progress.finish();
-    Ok(scores)
+    Ok(())
 }
 
-/// The classes that are scored, each once.
-fn class_names(samples: &[Sample]) -> Vec<String> {
-    let names: BTreeSet<&String> = samples.iter().map(|sample| &sample.class).collect();
-    names.into_iter().cloned().collect()
+/// The image of a batch of one through the detector; its score.
+fn score_image<B: Backend>(
+    batch: Batch<B>,
+    sample: &Sample,
+    loaded: &mut LoadedDetector<B>,
+    evaluation: &mut Evaluation,
+) -> anyhow::Result<f32> {
+    let name = sample.image.display().to_string();
+    let detection = loaded.detector.detect(batch.images, &sample.prompt)?;
+    let detection = detection.into_iter().next().context("the detector gave no map")?;
+    let size = detection.map.size;
+    let mask = batch.has_mask.first().is_some_and(|has| *has).then(|| to_bools(batch.masks));
+    let record = ImageRecord {
+        name: &name,
+        group: sample.group.as_deref(),
+        map: MapView::new(size, size, &detection.map.values).with_context(|| name.clone())?,
+        mask: mask.as_deref(),
+        label: sample.label == Label::Anomalous,
+        image_score: detection.image_score,
+    };
+    evaluation.push(&sample.class, record)?;
+    Ok(detection.score)
 }
 
 fn to_bools<B: Backend>(mask: Tensor<B, 4>) -> Vec<bool> {

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
 use clap::Args;
 use clip_vit::{ClipCheckpoint, Frozen};
-use moeclip::{Adapters, FrozenClip, MoeClip, Provenance};
+use moeclip::{Adapters, MoeClip, Provenance};
 use moeclip_data::{Cache, Counts, ImageDataset, MaskRule, Preprocessing, Sample, Split};
 use moeclip_train::{
     Ending, Experiment, Extent, Learner, RunDescription, StepReport, TrainConfig, check_images,
@@ -24,11 +24,12 @@ use self::checkpoints::Saving;
 pub(crate) use self::settings::TrainSettings;
 use crate::backends::{Job, run_on};
 use crate::cli::Common;
+use crate::code;
 use crate::data::{
     CacheArgs, DataOptions, Dataset, Fingerprint, cached, fingerprint, tell_trouble,
 };
 use crate::interrupt;
-use crate::model::{ClipArgs, open_clip, source_sha256};
+use crate::model::{ClipArgs, PromptArgs, open_clip, source_sha256};
 use crate::output::print_json;
 use crate::progress::Progress;
 use crate::system::{gib, peak_memory};
@@ -76,6 +77,8 @@ struct Trained<'a> {
     out: String,
     steps: usize,
     interrupted: bool,
+    /// Steps that moved no weight because gradients overflowed; `None` where nothing is scaled.
+    skipped_steps: Option<usize>,
     first: Option<&'a StepReport>,
     last: Option<&'a StepReport>,
     seconds: f64,
@@ -87,9 +90,10 @@ impl Job for TrainJob {
         let TrainArgs { clip, out, settings, saving, .. } = &self.args;
         refuse_unwritable(out)?;
         let plan = self.plan()?;
+        let prompting = &clip.prompting;
         let clip = open_clip(&clip.clip, &clip.shape)?;
         let start = Instant::now();
-        let run = Run::<B>::prepare(&clip, plan, &self.common, &device)?;
+        let run = Run::<B>::prepare(&clip, plan, prompting, &self.common, &device)?;
         let mut saving = saving.open(run.description(&clip, &self.common))?;
         let mut run = run.taken_up(&clip, &saving)?;
         let mut steps = Vec::new();
@@ -107,6 +111,7 @@ impl Job for TrainJob {
             out: out.display().to_string(),
             steps: run.learner.steps(),
             interrupted: ending == Ending::Interrupted,
+            skipped_steps: run.learner.scaling().map(|scaling| scaling.skipped_steps),
             first: steps.first(),
             last: steps.last(),
             seconds: start.elapsed().as_secs_f64(),
@@ -157,6 +162,7 @@ impl<B: Backend> Run<B> {
     fn prepare(
         clip: &ClipCheckpoint,
         plan: Plan,
+        prompting: &PromptArgs,
         common: &Common,
         device: &B::Device,
     ) -> anyhow::Result<Self> {
@@ -168,14 +174,8 @@ impl<B: Backend> Run<B> {
         let preprocessing = Preprocessing::clip(config.image_size)?.with_mask_rule(mask_rule);
         let images = cached(ImageDataset::new(samples, preprocessing), &cache);
         let dataset = images.clone().augmented(experiment.augmentation, training.seed)?;
-        let frozen = FrozenClip::<B>::load(
-            clip.spec(),
-            clip,
-            &experiment.prompts,
-            classes.iter().map(String::as_str),
-            common.precision.into(),
-            device,
-        )?;
+        let frozen =
+            prompting.frozen_clip::<B>(clip, &experiment.prompts, &classes, common, device)?;
         let config = measured_partition(config, &frozen.tower, &images, device)?;
         let adapters = Adapters::init(&config, clip.spec(), training.seed, device)?;
         let model = MoeClip::new(Frozen::new(frozen.tower), adapters, config, device)?;
@@ -208,13 +208,16 @@ impl<B: Backend> Run<B> {
     /// Where the adapters come from.
     fn provenance(&self, clip: &ClipCheckpoint) -> Provenance {
         Provenance {
-            version: env!("CARGO_PKG_VERSION").into(),
+            version: code::VERSION.into(),
+            commit: code::COMMIT.map(str::to_owned),
             epoch: None,
+            preset: clip.preset().map(|preset| preset.name().to_owned()),
             clip: Some(clip.spec().clone()),
             clip_sha256: Some(source_sha256(clip)),
             classes: self.classes.clone(),
             data: Some(self.fingerprint.data.clone()),
             run: Some(self.experiment.to_toml()),
+            metrics: self.learner.metrics().clone(),
             steps: self.learner.steps(),
             seed: self.experiment.training.seed,
             prompts: self.experiment.prompts.clone(),
@@ -307,6 +310,9 @@ fn report(trained: &Trained<'_>, common: &Common) -> anyhow::Result<()> {
     println!("{out}: {how} {steps} steps in {seconds:.0} s");
     if let (Some(first), Some(last)) = (trained.first, trained.last) {
         println!("  loss  {:.3} at first, {:.3} at last", first.losses.total, last.losses.total);
+    }
+    if let Some(skipped) = trained.skipped_steps.filter(|skipped| *skipped > 0) {
+        println!("  {skipped} steps moved no weight: gradients overflowed f16 (docs/training.md)");
     }
     println!("  peak memory  {}", trained.peak_bytes.map_or("unknown".into(), gib));
     Ok(())

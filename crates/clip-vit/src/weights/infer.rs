@@ -4,18 +4,22 @@
 //! misshapen tensor is found and named instead of being believed.
 
 use super::names::{Layout, Named, Tower};
-use crate::spec::{Activation, ClipSpec, TextSpec, VisionSpec, heads_of};
+use crate::spec::{Activation, ClipSpec, Preset, TextSpec, VisionSpec, heads_of};
 
 /// An axis of a canonical tensor that shows a size.
 type Voice<'a> = (&'a str, usize);
 
-/// The sizes, as far as `shape` (of a canonical name) shows them; heads are width / 64. A size that
-/// no tensor shows is 0.
+/// The sizes, as far as `shape` (of a canonical name) shows them; heads are those of the published
+/// CLIP with these shapes, else width / 64. A size that no tensor shows is 0.
 pub(super) fn infer(named: &Named, shape: impl Fn(&str) -> Option<Vec<usize>>) -> ClipSpec {
     let vision = vision(named, &shape);
     let text = text(named, &shape);
     let embed = vote(&shape, &[("text_projection", 1), ("visual.proj", 1)]);
-    ClipSpec { vision, text, embed, activation: Activation::QuickGelu }
+    let mut spec = ClipSpec { vision, text, embed, activation: Activation::QuickGelu };
+    if let Some(published) = Preset::of_shapes(&spec).map(Preset::spec) {
+        (spec.vision.heads, spec.text.heads) = (published.vision.heads, published.text.heads);
+    }
+    spec
 }
 
 fn vision(named: &Named, shape: impl Fn(&str) -> Option<Vec<usize>>) -> VisionSpec {
@@ -94,7 +98,6 @@ fn layers(named: &Named, tower: Tower) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Preset;
     use crate::weights::canonical_shapes;
     use std::collections::BTreeMap;
 
@@ -107,11 +110,18 @@ mod tests {
     fn every_preset_is_inferred() {
         for preset in Preset::ALL {
             let mut expected = preset.spec();
-            expected.vision.heads = heads_of(expected.vision.width);
             expected.activation = Activation::QuickGelu;
             let shapes = canonical_shapes(&expected).into_iter().collect();
             assert_eq!(inferred(&shapes), expected);
         }
+    }
+
+    #[test]
+    fn heads_that_are_not_of_64_channels_are_the_published_ones() {
+        let published = Preset::VitH14.spec();
+        let shapes = canonical_shapes(&published).into_iter().collect();
+        let heads = inferred(&shapes).vision.heads;
+        assert_eq!((heads, heads_of(published.vision.width)), (16, 20));
     }
 
     #[test]

@@ -1,45 +1,123 @@
 //! Per-region overlap: how much of each anomalous region a threshold finds, whatever the region's
 //! size, against the share of normal pixels it flags. Two definitions are in use; both are here.
 
-use super::ranking::{Ranking, Tie};
+use super::tie::{Tie, regions};
 
 /// The number of steps of the research standard.
 const STEPS: f32 = 200.0;
 
-/// Every threshold, interpolated at `limit`, divided by `limit`.
-pub(super) fn exact(ranking: &Ranking, limit: f64) -> Option<f64> {
-    let mut curve = Curve::of(ranking)?;
-    let mut area = 0.0;
-    let mut last = curve.point();
-    for tie in ranking.ties() {
-        curve.lower(&tie);
-        let next = curve.point();
-        if next.fpr > limit {
-            let cut = last.towards(&next, limit);
-            return Some((area + trapezoid(&last, &cut)) / limit);
-        }
-        area += trapezoid(&last, &next);
-        last = next;
-    }
-    Some(area / limit)
+/// Both areas while the threshold goes down.
+pub(super) struct Overlap {
+    curve: Curve,
+    exact: ExactArea,
+    steps: Steps,
 }
 
-/// The 200-step research standard: a threshold every 200th of the range, the points under `limit`
-/// kept, their false-positive rates stretched to 0..1.
-///
-/// Points are put in order by false-positive rate, and from the lower threshold to the higher one
-/// where rates are equal: coarse thresholds often share a rate, so the order is part of the number.
-pub(super) fn two_hundred_steps(ranking: &Ranking, limit: f64) -> Option<f64> {
-    let mut kept = points_at(ranking, &thresholds(ranking)?)?;
-    kept.retain(|point| point.fpr < limit);
-    kept.sort_by(|a, b| a.fpr.total_cmp(&b.fpr));
-    let (first, last) = (kept.first()?.fpr, kept.last()?.fpr);
-    let area: f64 = kept.windows(2).map(|pair| trapezoid(&pair[0], &pair[1])).sum();
-    (last > first).then(|| area / (last - first))
+impl Overlap {
+    /// Above the highest score. There is at least one region and one normal pixel.
+    pub(super) fn new(curve: Curve, scores: [f32; 2], limit: f64) -> Self {
+        let exact = ExactArea { limit, area: 0.0, last: Point::default(), is_done: false };
+        let steps = Steps { limit, thresholds: thresholds(scores), points: Vec::new() };
+        Self { curve, exact, steps }
+    }
+
+    /// Lowers the threshold to the next tie.
+    pub(super) fn lower(&mut self, tie: &Tie) {
+        self.steps.pass(tie.score(), &self.curve);
+        self.curve.lower(tie);
+        if !self.exact.is_done {
+            self.exact.extend(self.curve.point());
+        }
+    }
+
+    /// Every threshold, interpolated at the limit, divided by the limit.
+    pub(super) fn exact(&self) -> f64 {
+        self.exact.area / self.exact.limit
+    }
+
+    /// The 200-step research standard: a threshold every 200th of the range, the points under the
+    /// limit kept, their false-positive rates stretched to 0..1.
+    ///
+    /// Points are put in order by false-positive rate, and from the lower threshold to the higher one
+    /// where rates are equal: coarse thresholds often share a rate, so the order is part of the
+    /// number.
+    pub(super) fn two_hundred_steps(&self) -> Option<f64> {
+        let mut kept = self.steps.points.clone();
+        kept.reverse();
+        kept.retain(|point| point.fpr < self.steps.limit);
+        kept.sort_by(|a, b| a.fpr.total_cmp(&b.fpr));
+        let (first, last) = (kept.first()?.fpr, kept.last()?.fpr);
+        let area: f64 = kept.windows(2).map(|pair| trapezoid(&pair[0], &pair[1])).sum();
+        (last > first).then(|| area / (last - first))
+    }
+}
+
+/// The curve at a threshold that goes down.
+pub(super) struct Curve {
+    regions: f64,
+    negatives: f64,
+    false_alarms: u64,
+    /// The sum of shares of regions found.
+    found: u128,
+}
+
+impl Curve {
+    /// The curve's start, above the highest score.
+    pub(super) fn new(regions: u64, negatives: u64) -> Self {
+        let (regions, negatives) = (regions as f64, negatives as f64);
+        Self { regions, negatives, false_alarms: 0, found: 0 }
+    }
+
+    fn lower(&mut self, tie: &Tie) {
+        self.false_alarms += tie.counts.negatives;
+        self.found += tie.found;
+    }
+
+    fn point(&self) -> Point {
+        Point {
+            fpr: self.false_alarms as f64 / self.negatives,
+            overlap: regions(self.found) / self.regions,
+        }
+    }
+}
+
+/// The area under the curve up to a false-positive rate.
+struct ExactArea {
+    limit: f64,
+    area: f64,
+    last: Point,
+    is_done: bool,
+}
+
+impl ExactArea {
+    fn extend(&mut self, next: Point) {
+        self.is_done = next.fpr > self.limit;
+        let next = if self.is_done { self.last.towards(&next, self.limit) } else { next };
+        self.area += trapezoid(&self.last, &next);
+        self.last = next;
+    }
+}
+
+/// The curve at equal steps of the score.
+struct Steps {
+    limit: f64,
+    /// Rising; those that were passed are taken off.
+    thresholds: Vec<f64>,
+    points: Vec<Point>,
+}
+
+impl Steps {
+    /// Notes the curve at every threshold from which on `score` is not flagged: only what lies
+    /// strictly above one is.
+    fn pass(&mut self, score: f32, curve: &Curve) {
+        while self.thresholds.pop_if(|threshold| f64::from(score) <= *threshold).is_some() {
+            self.points.push(curve.point());
+        }
+    }
 }
 
 /// A threshold's place on the curve.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Point {
     /// The share of normal pixels flagged.
     fpr: f64,
@@ -60,64 +138,15 @@ fn trapezoid(from: &Point, to: &Point) -> f64 {
     (to.fpr - from.fpr) * (from.overlap + to.overlap) / 2.0
 }
 
-/// The curve while the threshold goes down.
-struct Curve<'a> {
-    areas: &'a [u64],
-    negatives: u64,
-    false_alarms: u64,
-    /// The sum over regions of the share found.
-    found: f64,
-}
-
-impl<'a> Curve<'a> {
-    /// The curve's start, above the highest score. `None` without regions or without normal pixels.
-    fn of(ranking: &'a Ranking) -> Option<Self> {
-        ranking.has_both().then(|| Self {
-            areas: ranking.areas(),
-            negatives: ranking.negatives(),
-            false_alarms: 0,
-            found: 0.0,
-        })
-    }
-
-    fn lower(&mut self, tie: &Tie<'_>) {
-        self.false_alarms += tie.negatives;
-        let shares =
-            tie.positives.iter().map(|positive| 1.0 / self.areas[positive.region as usize] as f64);
-        self.found += shares.sum::<f64>();
-    }
-
-    fn point(&self) -> Point {
-        Point {
-            fpr: self.false_alarms as f64 / self.negatives as f64,
-            overlap: self.found / self.areas.len() as f64,
-        }
-    }
-}
-
 /// From the lowest score upwards, a 200th of the range apart, the highest score excluded. The step
-/// is rounded to f32, as it is where maps are f32, so there are 200 or 201. `None` where the range
-/// is empty.
-fn thresholds(ranking: &Ranking) -> Option<Vec<f64>> {
-    let (low, high) = (ranking.lowest()?, ranking.highest()?);
+/// is rounded to f32, as it is where maps are f32, so there are 200 or 201. None where the range is
+/// empty.
+fn thresholds([low, high]: [f32; 2]) -> Vec<f64> {
     let step = f64::from((high - low) / STEPS);
     let (low, high) = (f64::from(low), f64::from(high));
+    if !(step > 0.0 && step.is_finite()) {
+        return Vec::new();
+    }
     let count = ((high - low) / step).ceil();
-    let is_sound = step > 0.0 && step.is_finite();
-    is_sound.then(|| (0..count as usize).map(|index| low + index as f64 * step).collect())
-}
-
-/// The curve's point at each of the rising `thresholds`; what lies strictly above one is flagged.
-fn points_at(ranking: &Ranking, thresholds: &[f64]) -> Option<Vec<Point>> {
-    let mut curve = Curve::of(ranking)?;
-    let mut ties = ranking.ties().peekable();
-    let downwards = thresholds.iter().rev().map(|&threshold| {
-        while let Some(tie) = ties.next_if(|tie| f64::from(tie.score) > threshold) {
-            curve.lower(&tie);
-        }
-        curve.point()
-    });
-    let mut points: Vec<Point> = downwards.collect();
-    points.reverse();
-    Some(points)
+    (0..count as usize).map(|index| low + index as f64 * step).collect()
 }

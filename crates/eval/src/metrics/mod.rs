@@ -1,21 +1,31 @@
 //! The field's metrics, computed exactly: every distinct score is a threshold, and equal scores
 //! move together.
 //!
-//! All of them read one sorted list (`ranking`), so a class's pixels are sorted once. Counts are
-//! integers until the last division. Memory: 4 bytes for each normal and 8 for each anomalous
-//! score, besides the scores themselves.
+//! All of them read ties, from the highest score to the lowest, in one pass. Image scores are sorted
+//! in memory; pixels are kept by [`PixelScores`] within a limit of memory, whatever their number.
+//! Counts are integers until the last division, so neither the order of images nor the limit of
+//! memory changes a bit of any number.
 //!
 //! A metric is `None` where it is undefined: only one class among the labels, or nothing at all.
 
 mod aupro;
+mod bootstrap;
+mod calibration;
+mod pixels;
 mod ranking;
 mod regions;
+mod sweep;
 mod threshold;
+mod tie;
 
 use serde::Serialize;
 
 use crate::error::{require_finite, require_length};
 use crate::{EvalError, MapView};
+pub use bootstrap::{Bootstrap, Interval, Resamples};
+pub(crate) use calibration::of_finite as calibration_of_finite;
+pub use calibration::{CALIBRATION_BINS, expected_calibration_error};
+pub use pixels::{PixelScores, Workspace};
 use ranking::Ranking;
 
 /// The false-positive rate up to which AUPRO integrates.
@@ -42,19 +52,25 @@ pub struct PixelMetrics {
     pub ap: Option<f64>,
     /// The best F1 over all thresholds and pixels.
     pub f1_max: Option<f64>,
-    /// AUPRO to a false-positive rate of 0.3: every threshold, interpolated at 0.3. See
-    /// [`aupro_exact`].
+    /// Intersection over union of flagged and anomalous pixels, all images together, at the
+    /// threshold of `f1_max`.
+    pub iou: Option<f64>,
+    /// Area under the per-region overlap curve to a false-positive rate of 0.3, divided by 0.3:
+    /// every distinct score is a threshold, and the curve is interpolated at 0.3. A region is an
+    /// 8-connected part of a mask; each counts the same.
     pub aupro_exact: Option<f64>,
-    /// AUPRO as research code computes it, on 200 thresholds. See [`aupro_200`].
+    /// The same area as papers usually compute it: 200 equal steps from the lowest to the highest
+    /// score, the points under 0.3 kept, their false-positive rates stretched to 0..1. `None` also
+    /// where fewer than two rates are kept.
     pub aupro_200: Option<f64>,
 }
 
 /// An anomaly map with the mask it is judged by.
 #[derive(Clone, Copy, Debug)]
 pub struct MaskedMap<'a> {
-    pub(crate) map: MapView<'a>,
+    map: MapView<'a>,
     /// As long as the map; `None` where nothing is anomalous.
-    pub(crate) mask: Option<&'a [bool]>,
+    mask: Option<&'a [bool]>,
 }
 
 impl<'a> MaskedMap<'a> {
@@ -84,69 +100,27 @@ pub fn binary_metrics(scores: &[f32], labels: &[bool]) -> Result<BinaryMetrics, 
     Ok(of_finite(scores, labels))
 }
 
-/// Area under the ROC curve of `scores`, `labels` being `true` where anomalous.
+/// All metrics of maps that are in memory; [`PixelScores`] takes them one at a time. Maps may differ
+/// in size.
 ///
 /// # Errors
-/// As [`binary_metrics`].
-pub fn auroc(scores: &[f32], labels: &[bool]) -> Result<Option<f64>, EvalError> {
-    Ok(threshold::auroc(&rank(scores, labels)?))
-}
-
-/// Step-wise average precision of `scores`, `labels` being `true` where anomalous.
-///
-/// # Errors
-/// As [`binary_metrics`].
-pub fn average_precision(scores: &[f32], labels: &[bool]) -> Result<Option<f64>, EvalError> {
-    Ok(threshold::average_precision(&rank(scores, labels)?))
-}
-
-/// The best F1 of `scores` over all thresholds, `labels` being `true` where anomalous.
-///
-/// # Errors
-/// As [`binary_metrics`].
-pub fn f1_max(scores: &[f32], labels: &[bool]) -> Result<Option<f64>, EvalError> {
-    Ok(threshold::f1_max(&rank(scores, labels)?))
-}
-
-/// All metrics of maps against masks, from one sort. Maps may differ in size.
-pub fn pixel_metrics(maps: &[MaskedMap<'_>]) -> PixelMetrics {
-    let ranking = Ranking::of_maps(maps);
-    PixelMetrics {
-        auroc: threshold::auroc(&ranking),
-        ap: threshold::average_precision(&ranking),
-        f1_max: threshold::f1_max(&ranking),
-        aupro_exact: aupro::exact(&ranking, AUPRO_FPR_LIMIT),
-        aupro_200: aupro::two_hundred_steps(&ranking, AUPRO_FPR_LIMIT),
-    }
-}
-
-/// Area under the per-region overlap curve to a false-positive rate of 0.3, divided by 0.3: every
-/// distinct score is a threshold, and the curve is interpolated at 0.3. A region is an 8-connected
-/// part of a mask; each counts the same.
-pub fn aupro_exact(maps: &[MaskedMap<'_>]) -> Option<f64> {
-    aupro::exact(&Ranking::of_maps(maps), AUPRO_FPR_LIMIT)
-}
-
-/// The same area as papers usually compute it: 200 equal steps from the lowest to the highest
-/// score, the points under 0.3 kept, their false-positive rates stretched to 0..1. `None` also
-/// where fewer than two rates are kept.
-pub fn aupro_200(maps: &[MaskedMap<'_>]) -> Option<f64> {
-    aupro::two_hundred_steps(&Ranking::of_maps(maps), AUPRO_FPR_LIMIT)
+/// As [`PixelScores::push`].
+pub fn pixel_metrics(maps: &[MaskedMap<'_>]) -> Result<PixelMetrics, EvalError> {
+    let mut scores = PixelScores::new(Workspace::default());
+    maps.iter().try_for_each(|map| scores.push(*map))?;
+    scores.metrics()
 }
 
 /// [`binary_metrics`] of finite scores with as many labels.
 pub(crate) fn of_finite(scores: &[f32], labels: &[bool]) -> BinaryMetrics {
-    let ranking = Ranking::of_scores(scores, labels);
-    BinaryMetrics {
-        auroc: threshold::auroc(&ranking),
-        ap: threshold::average_precision(&ranking),
-        f1_max: threshold::f1_max(&ranking),
-    }
+    Ranking::new(scores, labels).metrics()
 }
 
-fn rank(scores: &[f32], labels: &[bool]) -> Result<Ranking, EvalError> {
-    check(scores, labels)?;
-    Ok(Ranking::of_scores(scores, labels))
+/// The mean of the values that there are; `None` of none.
+pub(crate) fn mean_of_defined(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut count = 0;
+    let sum: f64 = values.inspect(|_| count += 1).sum();
+    (count > 0).then(|| sum / f64::from(count))
 }
 
 fn check(scores: &[f32], labels: &[bool]) -> Result<(), EvalError> {

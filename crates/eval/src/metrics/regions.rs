@@ -4,7 +4,7 @@
 pub(super) struct Regions {
     /// 0 outside, else the region's index plus 1.
     labels: Vec<u32>,
-    areas: Vec<u64>,
+    areas: Vec<u32>,
 }
 
 impl Regions {
@@ -19,13 +19,18 @@ impl Regions {
         regions
     }
 
-    /// For each pixel, its region's index where it lies in one.
-    pub(super) fn labels(&self) -> impl Iterator<Item = Option<u32>> + '_ {
-        self.labels.iter().map(|&label| label.checked_sub(1))
+    /// For each pixel the label that [`Regions::area`] takes.
+    pub(super) fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// Pixels of the region that a label stands for; `None` outside.
+    pub(super) fn area(&self, label: u32) -> Option<u32> {
+        self.areas.get((label as usize).wrapping_sub(1)).copied()
     }
 
     /// Pixels of each region.
-    pub(super) fn areas(&self) -> &[u64] {
+    pub(super) fn areas(&self) -> &[u32] {
         &self.areas
     }
 
@@ -71,12 +76,14 @@ mod tests {
         assert_eq!(regions(&["..#", "#.."]).areas(), [1, 1]);
         assert_eq!(regions(&["#.#", "#.#", "###"]).areas(), [7]);
         assert_eq!(regions(&["#.#.#"]).areas(), [1, 1, 1]);
-        assert_eq!(regions(&["...", "..."]).areas(), [0_u64; 0]);
+        assert_eq!(regions(&["...", "..."]).areas(), [0_u32; 0]);
     }
 
     #[test]
     fn every_pixel_knows_its_region() {
-        let labels: Vec<_> = regions(&["#..", "..#"]).labels().collect();
-        assert_eq!(labels, [Some(0), None, None, None, None, Some(1)]);
+        let regions = regions(&["#...", "..##"]);
+        let areas: Vec<_> = regions.labels().iter().map(|&label| regions.area(label)).collect();
+        let expected = [Some(1), None, None, None, None, None, Some(2), Some(2)];
+        assert_eq!(areas, expected);
     }
 }

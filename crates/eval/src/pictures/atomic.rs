@@ -11,7 +11,7 @@ use crate::EvalError;
 
 /// Gives `fill` a buffered file and puts it in place of `path` once it is full. On any error `path`
 /// stays as it was.
-pub(super) fn write_atomically(
+pub(crate) fn write_atomically(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> Result<(), EvalError> {

@@ -1,9 +1,10 @@
 //! What a person or a script looks at: the map itself as 16-bit PNG or `.npy`, the map over its
-//! image, and a sheet of a dataset's images.
+//! image, a sheet of a dataset's images, and a comparison of methods as bars.
 //!
 //! A file appears under its name only when it is whole.
 
-mod atomic;
+pub(crate) mod atomic;
+mod bars;
 mod font;
 mod legend;
 mod npy;
@@ -11,6 +12,8 @@ mod overlay;
 mod png_file;
 mod sheet;
 
+pub use bars::comparison_chart;
+pub(crate) use atomic::write_atomically;
 pub use npy::write_npy_f32;
 pub use overlay::Overlay;
 pub use png_file::{write_map_png, write_png};

@@ -4,6 +4,10 @@
 //! The image score and the normalisation follow the method's release; a class's two protocols come
 //! from the same maps.
 
+mod comparison;
+mod evaluation;
+mod intervals;
+mod saved;
 mod scores;
 mod table;
 
@@ -11,6 +15,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::metrics::mean_of_defined;
+pub use comparison::{Auroc, Comparison, ComparisonRow, Entry, MethodResults, Number, Spread};
+pub use evaluation::Evaluation;
+pub use intervals::Intervals;
+pub use saved::SavedMaps;
 pub use scores::{ClassScores, ImageRecord};
 
 /// How an image's score is made from its map and the image head.
@@ -21,10 +30,12 @@ pub enum ScoreRule {
     MeanOfMapMaxAndImage,
     /// Medical images: the map's maximum.
     MapMax,
+    /// CLIP without adapters: the image's own score, of the class token.
+    Image,
 }
 
 /// What is done to maps and scores before they are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
     /// As the published tables are made: maps and image-head scores are min-max normalised over all
@@ -33,6 +44,11 @@ pub enum Protocol {
     Paper,
     /// Maps and image-head scores as the detector gives them.
     Raw,
+}
+
+impl Protocol {
+    /// All of them, in the order in which reports are printed.
+    pub const ALL: [Protocol; 2] = [Protocol::Paper, Protocol::Raw];
 }
 
 impl fmt::Display for Protocol {
@@ -53,12 +69,17 @@ pub struct Metrics {
     pub image_ap: Option<f64>,
     /// The best F1 of the image scores.
     pub image_f1_max: Option<f64>,
+    /// Expected calibration error of the image scores, 15 bins of equal width; undefined where a
+    /// score lies outside 0..=1. Lower is better.
+    pub image_ece: Option<f64>,
     /// AUROC over all pixels.
     pub pixel_auroc: Option<f64>,
     /// Average precision over all pixels.
     pub pixel_ap: Option<f64>,
     /// The best F1 over all pixels.
     pub pixel_f1_max: Option<f64>,
+    /// Intersection over union at the threshold of the best F1 over all pixels.
+    pub pixel_iou: Option<f64>,
     /// AUPRO to a false-positive rate of 0.3, every threshold, interpolated at 0.3.
     pub aupro_exact: Option<f64>,
     /// AUPRO by the 200-step research standard.
@@ -77,6 +98,9 @@ pub struct ClassResult {
     /// The numbers, in JSON beside the fields above.
     #[serde(flatten)]
     pub metrics: Metrics,
+    /// Intervals of the image metrics, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intervals: Option<Intervals>,
 }
 
 /// The classes of a dataset under one protocol. [`Display`](fmt::Display) prints the table, in
@@ -89,61 +113,52 @@ pub struct Report {
     pub classes: Vec<ClassResult>,
     /// For each metric its mean over the classes where it is defined; every class counts the same.
     pub mean: Metrics,
+    /// Intervals of the image metrics' means, where every class has intervals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_intervals: Option<Intervals>,
 }
 
 impl Report {
     /// A report of results that were all finished under `protocol`.
     pub fn new(protocol: Protocol, classes: Vec<ClassResult>) -> Self {
         let mean = Metrics::mean(classes.iter().map(|class| &class.metrics));
-        Self { protocol, classes, mean }
+        let mean_intervals = Intervals::of_mean(&classes);
+        Self { protocol, classes, mean, mean_intervals }
     }
 }
 
 impl Metrics {
     /// Each metric's mean over the rows where it is defined; `None` where no row defines it.
     pub fn mean<'a>(rows: impl Iterator<Item = &'a Metrics>) -> Metrics {
-        let columns: Vec<[Option<f64>; 8]> = rows.map(Metrics::columns).collect();
-        let [
-            image_auroc,
-            image_ap,
-            image_f1_max,
-            pixel_auroc,
-            pixel_ap,
-            pixel_f1_max,
-            aupro_exact,
-            aupro_200,
-        ] = std::array::from_fn(|column| {
-            mean_of_defined(columns.iter().filter_map(|row| row[column]))
-        });
+        let columns: Vec<[Option<f64>; 10]> = rows.map(Metrics::columns).collect();
+        let mean = |column: usize| mean_of_defined(columns.iter().filter_map(|row| row[column]));
         Metrics {
-            image_auroc,
-            image_ap,
-            image_f1_max,
-            pixel_auroc,
-            pixel_ap,
-            pixel_f1_max,
-            aupro_exact,
-            aupro_200,
+            image_auroc: mean(0),
+            image_ap: mean(1),
+            image_f1_max: mean(2),
+            image_ece: mean(3),
+            pixel_auroc: mean(4),
+            pixel_ap: mean(5),
+            pixel_f1_max: mean(6),
+            pixel_iou: mean(7),
+            aupro_exact: mean(8),
+            aupro_200: mean(9),
         }
     }
 
     /// The metrics in the order of the table.
-    fn columns(&self) -> [Option<f64>; 8] {
+    fn columns(&self) -> [Option<f64>; 10] {
         [
             self.image_auroc,
             self.image_ap,
             self.image_f1_max,
+            self.image_ece,
             self.pixel_auroc,
             self.pixel_ap,
             self.pixel_f1_max,
+            self.pixel_iou,
             self.aupro_exact,
             self.aupro_200,
         ]
     }
-}
-
-fn mean_of_defined(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut count = 0;
-    let sum: f64 = values.inspect(|_| count += 1).sum();
-    (count > 0).then(|| sum / f64::from(count))
 }

@@ -1,16 +1,20 @@
 //! Collects what a detector says about a class's test images, until all of them are there to be
 //! compared.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
 
-use super::{ClassResult, Metrics, Protocol, ScoreRule};
+use super::{ClassResult, Intervals, Metrics, Protocol, ScoreRule};
 use crate::error::{require_finite, require_length};
-use crate::metrics::{self, MaskedMap, PixelMetrics};
+use crate::metrics::{self, Bootstrap, MaskedMap, PixelMetrics, PixelScores, Workspace};
 use crate::{EvalError, MapRange, MapView};
 
 /// What a detector says about one test image, and what is true of it.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageRecord<'a> {
+    /// What errors and saved records call the image, mostly its path.
+    pub name: &'a str,
+    /// What the image has in common with others that are not independent of it, such as a patient.
+    pub group: Option<&'a str>,
     /// The anomaly map, at the size of the mask.
     pub map: MapView<'a>,
     /// `[height, width]`, `true` where anomalous; `None` where there is no mask.
@@ -23,9 +27,8 @@ pub struct ImageRecord<'a> {
 
 /// The test images of one class.
 ///
-/// Maps and masks stay in memory: 4 bytes for each pixel of a map and 1 for each of a mask, 1.3 MB
-/// for an image of 518x518 with a mask. [`ClassScores::finish`] sorts pixels in 4 bytes more for
-/// each normal and 8 for each anomalous one.
+/// Of an image a few numbers are kept; its pixels go into [`PixelScores`], which stays within the
+/// [`Workspace`].
 ///
 /// Pixel metrics are taken over the images that have a mask, and over the normal images without
 /// one, in which nothing is anomalous. An anomalous image without a mask takes part in the image
@@ -34,48 +37,70 @@ pub struct ImageRecord<'a> {
 pub struct ClassScores {
     class: String,
     images: Vec<Kept>,
+    groups: Groups,
+    pixels: PixelScores,
+    has_mask: bool,
     /// Pixel metrics do not depend on rule or protocol, so they are computed once.
-    pixels: OnceLock<PixelMetrics>,
+    measured: Option<PixelMetrics>,
 }
 
-/// An [`ImageRecord`] that was taken in.
+/// What is kept of an [`ImageRecord`].
 #[derive(Debug)]
 struct Kept {
-    width: usize,
-    height: usize,
-    map: Vec<f32>,
-    mask: Option<Vec<bool>>,
     range: MapRange,
     label: bool,
     image_score: f32,
+    group: usize,
+}
+
+/// Numbers groups in the order they are met; an image without one is a group of its own.
+#[derive(Debug, Default)]
+struct Groups {
+    named: BTreeMap<String, usize>,
+    count: usize,
 }
 
 impl ClassScores {
     /// A class without images yet.
-    pub fn new(class: impl Into<String>) -> Self {
-        Self { class: class.into(), images: Vec::new(), pixels: OnceLock::new() }
+    pub fn new(class: impl Into<String>, workspace: Workspace) -> Self {
+        Self {
+            class: class.into(),
+            images: Vec::new(),
+            groups: Groups::default(),
+            pixels: PixelScores::new(workspace),
+            has_mask: false,
+            measured: None,
+        }
+    }
+
+    /// The class's name.
+    pub fn class(&self) -> &str {
+        &self.class
     }
 
     /// Takes an image in.
     ///
     /// # Errors
     /// [`EvalError::Record`] when the mask is not as large as the map or the image score is not
-    /// finite.
+    /// finite; as [`PixelScores::push`].
     pub fn push(&mut self, record: ImageRecord<'_>) -> Result<(), EvalError> {
         record.check().map_err(|cause| EvalError::Record {
             class: self.class.clone(),
-            index: self.images.len(),
+            image: record.name.to_owned(),
             cause: Box::new(cause),
         })?;
-        self.pixels = OnceLock::new();
+        match record.mask {
+            Some(mask) => self.pixels.push(MaskedMap::new(record.map, mask)?)?,
+            None if !record.label => self.pixels.push(MaskedMap::normal(record.map))?,
+            None => {}
+        }
+        self.has_mask |= record.mask.is_some();
+        self.measured = None;
         self.images.push(Kept {
-            width: record.map.width(),
-            height: record.map.height(),
-            map: record.map.values().to_vec(),
-            mask: record.mask.map(<[bool]>::to_vec),
             range: record.map.range(),
             label: record.label,
             image_score: record.image_score,
+            group: self.groups.number(record.group),
         });
         Ok(())
     }
@@ -107,6 +132,7 @@ impl ClassScores {
         }
         match rule {
             ScoreRule::MapMax => maxima,
+            ScoreRule::Image => heads,
             ScoreRule::MeanOfMapMaxAndImage => {
                 maxima.iter().zip(&heads).map(|(map, head)| 0.5 * map + 0.5 * head).collect()
             }
@@ -114,12 +140,19 @@ impl ClassScores {
     }
 
     /// The class's metrics under a rule and a protocol. May be called for several; pixels are
-    /// sorted once.
-    pub fn finish(&self, rule: ScoreRule, protocol: Protocol) -> ClassResult {
-        let labels: Vec<bool> = self.images.iter().map(|image| image.label).collect();
-        let images = metrics::of_finite(&self.image_scores(rule, protocol), &labels);
-        let pixels = self.pixels.get_or_init(|| self.pixel_metrics());
-        ClassResult {
+    /// counted once.
+    ///
+    /// # Errors
+    /// As [`PixelScores::metrics`].
+    pub fn finish(
+        &mut self,
+        rule: ScoreRule,
+        protocol: Protocol,
+    ) -> Result<ClassResult, EvalError> {
+        let (scores, labels) = (self.image_scores(rule, protocol), self.labels());
+        let images = metrics::of_finite(&scores, &labels);
+        let pixels = self.pixel_metrics()?;
+        Ok(ClassResult {
             class: self.class.clone(),
             images: labels.len(),
             anomalous: labels.iter().filter(|&&label| label).count(),
@@ -127,22 +160,43 @@ impl ClassScores {
                 image_auroc: images.auroc,
                 image_ap: images.ap,
                 image_f1_max: images.f1_max,
+                image_ece: metrics::calibration_of_finite(&scores, &labels),
                 pixel_auroc: pixels.auroc,
                 pixel_ap: pixels.ap,
                 pixel_f1_max: pixels.f1_max,
+                pixel_iou: pixels.iou,
                 aupro_exact: pixels.aupro_exact,
                 aupro_200: pixels.aupro_200,
             },
-        }
+            intervals: None,
+        })
     }
 
-    fn pixel_metrics(&self) -> PixelMetrics {
-        if self.images.iter().all(|image| image.mask.is_none()) {
-            return PixelMetrics::default();
-        }
-        let judged = self.images.iter().filter(|image| image.mask.is_some() || !image.label);
-        let maps: Vec<_> = judged.map(Kept::masked_map).collect();
-        metrics::pixel_metrics(&maps)
+    /// Intervals of the class's image metrics. The draws of a class follow from the seed and the
+    /// class's name, so they do not depend on which other classes are measured.
+    pub fn intervals(
+        &self,
+        rule: ScoreRule,
+        protocol: Protocol,
+        bootstrap: &Bootstrap,
+    ) -> Intervals {
+        let groups: Vec<usize> = self.images.iter().map(|image| image.group).collect();
+        let scores = self.image_scores(rule, protocol);
+        Intervals::new(bootstrap.draw(&scores, &self.labels(), &groups, number(&self.class)))
+    }
+
+    fn labels(&self) -> Vec<bool> {
+        self.images.iter().map(|image| image.label).collect()
+    }
+
+    fn pixel_metrics(&mut self) -> Result<PixelMetrics, EvalError> {
+        let metrics = match self.measured {
+            Some(metrics) => metrics,
+            None if self.has_mask => self.pixels.metrics()?,
+            None => PixelMetrics::default(),
+        };
+        self.measured = Some(metrics);
+        Ok(metrics)
     }
 }
 
@@ -155,13 +209,23 @@ impl ImageRecord<'_> {
     }
 }
 
-impl Kept {
-    fn masked_map(&self) -> MaskedMap<'_> {
-        MaskedMap {
-            map: MapView::of_checked(self.width, self.height, &self.map),
-            mask: self.mask.as_deref(),
-        }
+impl Groups {
+    fn number(&mut self, group: Option<&str>) -> usize {
+        let next = self.count;
+        let number = match group {
+            Some(name) => *self.named.entry(name.to_owned()).or_insert(next),
+            None => next,
+        };
+        self.count += usize::from(number == next);
+        number
     }
+}
+
+/// A number of a name's own (FNV-1a).
+fn number(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Puts finite scores on 0..=1 by their own lowest and highest; all 0 where they are equal.

@@ -5,8 +5,11 @@ use std::fmt;
 
 use super::{Metrics, Protocol, Report};
 
-const HEADS: [&str; 8] =
-    ["I-AUROC", "I-AP", "I-F1", "P-AUROC", "P-AP", "P-F1", "AUPRO", "AUPRO200"];
+const HEADS: [&str; 10] =
+    ["I-AUROC", "I-AP", "I-F1", "I-ECE", "P-AUROC", "P-AP", "P-F1", "P-IoU", "AUPRO", "AUPRO200"];
+
+/// Width of an interval: `100.0-100.0`.
+const INTERVAL: usize = 11;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,8 +31,37 @@ impl fmt::Display for Report {
         write!(
             f,
             "\nI: image, P: pixel, percent. AUPRO: every threshold to FPR 0.3; AUPRO200: the 200-step standard."
-        )
+        )?;
+        write!(f, "\nI-ECE: 15 bins, lower is better. P-IoU: at the threshold of P-F1.")?;
+        write_intervals(f, self, width)
     }
+}
+
+/// The intervals, where there are any, under the table that they belong to.
+fn write_intervals(f: &mut fmt::Formatter<'_>, report: &Report, width: usize) -> fmt::Result {
+    let classes = report.classes.iter().map(|class| (class.class.as_str(), &class.intervals));
+    let rows = classes.chain([("mean", &report.mean_intervals)]);
+    let mut heads = HEADS[..3].iter().map(|head| format!("  {head:>INTERVAL$}"));
+    let mut head = Some(heads.by_ref().collect::<String>());
+    for (name, intervals) in rows.filter_map(|(name, row)| Some((name, row.as_ref()?))) {
+        if let Some(head) = head.take() {
+            let (percent, draws) = (100.0 * intervals.level, intervals.resamples);
+            write!(
+                f,
+                "\n{percent} % bootstrap intervals over images or their groups, {draws} draws:"
+            )?;
+            write!(f, "\n{:<width$}{head}", "class")?;
+        }
+        write!(f, "\n{name:<width$}")?;
+        for interval in [intervals.image_auroc, intervals.image_ap, intervals.image_f1_max] {
+            let cell = interval.map_or_else(
+                || "n/a".to_owned(),
+                |interval| format!("{:.1}-{:.1}", 100.0 * interval.low, 100.0 * interval.high),
+            );
+            write!(f, "  {cell:>INTERVAL$}")?;
+        }
+    }
+    Ok(())
 }
 
 fn write_cells(f: &mut fmt::Formatter<'_>, metrics: &Metrics) -> fmt::Result {

@@ -50,9 +50,16 @@ pub struct Assumed {
 pub struct Provenance {
     /// Code version that trained them; empty for the authors'.
     pub version: String,
+    /// The commit of that code, with `-dirty` behind it where the code differed; `None` where the
+    /// program was built outside of git.
+    #[serde(default)]
+    pub commit: Option<String>,
     /// Epoch that the authors' file names.
     #[serde(default)]
     pub epoch: Option<i64>,
+    /// Name of the published CLIP that they belong to; `None` where its sizes are nobody's.
+    #[serde(default)]
+    pub preset: Option<String>,
     /// Sizes and activation of the CLIP that they belong to.
     pub clip: Option<ClipSpec>,
     /// SHA-256 of that CLIP's own file, before any conversion.
@@ -65,6 +72,10 @@ pub struct Provenance {
     /// The resolved description of the run, as TOML.
     #[serde(default)]
     pub run: Option<String>,
+    /// What was measured, by name, as in `loss.total`: the losses before the last step, and whatever
+    /// the run measured besides.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, f32>,
     /// Steps of training.
     pub steps: usize,
     /// Seed of training.

@@ -12,9 +12,16 @@ use serde_json::Value;
 use super::CheckpointError;
 use crate::{Extent, Position, TrainConfig};
 
-/// What may change between the parts of a run: how long it is, how far it has come, and the text in
-/// which its user described it, whose settings are compared one by one.
-const FREE: [&str; 3] = ["training.epochs", "provenance.steps", "provenance.run"];
+/// What may change between the parts of a run: how long it is, how far it has come and what was
+/// measured on the way, the commit of the code (its version may not), and the text in which its user
+/// described it, whose settings are compared one by one.
+const FREE: [&str; 5] = [
+    "training.epochs",
+    "provenance.steps",
+    "provenance.metrics",
+    "provenance.commit",
+    "provenance.run",
+];
 
 /// Longest value that an error shows, in characters.
 const SHOWN: usize = 80;
@@ -52,15 +59,19 @@ impl RunDescription {
         Extent::new(self.samples, batch_size, epochs, None).position(step)
     }
 
-    /// What a checkpoint says about its run, after so many steps.
-    pub(super) fn record(&self, step: usize) -> serde_json::Result<RunRecord> {
-        let provenance = Provenance { steps: step, ..self.provenance.clone() };
+    /// What a checkpoint says about its run, after so many steps and with what was measured.
+    pub(super) fn record(&self, step: usize, metrics: &Metrics) -> serde_json::Result<RunRecord> {
+        let metrics = metrics.clone();
+        let provenance = Provenance { steps: step, metrics, ..self.provenance.clone() };
         Ok(RunRecord {
             run: serde_json::to_string(self)?,
             provenance: serde_json::to_string(&provenance)?,
         })
     }
 }
+
+/// What was measured, by name.
+pub(crate) type Metrics = BTreeMap<String, f32>;
 
 /// A description as a checkpoint holds it: two texts of JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,13 +81,18 @@ pub(super) struct RunRecord {
 }
 
 impl RunRecord {
+    /// What was measured up to the checkpoint.
+    pub(super) fn metrics(&self) -> serde_json::Result<Metrics> {
+        Ok(serde_json::from_str::<Provenance>(&self.provenance)?.metrics)
+    }
+
     /// Refuses a run other than the one at hand.
     pub(super) fn require(&self, file: &Path, run: &RunDescription) -> Result<(), CheckpointError> {
         let broken = |error: serde_json::Error| CheckpointError::Damaged {
             file: file.into(),
             reason: format!("its description of the run is broken: {error}"),
         };
-        let now = run.record(0).map_err(broken)?;
+        let now = run.record(0, &Metrics::new()).map_err(broken)?;
         let pairs = [("", &self.run, &now.run), ("provenance", &self.provenance, &now.provenance)];
         for (name, then, now) in pairs {
             // Both texts are read the same way, so equal texts give equal numbers.
@@ -103,8 +119,13 @@ type Leaves = BTreeMap<String, String>;
 fn leaves(name: &str, text: &str) -> serde_json::Result<Leaves> {
     let mut leaves = Leaves::new();
     gather(name.to_owned(), &serde_json::from_str(text)?, &mut leaves);
-    leaves.retain(|key, _| !FREE.contains(&key.as_str()));
+    leaves.retain(|key, _| !FREE.iter().any(|free| is_within(key, free)));
     Ok(leaves)
+}
+
+/// Whether a dotted key is another or lies below it.
+fn is_within(key: &str, other: &str) -> bool {
+    key.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 fn gather(key: String, value: &Value, leaves: &mut Leaves) {
@@ -163,6 +184,14 @@ mod tests {
     fn the_length_of_a_run_is_free() {
         let of = |epochs: usize| format!(r#"{{"training":{{"epochs":{epochs},"seed":1}}}}"#);
         assert_eq!(difference(&of(1), &of(20)), None);
+    }
+
+    #[test]
+    fn what_was_measured_is_free_and_what_sounds_like_it_is_not() {
+        let of = |name: &str| format!(r#"{{"provenance":{{"{name}":{{"loss.total":1.5}}}}}}"#);
+        let before = r#"{"provenance":{"metrics":{}}}"#;
+        assert_eq!(difference(&of("metrics"), before), None);
+        assert!(difference(&of("metrics_of_old"), before).is_some());
     }
 
     #[test]

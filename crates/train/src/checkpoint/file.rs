@@ -13,15 +13,15 @@ use clip_vit::{PrefixedSource, TensorFile, WeightError};
 use serde::de::DeserializeOwned;
 
 use super::CheckpointError;
-use super::description::{RunDescription, RunRecord};
+use super::description::{Metrics, RunDescription, RunRecord};
 use super::digest::ContentDigest;
-use crate::{Position, TrainState};
+use crate::{LossScaling, Position, TrainState};
 
 /// What the metadata calls a checkpoint.
 const FORMAT: &str = "moeclip-checkpoint";
 
 /// Version of the layout.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// The key of the digest over everything else.
 const DIGEST: &str = "sha256";
@@ -51,6 +51,8 @@ pub struct Checkpoint {
     file: TensorFile,
     position: Position,
     updates: BTreeMap<String, usize>,
+    scaling: Option<LossScaling>,
+    metrics: Metrics,
     record: RunRecord,
 }
 
@@ -71,12 +73,21 @@ impl Checkpoint {
         {
             return Err(broken(path, "its bytes have changed since it was written"));
         }
+        let record = RunRecord { run: text(&file, "run")?, provenance: text(&file, "provenance")? };
+        let unread = |error| broken(path, &format!("its metadata provenance is broken: {error}"));
         Ok(Self {
             position: metadata(&file, "position")?,
             updates: metadata(&file, "updates")?,
-            record: RunRecord { run: text(&file, "run")?, provenance: text(&file, "provenance")? },
+            scaling: metadata(&file, "scaling")?,
+            metrics: record.metrics().map_err(unread)?,
+            record,
             file,
         })
+    }
+
+    /// Whether a file says that it is a checkpoint; only [`Checkpoint::open`] proves it.
+    pub fn is_claimed_by(file: &TensorFile) -> bool {
+        file.metadata().get("format").is_some_and(|format| format == FORMAT)
     }
 
     /// The path it was opened by.
@@ -106,6 +117,16 @@ impl Checkpoint {
     /// How often Adam has moved each parameter, by its path in the adapters.
     pub(crate) fn updates(&self) -> &BTreeMap<String, usize> {
         &self.updates
+    }
+
+    /// How the loss was scaled.
+    pub(crate) fn scaling(&self) -> Option<LossScaling> {
+        self.scaling
+    }
+
+    /// What was measured up to it, by name.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// A moment of a parameter; bits are kept, infinite values included.
@@ -175,13 +196,14 @@ fn described(
 ) -> serde_json::Result<BTreeMap<String, String>> {
     let updates: BTreeMap<&String, usize> =
         state.moments.iter().map(|(parameter, moments)| (parameter, moments.updates)).collect();
-    let RunRecord { run: described, provenance } = run.record(state.step)?;
+    let RunRecord { run: described, provenance } = run.record(state.step, &state.metrics)?;
     let pairs = [
         ("format", FORMAT.to_owned()),
         ("version", VERSION.to_owned()),
         ("config", serde_json::to_string(&run.model)?),
         ("position", serde_json::to_string(&run.position(state.step))?),
         ("updates", serde_json::to_string(&updates)?),
+        ("scaling", serde_json::to_string(&state.scaling)?),
         ("run", described),
         ("provenance", provenance),
     ];

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::backend::Backend;
 
+pub(crate) use description::Metrics;
 pub use description::RunDescription;
 pub use error::CheckpointError;
 pub use file::Checkpoint;

@@ -6,7 +6,7 @@
 //! its default. `-` and `_` in keys mean the same.
 
 mod model;
-mod overlay;
+pub(crate) mod overlay;
 
 use std::path::Path;
 
@@ -65,12 +65,8 @@ impl Experiment {
     /// or out of its range.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ExperimentError> {
         let origin = path.display().to_string();
-        let given: Value = toml::from_str(text).map_err(|error| {
-            let line = error.span().and_then(|span| text.get(..span.start));
-            let line = line.map_or(0, |before| before.matches('\n').count()) + 1;
-            let reason = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
-            ExperimentError { origin: origin.clone(), reason: format!("line {line}: {reason}") }
-        })?;
+        let given = overlay::toml(text)
+            .map_err(|reason| ExperimentError { origin: origin.clone(), reason })?;
         Self::default().with(given, &origin)
     }
 
@@ -108,7 +104,8 @@ impl Experiment {
         toml::to_string(self).unwrap_or_default()
     }
 
-    fn with(self, given: Value, origin: &str) -> Result<Self, ExperimentError> {
+    /// The same with what `given` names; `origin` is for messages.
+    pub(crate) fn with(self, given: Value, origin: &str) -> Result<Self, ExperimentError> {
         let refuse = |reason: String| ExperimentError { origin: origin.to_owned(), reason };
         let mut settings = serde_json::to_value(&self).map_err(|e| refuse(e.to_string()))?;
         overlay::overlay(&mut settings, given, "").map_err(refuse)?;

@@ -3,15 +3,25 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+/// A file's text; what is no TOML is refused by its line.
+pub(crate) fn toml(text: &str) -> Result<Value, String> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().and_then(|span| text.get(..span.start));
+        let line = line.map_or(0, |before| before.matches('\n').count()) + 1;
+        let reason = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+        format!("line {line}: {reason}")
+    })
+}
+
 /// A value as `--set` has it.
-pub(super) fn value(text: &str) -> Value {
+pub(crate) fn value(text: &str) -> Value {
     let line = toml::from_str::<Map<String, Value>>(&format!("value = {text}"));
     let parsed = line.ok().filter(|table| table.len() == 1).and_then(|mut t| t.remove("value"));
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 /// Replaces in `settings` what `given` names.
-pub(super) fn overlay(settings: &mut Value, given: Value, at: &str) -> Result<(), String> {
+pub(crate) fn overlay(settings: &mut Value, given: Value, at: &str) -> Result<(), String> {
     match (settings, given) {
         (Value::Object(settings), Value::Object(given)) => {
             given.into_iter().try_for_each(|(key, value)| overlay_key(settings, &key, value, at))
@@ -38,17 +48,22 @@ fn overlay_key(
     }
 }
 
-/// The nearest known key, or all of them where none is near.
 fn advice(key: &str, settings: &Map<String, Value>, at: &str) -> String {
-    let distance = |known: &&String| strsim::damerau_levenshtein(key, known);
-    let nearest = settings.keys().min_by_key(distance);
-    match nearest.filter(|known| distance(known) * 2 <= known.len().max(key.len())) {
+    let place = if at.is_empty() { "sections" } else { at };
+    nearest(key, settings.keys().map(String::as_str), place)
+}
+
+/// The nearest known name, or all of them where none is near; `place` says of what.
+pub(crate) fn nearest<'a>(
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+    place: &str,
+) -> String {
+    let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
+    let nearest = known.clone().min_by_key(distance);
+    match nearest.filter(|known| distance(known) * 2 <= known.len().max(name.len())) {
         Some(known) => format!("; did you mean {known}?"),
-        None => {
-            let known: Vec<&str> = settings.keys().map(String::as_str).collect();
-            let place = if at.is_empty() { "sections" } else { at };
-            format!("; {place}: {}", known.join(", "))
-        }
+        None => format!("; {place}: {}", known.collect::<Vec<_>>().join(", ")),
     }
 }
 
@@ -64,7 +79,7 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// Settings as the structure that they describe, with the path of the first that does not fit.
-pub(super) fn read<T: DeserializeOwned>(settings: Value) -> Result<T, String> {
+pub(crate) fn read<T: DeserializeOwned>(settings: Value) -> Result<T, String> {
     serde_path_to_error::deserialize(settings).map_err(|error| {
         let at = error.path().to_string();
         format!("{at}: {}", error.into_inner())

@@ -68,6 +68,16 @@ impl Golden {
         Ok(Self { file, clip, config })
     }
 
+    /// Sizes of the CLIP that it was made with.
+    pub fn clip(&self) -> &ClipSpec {
+        &self.clip
+    }
+
+    /// The configuration of its model.
+    pub fn config(&self) -> &MoeClipConfig {
+        &self.config
+    }
+
     /// Whether it brings its CLIP along; otherwise a checkpoint must be given.
     pub fn has_clip(&self) -> bool {
         self.file.contains("clip.visual.conv1.weight")

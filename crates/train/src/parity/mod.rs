@@ -4,24 +4,27 @@
 mod forward;
 mod golden;
 mod report;
+mod steps;
 mod training;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use burn::backend::Autodiff;
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use clip_vit::{
-    ClipCheckpoint, Precision, PrefixedSource, PromptError, TextTower, VisionTower, WeightError,
-    WeightSource,
+    ClipCheckpoint, Frozen, Precision, PrefixedSource, PromptError, TextTower, VisionTower,
+    WeightError, WeightSource,
 };
-use moeclip::{AdapterError, Adapters, ClassPrompts, ConfigError, MoeClip};
+use moeclip::{AdapterError, Adapters, ClassPrompts, ConfigError, MoeClip, PromptBook};
 use moeclip_data::{DataError, Preprocessing, prepare_image};
 use thiserror::Error;
 
 pub use golden::Golden;
 pub use report::{ParityReport, ParityRow};
+pub use steps::{COLUMNS_PER_STEP, train_steps};
 
-use crate::TrainError;
+use crate::{Learner, TrainConfig, TrainError};
 use report::Comparison;
 
 /// A golden that could not be run; one that runs and differs is a [`ParityReport`].
@@ -156,6 +159,20 @@ impl<'a, B: Backend> Parts<'a, B> {
             load_time,
             device,
         })
+    }
+
+    /// A learner at step 0 on the golden's weights.
+    fn learner(&self, config: TrainConfig) -> Result<Learner<B>, ParityError> {
+        let book = PromptBook::of(training::CLASS, self.prompts.clone());
+        Ok(Learner::new(self.trained_model()?, book, config, self.device)?)
+    }
+
+    fn trained_model(&self) -> Result<MoeClip<Autodiff<B>, Frozen<B>>, ParityError> {
+        let Golden { file, clip, config } = self.golden;
+        let adapter = PrefixedSource { file, prefix: "adapter." };
+        let adapters = Adapters::load(config, clip, &adapter, self.device)?;
+        let backbone = Frozen::new(self.tower.clone());
+        Ok(MoeClip::new(backbone, adapters, config.clone(), self.device)?)
     }
 
     fn model(&self) -> Result<MoeClip<B, VisionTower<B>>, ParityError> {

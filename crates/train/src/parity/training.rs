@@ -3,31 +3,23 @@
 use std::path::PathBuf;
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
-use clip_vit::{Frozen, VisionBackbone};
-use moeclip::{Adapters, MapResampler, MoeClip, PromptBook, gradients, weights};
+use clip_vit::VisionBackbone;
+use moeclip::{MapResampler, gradients, weights};
 use moeclip_data::{Batch, ImageSize};
 
 use super::report::Comparison;
 use super::{ParityError, Parts};
-use crate::{Learner, Objective, TrainConfig, train_batch};
+use crate::{Objective, TrainConfig, train_batch};
 
 /// The name that a golden's only class goes by.
-const CLASS: &str = "golden";
+pub(super) const CLASS: &str = "golden";
 
 pub(super) fn compare<B: Backend>(
     parts: &Parts<'_, B>,
     comparison: &mut Comparison<'_>,
 ) -> Result<(), ParityError> {
     let (golden, config) = (parts.golden, TrainConfig::default());
-    let adapters = Adapters::<burn::backend::Autodiff<B>>::load(
-        &golden.config,
-        &golden.clip,
-        &clip_vit::PrefixedSource { file: &golden.file, prefix: "adapter." },
-        parts.device,
-    )?;
-    let backbone = Frozen::new(parts.tower.clone());
-    let model = MoeClip::new(backbone, adapters, golden.config.clone(), parts.device)?;
-
+    let model = parts.trained_model()?;
     let grid = golden.config.grid(parts.tower.spec());
     let resampler = MapResampler::new(grid, golden.config.image_size, parts.device);
     let objective = Objective::new(resampler, config.losses);
@@ -48,8 +40,7 @@ pub(super) fn compare<B: Backend>(
         comparison.data(&format!("grad.{}", gradient.name), &gradient.data)?;
     }
 
-    let book = PromptBook::of(CLASS, parts.prompts.clone());
-    let mut learner = Learner::new(model, book, config, parts.device)?;
+    let mut learner = parts.learner(config)?;
     learner.step(batch)?;
     for weight in weights(&learner.adapters()) {
         comparison.stepped(&weight.name, &weight.data)?;
@@ -58,7 +49,7 @@ pub(super) fn compare<B: Backend>(
 }
 
 /// The golden's images, masks and labels as a batch of one class.
-fn batch<B: Backend>(parts: &Parts<'_, B>) -> Result<Batch<B>, ParityError> {
+pub(super) fn batch<B: Backend>(parts: &Parts<'_, B>) -> Result<Batch<B>, ParityError> {
     let masks = parts.golden.values("in.mask")?;
     let labels = parts.golden.file.read_i64("in.label")?;
     let count = labels.len();

@@ -4,5 +4,6 @@ mod damage;
 mod exact;
 mod failure;
 mod killed;
+mod overflow;
 mod refusal;
 mod world;

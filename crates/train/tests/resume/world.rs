@@ -25,7 +25,7 @@ const SURFACE: Surface = Surface::Weave;
 /// Everything that a run starts from.
 #[derive(Debug, Clone)]
 pub(crate) struct World {
-    pictures: PathBuf,
+    pub(crate) pictures: PathBuf,
     pub(crate) training: TrainConfig,
     pub(crate) precision: Precision,
 }
@@ -93,6 +93,13 @@ impl World {
             ClassPrompts { normal: phrases("normal", 3), abnormal: phrases("abnormal", 5) };
         let book = PromptBook::of(SURFACE.class(), prompts);
         Learner::new(model, book, self.training.clone(), &device).unwrap()
+    }
+
+    /// Makes steps until so many are made in all.
+    pub(crate) fn advance<B: Backend>(&self, learner: &mut Learner<B>, until: usize) {
+        let (dataset, device) = (self.dataset(), B::Device::default());
+        let extent = Extent { steps: until, ..self.extent() };
+        fit(learner, &dataset, extent, &device, |_| ControlFlow::Continue(())).unwrap();
     }
 
     /// What a run without any checkpoint becomes.

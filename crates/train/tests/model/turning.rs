@@ -2,51 +2,21 @@
 //! direction freely.
 //!
 //! The mixture is scaled to its token's length, so of `B` its direction is all that counts.
-//! `cargo test -p moeclip-train --test turning -- --ignored` makes the longer run whose plot stands in
+//! `cargo test -p moeclip-train --test model -- --ignored` makes the longer run whose plot stands in
 //! `docs/deviations.md`, and draws it anew.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::backend::Flex;
-use burn::tensor::Tensor;
-use clip_vit::{
-    ClipSpec, ClipSpecBuilder, Frozen, Precision, RandomWeights, VisionTower, WeightSource,
-};
-use moeclip::{Adapters, ClassPrompts, MoeClip, MoeClipConfig, PromptBook, UpStart, weights};
-use moeclip_data::{
-    Augmentation, Batches, ImageDataset, LoaderOptions, Preprocessing, Split, Surface,
-    SyntheticSet, epoch_order, scan, write_synthetic,
-};
-use moeclip_train::{Learner, TrainConfig};
+use moeclip::{MoeClipConfig, UpStart, weights};
+use moeclip_train::Learner;
 use plotters::prelude::*;
 
-/// Between two looks at the matrices.
+use crate::world::{World, learner, paper};
+
+/// Steps between two looks at the matrices.
 const STRIDE: usize = 100;
-
-fn clip() -> ClipSpec {
-    let towers = ClipSpecBuilder::new().vision(8, 4, 64, 3).text(64, 1).tokens(8, 32);
-    towers.vision_heads(2).embed(32).build().unwrap()
-}
-
-fn learner(model: MoeClipConfig) -> Learner<Flex> {
-    let (clip, random, device) = (clip(), RandomWeights::new(1), Default::default());
-    let tower = VisionTower::load(&clip, &random, Precision::F32, &device).unwrap();
-    let adapters = Adapters::init(&model, &clip, 3, &device).unwrap();
-    let model = MoeClip::new(Frozen::new(tower), adapters, model, &device).unwrap();
-    let phrases = |name: &str, count: usize| {
-        let data = random.tensor(name, &[count, clip.text.width], Precision::F32).unwrap();
-        Tensor::from_data(data, &device)
-    };
-    let prompts = ClassPrompts { normal: phrases("normal", 3), abnormal: phrases("abnormal", 5) };
-    let book = PromptBook::of(Surface::Weave.class(), prompts);
-    Learner::new(model, book, TrainConfig::default(), &device).unwrap()
-}
-
-fn config() -> MoeClipConfig {
-    let (taps, scales) = (vec![1, 3], vec![1, 3]);
-    MoeClipConfig { image_size: 40, taps, scales, ..MoeClipConfig::default() }
-}
 
 /// The up matrix of each expert.
 fn up_matrices(learner: &Learner<Flex>) -> BTreeMap<String, Vec<f32>> {
@@ -66,44 +36,25 @@ fn angle(a: &[f32], b: &[f32]) -> Option<f64> {
 
 /// How far the matrices turned between every two looks of a run with the paper's Adam and learning
 /// rate, in degrees, as the mean over the experts that have a direction.
-fn turns(pictures: &Path, model: MoeClipConfig, looks: usize) -> Vec<f64> {
-    let samples = scan(pictures, Split::Test).unwrap();
-    let preprocessing = Preprocessing::clip(model.image_size).unwrap();
-    let dataset = ImageDataset::new(samples, preprocessing);
-    let dataset = dataset.augmented(Augmentation::default(), 3).unwrap();
+fn turns(world: &World, model: MoeClipConfig, looks: usize) -> Vec<f64> {
     let mut learner = learner(model);
     let (mut turns, mut before) = (Vec::new(), up_matrices(&learner));
-    for epoch in 0.. {
-        let order = epoch_order(3, epoch, dataset.samples().len());
-        let options = LoaderOptions::new(2);
-        let device = Default::default();
-        let epoch = dataset.at_epoch(epoch);
-        for batch in Batches::<Flex>::start(&epoch, order, options, device).unwrap() {
-            learner.step(batch.unwrap()).unwrap();
-            if learner.steps() % STRIDE == 0 {
-                let now = up_matrices(&learner);
-                let angles = now.iter().filter_map(|(name, up)| angle(up, &before[name]));
-                let angles: Vec<f64> = angles.collect();
-                turns.push(angles.iter().sum::<f64>() / angles.len().max(1) as f64);
-                before = now;
-            }
-            if turns.len() == looks {
-                return turns;
-            }
-        }
+    for look in 1..=looks {
+        world.advance(&mut learner, look * STRIDE);
+        let now = up_matrices(&learner);
+        let angles: Vec<f64> =
+            now.iter().filter_map(|(name, up)| angle(up, &before[name])).collect();
+        turns.push(angles.iter().sum::<f64>() / angles.len().max(1) as f64);
+        before = now;
     }
     turns
 }
 
 /// Both runs on the same pictures.
 fn beside(looks: usize) -> [Vec<f64>; 2] {
-    let folder = tempfile::tempdir().unwrap();
-    let surface = Surface::Weave;
-    let set = SyntheticSet { surface, size: 40, per_kind: 3, seed: 5 };
-    write_synthetic(folder.path(), &set).unwrap();
-    let pictures = folder.path().join(surface.class());
-    let cure = MoeClipConfig { up: UpStart::Orthogonal, ..config() };
-    [turns(&pictures, config(), looks), turns(&pictures, cure, looks)]
+    let world = World::write();
+    let cure = MoeClipConfig { up: UpStart::Orthogonal, ..paper() };
+    [turns(&world, paper(), looks), turns(&world, cure, looks)]
 }
 
 #[test]

@@ -1,0 +1,138 @@
+//! Pixel scores of any number of maps, one map at a time, in bounded memory and exact.
+//!
+//! How: a score becomes an integer of 32 bits that sorts as the score does. Its upper half is a
+//! bucket, its lower half is kept, and beside it, for an anomalous pixel, the area of its region. A
+//! batch of pixels is put in order of buckets (`partition`): a run, 2 bytes for each normal pixel and
+//! 6 for each anomalous one. Runs that outgrow the limit are merged into a temporary file (`store`),
+//! and files of one size into a larger one, so that few are open. To count, all runs are read side by
+//! side (`run`), bucket by bucket, and a bucket's pixels are counted by their lower half in a table of
+//! 65,536 rows (`histogram`). The rows are the ties of the whole set, in order: nothing is compared,
+//! sorted or rounded on the way, and the largest thing in memory is a batch, whatever the scores are.
+//!
+//! Everything that is added up is an integer, so the limit and the order of maps change no bit.
+
+mod histogram;
+mod partition;
+mod run;
+mod store;
+
+use std::path::PathBuf;
+
+use super::regions::Regions;
+use super::sweep::{Sweep, Totals};
+use super::tie::key;
+use super::{MaskedMap, PixelMetrics};
+use crate::{EvalError, MapView};
+use histogram::Histogram;
+use partition::{Batch, Positive};
+use store::Store;
+
+/// Pixels between two looks at the limit; a batch of fewer is looked at as often.
+const STRIDE: usize = 4096;
+
+/// What pixel metrics may take while they are collected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workspace {
+    /// Bytes of memory for pixels, besides 5 MB of tables and the regions of one mask. Never too few;
+    /// fewer is slower.
+    pub memory: usize,
+    /// Where pixels go that do not fit. The files have no names and are gone with the process.
+    pub folder: PathBuf,
+}
+
+impl Default for Workspace {
+    /// 256 MiB, and the system's folder for temporary files.
+    fn default() -> Self {
+        Self { memory: 256 << 20, folder: std::env::temp_dir() }
+    }
+}
+
+/// Collects maps and masks, and measures all that were collected.
+#[derive(Debug)]
+pub struct PixelScores {
+    batch: Batch,
+    store: Store,
+    totals: Totals,
+}
+
+impl PixelScores {
+    /// Without a pixel yet.
+    pub fn new(workspace: Workspace) -> Self {
+        let batch = Batch::new(workspace.memory / 8);
+        Self { batch, store: Store::new(workspace), totals: Totals::none() }
+    }
+
+    /// Takes a map in. Maps may differ in size.
+    ///
+    /// # Errors
+    /// [`EvalError::Workspace`] when the temporary files cannot be written or read.
+    pub fn push(&mut self, masked: MaskedMap<'_>) -> Result<(), EvalError> {
+        let range = masked.map.range();
+        self.totals.widen(range.low(), range.high());
+        match masked.mask {
+            Some(mask) if mask.contains(&true) => {
+                self.push_regions(masked.map, &Regions::of(mask, masked.map.width()))
+            }
+            _ => self.push_normal(masked.map),
+        }
+    }
+
+    /// The metrics of all maps that were taken in. More may follow.
+    ///
+    /// # Errors
+    /// As [`PixelScores::push`].
+    pub fn metrics(&mut self) -> Result<PixelMetrics, EvalError> {
+        self.close_batch()?;
+        let Some(mut sweep) = Sweep::new(&self.totals) else {
+            return Ok(PixelMetrics::default());
+        };
+        self.store.read(&mut Histogram::new(|tie| sweep.lower(&tie)))?;
+        Ok(sweep.metrics())
+    }
+
+    fn push_normal(&mut self, map: MapView<'_>) -> Result<(), EvalError> {
+        for scores in map.values().chunks(self.stride()) {
+            self.make_room(scores.len())?;
+            self.batch.negatives.extend(scores.iter().map(|&score| key(score)));
+        }
+        self.totals.counts.negatives += map.values().len() as u64;
+        Ok(())
+    }
+
+    fn push_regions(&mut self, map: MapView<'_>, regions: &Regions) -> Result<(), EvalError> {
+        let stride = self.stride();
+        let chunks = map.values().chunks(stride).zip(regions.labels().chunks(stride));
+        for (scores, labels) in chunks {
+            self.make_room(scores.len())?;
+            for (&score, &label) in scores.iter().zip(labels) {
+                match regions.area(label) {
+                    None => self.batch.negatives.push(key(score)),
+                    Some(area) => self.batch.positives.push(Positive { key: key(score), area }),
+                }
+            }
+        }
+        let anomalous: u64 = regions.areas().iter().map(|&area| u64::from(area)).sum();
+        self.totals.counts.positives += anomalous;
+        self.totals.counts.negatives += map.values().len() as u64 - anomalous;
+        self.totals.regions += regions.areas().len() as u64;
+        Ok(())
+    }
+
+    fn stride(&self) -> usize {
+        STRIDE.min(self.batch.capacity())
+    }
+
+    /// Closes the batch when it does not take `pixels` more.
+    fn make_room(&mut self, pixels: usize) -> Result<(), EvalError> {
+        if self.batch.takes(pixels) { Ok(()) } else { self.close_batch() }
+    }
+
+    fn close_batch(&mut self) -> Result<(), EvalError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let run = self.batch.to_run();
+        self.batch.clear();
+        self.store.keep(run)
+    }
+}

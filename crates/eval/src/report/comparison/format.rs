@@ -1,0 +1,178 @@
+//! The comparison for a terminal, as Markdown and as CSV: percent with one decimal.
+
+use std::fmt;
+
+use super::{Auroc, Comparison, ComparisonRow, Entry, Number};
+use crate::EvalError;
+
+/// What stands under every table.
+const LEGEND: &str = "pixel / image AUROC, percent; n/a: undefined (no masks, or no normal images), \
+                      and not in the average; -: not measured";
+
+/// What the published row of a method is called.
+const PUBLISHED: &str = "  published";
+
+/// A row of finished text.
+struct Line {
+    name: String,
+    cells: Vec<String>,
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.lines();
+        let width = |texts: &mut dyn Iterator<Item = &str>| {
+            texts.map(|text| text.chars().count()).max().unwrap_or(0)
+        };
+        let names = width(&mut lines.iter().map(|line| line.name.as_str()));
+        let widths: Vec<usize> = (0..self.columns.len())
+            .map(|at| {
+                let cells = lines.iter().filter_map(|line| Some(line.cells.get(at)?.as_str()));
+                width(&mut cells.chain([self.columns[at].as_str()]))
+            })
+            .collect();
+        write!(f, "{}\n{:names$}", self.title, "")?;
+        for (column, width) in self.columns.iter().zip(&widths) {
+            write!(f, "  {column:>width$}")?;
+        }
+        for line in &lines {
+            write!(f, "\n{:names$}", line.name)?;
+            for (cell, width) in line.cells.iter().zip(&widths) {
+                write!(f, "  {cell:>width$}")?;
+            }
+        }
+        write!(f, "\n{}", self.legend())?;
+        self.failures().try_for_each(|failure| write!(f, "\nfailed: {failure}"))
+    }
+}
+
+impl Comparison {
+    /// The table as Markdown.
+    pub fn markdown(&self) -> String {
+        let row = |name: &str, cells: &[String]| {
+            let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
+            format!("| {} | {} |\n", escaped(name), cells.join(" | "))
+        };
+        let mut text = format!("## {}\n\n", self.title);
+        text += &row("", &self.columns);
+        text += &format!("| --- |{}\n", " ---: |".repeat(self.columns.len()));
+        for line in self.lines() {
+            text += &row(line.name.trim(), &line.cells);
+        }
+        text += &format!("\n{}\n", self.legend());
+        for failure in self.failures() {
+            text += &format!("\n- failed: {}\n", escaped(&failure));
+        }
+        text
+    }
+
+    /// One line for each number: method, dataset, metric, mean, deviation, runs, published. Percent;
+    /// an empty field is undefined, `-` was not measured.
+    ///
+    /// # Errors
+    /// [`EvalError::Setting`] when a name cannot be written, which no text is known to be.
+    pub fn csv(&self) -> Result<String, EvalError> {
+        let unwritable = |error: &dyn fmt::Display| {
+            EvalError::setting("table", error.to_string(), "must be writable as CSV")
+        };
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let heads = ["method", "dataset", "metric", "mean", "deviation", "runs", "published"];
+        writer.write_record(heads).map_err(|error| unwritable(&error))?;
+        for record in self.rows.iter().flat_map(|row| self.records(row)) {
+            writer.write_record(record).map_err(|error| unwritable(&error))?;
+        }
+        let bytes = writer.into_inner().map_err(|error| unwritable(&error))?;
+        String::from_utf8(bytes).map_err(|error| unwritable(&error))
+    }
+
+    fn records(&self, row: &ComparisonRow) -> Vec<[String; 7]> {
+        let columns = self.columns.iter().zip(&row.entries);
+        let records = columns.flat_map(|(column, entry)| {
+            let Entry { pixel, image, published } = entry;
+            let metrics =
+                [("pixel AUROC", pixel, published.pixel), ("image AUROC", image, published.image)];
+            metrics.map(|(metric, number, published)| {
+                let [mean, deviation, runs] = fields(number);
+                let published = published.map(full).unwrap_or_default();
+                let (name, column) = (row.name.clone(), column.clone());
+                [name, column, metric.into(), mean, deviation, runs, published]
+            })
+        });
+        records.collect()
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let lines = self.rows.iter().flat_map(|row| {
+            let measured = row.entries.iter().map(measured).collect();
+            let published = row.entries.iter().map(|entry| published(&entry.published));
+            let published: Vec<String> = published.collect();
+            let is_published = published.iter().any(|cell| !cell.is_empty());
+            let beside = is_published.then(|| Line { name: PUBLISHED.into(), cells: published });
+            [Line { name: row.name.clone(), cells: measured }].into_iter().chain(beside)
+        });
+        lines.collect()
+    }
+
+    fn legend(&self) -> String {
+        match self.rows.iter().map(|row| row.runs).max() {
+            Some(runs @ 2..) => format!("{LEGEND}; mean±standard deviation of {runs} runs"),
+            _ => LEGEND.to_owned(),
+        }
+    }
+
+    fn failures(&self) -> impl Iterator<Item = String> {
+        let rows = self.rows.iter();
+        rows.flat_map(|row| row.failures.iter().map(|why| format!("{}: {why}", row.name)))
+    }
+}
+
+fn measured(entry: &Entry) -> String {
+    match (entry.pixel, entry.image) {
+        (Number::Missing, Number::Missing) => "-".into(),
+        (pixel, image) => format!("{} / {}", short(&pixel), short(&image)),
+    }
+}
+
+fn published(numbers: &Auroc) -> String {
+    let text = |number: Option<f64>| number.map_or("n/a".to_owned(), percent);
+    match numbers {
+        Auroc { pixel: None, image: None } => String::new(),
+        Auroc { pixel, image } => format!("{} / {}", text(*pixel), text(*image)),
+    }
+}
+
+fn short(number: &Number) -> String {
+    match number {
+        Number::Missing => "-".into(),
+        Number::Undefined => "n/a".into(),
+        Number::Measured(spread) => match spread.deviation {
+            None => percent(spread.mean),
+            Some(deviation) => format!("{}±{}", percent(spread.mean), percent(deviation)),
+        },
+    }
+}
+
+/// Mean, deviation and number of runs.
+fn fields(number: &Number) -> [String; 3] {
+    match number {
+        Number::Missing => ["-".into(), String::new(), "0".into()],
+        Number::Undefined => [String::new(), String::new(), "0".into()],
+        Number::Measured(spread) => {
+            let deviation = spread.deviation.map(full).unwrap_or_default();
+            [full(spread.mean), deviation, spread.runs.to_string()]
+        }
+    }
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.1}", 100.0 * fraction)
+}
+
+fn full(fraction: f64) -> String {
+    format!("{:.4}", 100.0 * fraction)
+}
+
+/// A text that is one cell of a Markdown table.
+fn escaped(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}

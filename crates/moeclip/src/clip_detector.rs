@@ -1,0 +1,122 @@
+//! CLIP as it is, without anything trained: the row of a table that says what adapters add.
+//!
+//! Patches of the last layer and the class token go through CLIP's own projection and are compared
+//! with its own directions of the two states. Maps are resampled as MoECLIP's are, so that only the
+//! features differ.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::activation::sigmoid;
+use burn::tensor::{DType, Tensor, backend::Backend};
+use clip_vit::{ClipSpec, Precision, TextTower, VisionBackbone, VisionTower, WeightSource};
+use paa_adapter::unit;
+
+use crate::detector::to_host;
+use crate::maps::LOGIT_SCALE;
+use crate::{
+    AnomalyMap, ConfigError, DetectError, Detection, Detector, Domain, FrozenClipError,
+    MapResampler, PromptEncoder, PromptSet, TextFeatures,
+};
+
+/// A CLIP's image tower, and its own directions of every class at hand.
+#[derive(Debug, Clone)]
+pub struct PlainClip<B: Backend> {
+    tower: VisionTower<B>,
+    text: BTreeMap<String, TextFeatures<B>>,
+}
+
+impl<B: Backend> PlainClip<B> {
+    /// Encodes the classes' prompts, then loads the image tower; both towers are never in memory
+    /// together.
+    ///
+    /// # Errors
+    ///
+    /// [`FrozenClipError`] when a weight is unusable or the text tower has another token table.
+    pub fn load<'c>(
+        clip: &ClipSpec,
+        source: &dyn WeightSource,
+        prompts: &PromptSet,
+        classes: impl IntoIterator<Item = &'c str>,
+        precision: Precision,
+        device: &B::Device,
+    ) -> Result<Self, FrozenClipError> {
+        let tower = TextTower::load(clip, source, precision, device)?;
+        let mut encoder = PromptEncoder::new(tower);
+        let mut text = BTreeMap::new();
+        for class in classes {
+            let normal = encoder.direction(&prompts.normal_prompts(class))?;
+            let abnormal = encoder.direction(&prompts.abnormal_prompts(class))?;
+            text.insert(class.to_owned(), TextFeatures { normal, abnormal });
+        }
+        drop(encoder);
+        let tower = VisionTower::load(clip, source, precision, device)?;
+        Ok(Self { tower, text })
+    }
+}
+
+/// CLIP alone as a detector: the map from patches of the last layer, the score from the class token.
+#[derive(Debug)]
+pub struct ClipDetector<B: Backend> {
+    clip: PlainClip<B>,
+    resampler: MapResampler<B>,
+    image_size: usize,
+    domain: Domain,
+}
+
+impl<B: Backend> ClipDetector<B> {
+    /// A detector of images of `image_size` pixels a side; the domain decides the blur.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::ImageSize`] when the images hold no patch.
+    pub fn new(
+        clip: PlainClip<B>,
+        domain: Domain,
+        image_size: usize,
+        device: &B::Device,
+    ) -> Result<Self, ConfigError> {
+        let patch = clip.tower.spec().patch;
+        let grid = image_size / patch;
+        if grid == 0 {
+            return Err(ConfigError::ImageSize { image_size, patch });
+        }
+        let resampler = MapResampler::new(grid, image_size, device);
+        Ok(Self { clip, resampler, image_size, domain })
+    }
+
+    /// Unit embeddings of the class token and all patches, `[batch, 1 + patches, embed]`, f32.
+    fn embed(&self, images: Tensor<B, 4>) -> Tensor<B, 3> {
+        let tower = &self.clip.tower;
+        let tokens = (0..tower.spec().layers)
+            .fold(tower.embed(images), |tokens, layer| tower.layer(layer, tokens));
+        unit(tower.project(tower.post_norm(tokens)).cast(DType::F32))
+    }
+}
+
+impl<B: Backend> Detector<B> for ClipDetector<B> {
+    /// The image score is CLIP's probability of the abnormal state, and it is the whole score.
+    fn detect(&mut self, images: Tensor<B, 4>, class: &str) -> Result<Vec<Detection>, DetectError> {
+        let size = self.image_size;
+        let [_, _, height, width] = images.dims();
+        if (height, width) != (size, size) {
+            return Err(DetectError::Size { width, height, size });
+        }
+        let Some(text) = self.clip.text.get(class) else {
+            let known: Vec<&str> = self.clip.text.keys().map(String::as_str).collect();
+            return Err(DetectError::Class { class: class.into(), known: known.join(", ") });
+        };
+        let embedded = self.embed(images);
+        let [batch, tokens, embed] = embedded.dims();
+        let image = embedded.clone().narrow(1, 0, 1).reshape([batch, embed]);
+        let patches = embedded.narrow(1, 1, tokens - 1);
+        let maps = self.resampler.anomaly_map(&[patches], text, self.domain);
+        let difference = (image * text.difference()).sum_dim(1).squeeze_dim::<1>(1);
+        let scores = sigmoid(difference.mul_scalar(LOGIT_SCALE));
+        let (maps, scores) = (to_host(maps)?, to_host(scores)?);
+        let detection = |(values, &score): (&[f32], &f32)| {
+            let map = AnomalyMap { size, values: values.to_vec() };
+            Detection { map, image_score: score, score }
+        };
+        Ok(maps.chunks_exact(size * size).zip(&scores).map(detection).collect())
+    }
+}
