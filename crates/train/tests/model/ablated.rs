@@ -76,7 +76,8 @@ fn down_matrices_learn_where_they_should() {
     let world = World::write();
     for fofs in [Fofs::On, Fofs::Trained, Fofs::Unpartitioned, Fofs::Off] {
         let state = trained(&world, &MoeClipConfig { fofs, ..paper() });
-        let expected: &[&str] = if fofs.learns() { &["down", "gate", "up"] } else { &["gate", "up"] };
+        let expected: &[&str] =
+            if fofs.learns() { &["down", "gate", "up"] } else { &["gate", "up"] };
         assert_eq!(learning(&state, "taps.0.experts"), expected, "{fofs:?}");
     }
 }

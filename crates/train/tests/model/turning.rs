@@ -1,5 +1,5 @@
-//! How far the experts' up matrices turn: at the paper's start hardly at all, with a start that has a
-//! direction freely.
+//! How far the experts' up matrices turn: less from the paper's start than from one that has a
+//! direction.
 //!
 //! The mixture is scaled to its token's length, so of `B` its direction is all that counts.
 //! `cargo test -p moeclip-train --test model -- --ignored` makes the longer run whose plot stands in
@@ -58,11 +58,11 @@ fn beside(looks: usize) -> [Vec<f64>; 2] {
 }
 
 #[test]
-fn a_start_with_a_direction_turns_much_further() {
+fn a_start_with_a_direction_turns_further() {
     // The first stride leaves zero, from which there is no angle.
     let [zero, orthogonal] = beside(3).map(|turns| turns[1..].iter().sum::<f64>());
     assert!(zero > 0.0, "B has a direction after the first steps");
-    assert!(orthogonal > 5.0 * zero, "{orthogonal} and {zero} degrees in 200 steps");
+    assert!(orthogonal > 2.0 * zero, "{orthogonal} and {zero} degrees in 200 steps");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn plot(path: &Path, zero: &[f64], orthogonal: &[f64]) {
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(48)
-        .build_cartesian_2d(0.0..steps, (0.01..100.0f64).log_scale())
+        .build_cartesian_2d(0.0..steps, 0.0..70.0f64)
         .unwrap();
     chart
         .configure_mesh()
@@ -96,8 +96,9 @@ fn plot(path: &Path, zero: &[f64], orthogonal: &[f64]) {
     for (name, turns, colour) in
         [("up = zero", zero, RGBColor(200, 80, 40)), ("up = orthogonal", orthogonal, BLUE)]
     {
-        let points = turns.iter().enumerate().skip(1);
-        let points = points.map(|(look, turn)| (((look + 1) * STRIDE) as f64, turn.max(0.01)));
+        // From a zero matrix there is no angle.
+        let points = turns.iter().enumerate().filter(|(_, turn)| **turn > 0.0);
+        let points = points.map(|(look, turn)| (((look + 1) * STRIDE) as f64, *turn));
         let line = chart.draw_series(LineSeries::new(points, colour.stroke_width(2))).unwrap();
         let sample = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2));
         line.label(name).legend(sample);
