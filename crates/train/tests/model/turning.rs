@@ -82,6 +82,7 @@ fn plot(path: &Path, zero: &[f64], orthogonal: &[f64]) {
     let steps = (zero.len() * STRIDE) as f64;
     let mut chart = ChartBuilder::on(&root)
         .margin(12)
+        .margin_right(28)
         .x_label_area_size(36)
         .y_label_area_size(48)
         .build_cartesian_2d(0.0..steps, 0.0..70.0f64)
