@@ -11,7 +11,7 @@ use image::{GrayImage, RgbImage};
 use moeclip_data::Split;
 use moeclip_data::synthetic::{Category, Picture, Role, Shot, World};
 use moeclip_eval::MapView;
-use moeclip_eval::metrics::{MaskedMap, auroc, pixel_metrics};
+use moeclip_eval::metrics::{MaskedMap, binary_metrics, pixel_metrics};
 
 /// The bound on what statistics may reach, in percent, mean over categories.
 const MOST: f64 = 70.0;
@@ -174,7 +174,7 @@ impl Classifier {
 fn image_auroc(pictures: &[&Seen], score: impl Fn(&Seen) -> f64) -> f64 {
     let scores: Vec<f32> = pictures.iter().map(|seen| score(seen) as f32).collect();
     let labels: Vec<bool> = pictures.iter().map(|seen| seen.is_defective()).collect();
-    100.0 * auroc(&scores, &labels).unwrap().expect("both labels are there")
+    100.0 * binary_metrics(&scores, &labels).unwrap().auroc.expect("both labels are there")
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -268,13 +268,14 @@ impl Contrast {
             let normal = MaskedMap::normal(view);
             mask.as_ref().map_or(normal, |mask| MaskedMap::new(view, mask).unwrap())
         });
-        let metrics = pixel_metrics(&masked.collect::<Vec<_>>());
+        let metrics = pixel_metrics(&masked.collect::<Vec<_>>()).unwrap();
         let [pixel_auroc, ap, aupro] = [metrics.auroc, metrics.ap, metrics.aupro_exact]
             .map(|value| 100.0 * value.expect("defects have masks"));
         let peaks: Vec<f32> =
             maps.iter().map(|map| map.iter().copied().fold(0.0, f32::max)).collect();
         let labels: Vec<bool> = pictures.iter().map(|seen| seen.is_defective()).collect();
-        let image_auroc = 100.0 * auroc(&peaks, &labels).unwrap().expect("both labels are there");
+        let image = binary_metrics(&peaks, &labels).unwrap().auroc;
+        let image_auroc = 100.0 * image.expect("both labels are there");
         Self { image_auroc, pixel_auroc, ap, aupro }
     }
 }

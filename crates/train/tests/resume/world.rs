@@ -149,7 +149,7 @@ impl World {
     pub(crate) fn images(&self) -> AuxiliaryImages {
         let HeldOutSplit { training, held_out } = self.split();
         let preprocessing = Preprocessing::clip(self.model().image_size).unwrap();
-        let dataset = |samples| ImageDataset::new(samples, preprocessing.clone());
+        let dataset = |samples| ImageDataset::new(samples, preprocessing);
         let (augmentation, seed) = (Augmentation::default(), self.training.seed);
         AuxiliaryImages {
             training: dataset(training).augmented(augmentation, seed).unwrap(),
