@@ -154,10 +154,11 @@ fn select<B: Backend>(
     axis: usize,
     indices: &[usize],
 ) -> Param<Tensor<B, 2>> {
-    let tensor = param.val().detach();
+    let tensor = param.val();
     let indices: Vec<i64> = indices.iter().map(|index| *index as i64).collect();
     let indices = Tensor::<B, 1, Int>::from_data(indices.as_slice(), &tensor.device());
-    Param::initialized(param.id, tensor.select(axis, indices).require_grad())
+    // A tensor that learns learns on when it is detached; what is selected from it does not.
+    Param::initialized(param.id, tensor.select(axis, indices).detach().require_grad())
 }
 
 impl<B: Backend> PatchAdapter<B> for MoeLora<B> {
