@@ -1,5 +1,8 @@
 //! The whole model in one function: [`MoeClip::forward`].
 
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::module::AutodiffModule;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use clip_vit::VisionBackbone;
 use moe_lora::{Adapted, PatchAdapter};
@@ -117,6 +120,19 @@ impl<B: Backend, V: VisionBackbone<B>> MoeClip<B, V> {
     /// The backbone's last normalisation, in f32 from here on: heads and losses know no other.
     fn post_norm(&self, patches: Tensor<B, 3>) -> Tensor<B, 3> {
         self.backbone.post_norm(patches).cast(DType::F32)
+    }
+}
+
+impl<B: Backend, C: CheckpointStrategy, V: Clone> MoeClip<Autodiff<B, C>, V> {
+    /// The same model, its parameters under the same ids, in a graph that decides in another way what
+    /// it keeps and what it computes again.
+    pub fn in_graph<D: CheckpointStrategy>(&self) -> MoeClip<Autodiff<B, D>, V> {
+        MoeClip {
+            backbone: self.backbone.clone(),
+            adapters: Adapters::from_inner(self.adapters.valid()),
+            average: PatchAverage::from_inner(self.average.valid()),
+            config: self.config.clone(),
+        }
     }
 }
 

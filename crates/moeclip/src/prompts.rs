@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use clip_vit::tokenizer::Tokenizer;
 use clip_vit::{PromptError, TextTower};
@@ -70,7 +71,7 @@ pub struct ClassPrompts<B: Backend> {
 
 impl<B: Backend> ClassPrompts<B> {
     /// The same features under autodiff, as constants.
-    pub fn under_autodiff(self) -> ClassPrompts<Autodiff<B>> {
+    pub fn under_autodiff<C: CheckpointStrategy>(self) -> ClassPrompts<Autodiff<B, C>> {
         ClassPrompts {
             normal: Tensor::from_inner(self.normal),
             abnormal: Tensor::from_inner(self.abnormal),

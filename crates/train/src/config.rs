@@ -21,6 +21,19 @@ impl Default for LossWeights {
     }
 }
 
+/// What is computed again on the way back instead of being kept: memory for time. Gradients are the
+/// same to the bit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recompute {
+    /// The insides of frozen blocks, which are most of the memory.
+    #[default]
+    Blocks,
+    /// These, and what Burn's balanced checkpointing picks among the operations of what is trained:
+    /// those that cost little time.
+    Balanced,
+}
+
 /// Everything that decides a training run besides model and data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +61,8 @@ pub struct TrainConfig {
     pub keep: KeptEpoch,
     /// Epochs without a lower loss on held-out images after which the run ends; 0 for never.
     pub patience: usize,
+    /// What is computed again on the way back.
+    pub recompute: Recompute,
 }
 
 impl Default for TrainConfig {
@@ -64,6 +79,7 @@ impl Default for TrainConfig {
             held_out: 0.0,
             keep: KeptEpoch::Last,
             patience: 0,
+            recompute: Recompute::Blocks,
         }
     }
 }

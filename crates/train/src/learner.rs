@@ -13,7 +13,7 @@ use moeclip_data::{Batch, DataError};
 use thiserror::Error;
 
 use crate::checkpoint::Metrics;
-use crate::pass::{self, Pass, Replica, TrainedModel, pass, train_batch};
+use crate::pass::{self, Pass, Replica, TrainedModel, WayBack, pass, train_batch};
 use crate::state::place_moments;
 use crate::{
     BatchValues, BestEpoch, Checkpoint, CheckpointError, FitError, HeldOutMetrics, KeptEpoch,
@@ -132,8 +132,11 @@ impl<B: Backend> Learner<B> {
     pub fn step(&mut self, batch: Batch<B>) -> Result<StepReport, TrainError> {
         let prompts = self.prompts(&batch)?;
         let (images, step) = (prompts.len(), self.step + 1);
-        let factor = self.scaling.map_or(1.0, |scaling| scaling.factor);
-        let pass = pass(&self.model, &self.objective, &self.replicas, &prompts, batch, factor);
+        let way_back = WayBack {
+            factor: self.scaling.map_or(1.0, |scaling| scaling.factor),
+            recompute: self.config.recompute,
+        };
+        let pass = pass(&self.model, &self.objective, &self.replicas, &prompts, batch, way_back);
         let Pass { values: BatchValues { losses, taps }, gradients } =
             pass.ok_or(TrainError::Device { step })?;
         if !losses.total.is_finite() {

@@ -30,7 +30,7 @@ pub use ablation::{
 pub use checkpoint::{
     Checkpoint, CheckpointError, CheckpointPolicy, Checkpoints, Resumed, RunDescription,
 };
-pub use config::{LossWeights, TrainConfig, TrainConfigError};
+pub use config::{LossWeights, Recompute, TrainConfig, TrainConfigError};
 pub use experiment::{AuxiliarySet, Experiment, ExperimentError, ModelSettings};
 pub use fit::{
     AuxiliaryImages, Ending, Extent, FitError, Position, check_images, fit, fit_watched,

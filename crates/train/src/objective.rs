@@ -1,6 +1,9 @@
 //! What training minimises (arXiv 2603.03101): segmentation of every map, the image as a whole, and
 //! what keeps the experts apart and busy.
 
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::module::AutodiffModule;
 use burn::tensor::{Int, Tensor, backend::Backend};
 use moe_lora::{Adapted, Routing};
 use moeclip::{Features, MapResampler, TextFeatures, TrainingMaps};
@@ -139,6 +142,14 @@ impl<B: Backend> ExpertLoad<B> {
             probability: routing.probabilities.clone().detach().mean_dim(0).squeeze_dim(0),
             selected: counts.float().div_scalar(choices),
         }
+    }
+}
+
+impl<B: Backend, C: CheckpointStrategy> Objective<Autodiff<B, C>> {
+    /// The same objective in a graph that decides in another way what it keeps.
+    pub(crate) fn in_graph<D: CheckpointStrategy>(&self) -> Objective<Autodiff<B, D>> {
+        let resampler = MapResampler::from_inner(self.resampler.valid());
+        Objective { resampler, weights: self.weights }
     }
 }
 

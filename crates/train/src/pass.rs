@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::thread;
 
 use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::strategy::{BalancedCheckpointing, CheckpointStrategy};
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Tensor, backend::Backend};
@@ -15,10 +16,18 @@ use clip_vit::{Frozen, VisionBackbone};
 use moeclip::{Adapters, ClassPrompts, ConfigError, Features, MapResampler, MoeClip, TextFeatures};
 use moeclip_data::Batch;
 
-use crate::{BatchValues, LossTerms, LossWeights, Objective};
+use crate::{BatchValues, LossTerms, LossWeights, Objective, Recompute};
 
 /// A model in training: the frozen tower on the inner backend, the adapters under autodiff.
 pub type TrainedModel<B> = MoeClip<Autodiff<B>, Frozen<B>>;
+
+/// How gradients come about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WayBack {
+    /// What the loss is multiplied by.
+    pub(crate) factor: f32,
+    pub(crate) recompute: Recompute,
+}
 
 /// What a pass gives.
 pub(crate) struct Pass {
@@ -44,16 +53,17 @@ struct Work<B: Backend> {
     share: f64,
     /// What the loss is multiplied by before the way back.
     factor: f32,
+    recompute: Recompute,
 }
 
 /// Forward and losses of a batch, with the features they came from. One entry of `prompts` per
 /// image.
-pub fn train_batch<B: Backend>(
-    model: &TrainedModel<B>,
-    objective: &Objective<Autodiff<B>>,
+pub fn train_batch<B: Backend, C: CheckpointStrategy>(
+    model: &MoeClip<Autodiff<B, C>, Frozen<B>>,
+    objective: &Objective<Autodiff<B, C>>,
     prompts: &[ClassPrompts<B>],
     batch: Batch<B>,
-) -> (LossTerms<Autodiff<B>>, Features<Autodiff<B>>) {
+) -> (LossTerms<Autodiff<B, C>>, Features<Autodiff<B, C>>) {
     let features = model.forward(Tensor::from_inner(batch.images));
     let text = &model.adapters().text;
     let rows = prompts.iter().map(|prompts| text.forward(&prompts.clone().under_autodiff()));
@@ -75,14 +85,14 @@ pub(crate) fn objective<B: Backend>(
 }
 
 /// A pass over a batch; `replicas` take their shards of it beside the model's own device. Gradients
-/// are those of the loss times `factor`. `None` when a device gives no numbers.
+/// are those of the loss times the factor. `None` when a device gives no numbers.
 pub(crate) fn pass<B: Backend>(
     model: &TrainedModel<B>,
     objective: &Objective<Autodiff<B>>,
     replicas: &[Replica<B>],
     prompts: &[ClassPrompts<B>],
     batch: Batch<B>,
-    factor: f32,
+    way_back: WayBack,
 ) -> Option<Pass> {
     let images = prompts.len();
     let mut shards = shards(images, 1 + replicas.len()).into_iter();
@@ -92,7 +102,8 @@ pub(crate) fn pass<B: Backend>(
         prompts: prompts[shard.clone()].iter().map(|rows| to_device(rows, device)).collect(),
         batch: cut(&batch, shard.clone(), device),
         share: shard.len() as f64 / images.max(1) as f64,
-        factor,
+        factor: way_back.factor,
+        recompute: way_back.recompute,
     };
     let main = batch.images.device();
     let first = work(model.clone(), objective.clone(), shards.next()?, &main);
@@ -140,12 +151,26 @@ impl<B: Backend> Replica<B> {
 
 impl<B: Backend> Work<B> {
     fn run(self) -> Option<Pass> {
-        let Self { model, objective, prompts, batch, share, factor } = self;
-        let (terms, _) = train_batch(&model, &objective, &prompts, batch);
+        match self.recompute {
+            Recompute::Blocks => self.differentiate(&self.model, &self.objective),
+            Recompute::Balanced => {
+                let (model, objective) = (self.model.in_graph(), self.objective.in_graph());
+                self.differentiate::<BalancedCheckpointing>(&model, &objective)
+            }
+        }
+    }
+
+    fn differentiate<C: CheckpointStrategy>(
+        &self,
+        model: &MoeClip<Autodiff<B, C>, Frozen<B>>,
+        objective: &Objective<Autodiff<B, C>>,
+    ) -> Option<Pass> {
+        let (terms, _) = train_batch(model, objective, &self.prompts, self.batch.clone());
         let mut values = terms.values(&model.config().taps)?;
-        let gradients = terms.total.mul_scalar(share * f64::from(factor)).backward();
+        let weight = self.share * f64::from(self.factor);
+        let gradients = terms.total.mul_scalar(weight).backward();
         let gradients = GradientsParams::from_grads(gradients, model.adapters());
-        values.scale(share as f32);
+        values.scale(self.share as f32);
         Some(Pass { values, gradients })
     }
 }

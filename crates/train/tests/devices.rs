@@ -1,4 +1,5 @@
-//! A batch that is shared out over devices has the gradient of the whole batch.
+//! A batch that is shared out over devices has the gradient of the whole batch, and one whose graph
+//! keeps less has the same.
 
 #[allow(dead_code, reason = "the world of the tests in resume/, which use more of it")]
 #[path = "resume/world.rs"]
@@ -6,7 +7,7 @@ mod world;
 
 use burn::backend::Flex;
 use moeclip_data::{Batch, Batches, LoaderOptions};
-use moeclip_train::{Checkpoint, Learner, StepReport, TrainState};
+use moeclip_train::{Checkpoint, Learner, Recompute, StepReport, TrainState};
 
 use world::{World, ended, file};
 
@@ -79,4 +80,22 @@ fn shards_of_unequal_size_are_weighed() {
 #[test]
 fn a_batch_of_one_image_stays_on_the_first_device() {
     check(1, 2);
+}
+
+/// Adam's first moments and the losses of a step that keeps or computes again as `recompute` says.
+fn step_with(recompute: Recompute) -> Step {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::write(folder.path());
+    let policy = ended(&world, &folder.path().join("checkpoints"), 4);
+    let checkpoint = Checkpoint::open(&file(&policy.folder, 4)).unwrap();
+    world.training.recompute = recompute;
+    let learner = world.learner::<Flex>().restore(&world.clip(), &checkpoint).unwrap();
+    step(learner, batch(&world, 2))
+}
+
+#[test]
+fn what_is_computed_again_changes_no_bit() {
+    let [blocks, balanced] = [Recompute::Blocks, Recompute::Balanced].map(step_with);
+    assert!(blocks.behind == balanced.behind, "adapters or moments differ");
+    assert_eq!(blocks.report, balanced.report);
 }

@@ -68,6 +68,8 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[training]\nkeep = \"best\"", "training.held_out = 0 is not usable; it must be over 0"),
     ("[training]\nkeep = \"first\"", "training.keep: unknown variant `first`"),
     ("[training]\npatience = -1", "training.patience"),
+    ("[training]\nrecompute = \"all\"", "training.recompute"),
+    ("[training]\nrecompute = true", "training.recompute = true: give text"),
     ("[model]\nexpert = 4", "did you mean experts?"),
     ("[model]\nexperts = \"four\"", "model.experts = \"four\": give a number"),
     ("[model]\nscales = 1", "model.scales = 1: give a list"),
