@@ -88,6 +88,23 @@ impl<B: Backend, V: VisionBackbone<B>> MoeClip<B, V> {
         self.adapters = adapters;
     }
 
+    /// The same model once only some experts are left, as [`MoeClipConfig::keeping`] names them per tap.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when an expert is not there or too few are left.
+    pub fn keeping(&self, kept: &[Vec<usize>]) -> Result<Self, ConfigError>
+    where
+        V: Clone,
+    {
+        Ok(Self {
+            backbone: self.backbone.clone(),
+            adapters: self.adapters.clone().keeping(kept)?,
+            average: self.average.clone(),
+            config: self.config.keeping(kept)?,
+        })
+    }
+
     /// Patches of a tap averaged at every scale, `[batch, patches, width]` each.
     ///
     /// # Shapes

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Halving, KeptEpoch};
+use crate::{Halving, KeptEpoch, Pruning};
 
 /// Weights of the terms between experts; the others count once.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -63,6 +63,8 @@ pub struct TrainConfig {
     pub patience: usize,
     /// What is computed again on the way back.
     pub recompute: Recompute,
+    /// When experts are dropped.
+    pub prune: Pruning,
 }
 
 impl Default for TrainConfig {
@@ -80,6 +82,7 @@ impl Default for TrainConfig {
             keep: KeptEpoch::Last,
             patience: 0,
             recompute: Recompute::Blocks,
+            prune: Pruning::default(),
         }
     }
 }
@@ -110,7 +113,9 @@ impl TrainConfig {
         let (rate, epsilon) = (self.learning_rate.initial, f64::from(self.epsilon));
         let (beta_1, beta_2) = (self.beta_1, self.beta_2);
         let held_out = self.held_out;
-        let chooses = self.keep == KeptEpoch::Best || self.patience > 0;
+        let best = self.keep == KeptEpoch::Best;
+        let chooses = best || self.patience > 0;
+        let Pruning { below, every } = self.prune;
         let (epochs, batch) = (self.epochs as f64, self.batch_size as f64);
         let rules = [
             ("epochs", epochs, epochs >= 1.0, "at least 1"),
@@ -123,6 +128,14 @@ impl TrainConfig {
             ("losses.balance", balance, weight(balance), "0 or more"),
             ("held_out", held_out, (0.0..1.0).contains(&held_out), "0 or more and under 1"),
             ("held_out", held_out, held_out > 0.0 || !chooses, "over 0 for keep or patience"),
+            ("prune.below", below, (0.0..1.0).contains(&below), "0 or more and under 1"),
+            (
+                "prune.below",
+                below,
+                below == 0.0 || !best,
+                "0 with keep = best, of one epoch's experts",
+            ),
+            ("prune.every", every as f64, every >= 1, "at least 1"),
         ];
         match rules.into_iter().find(|(_, _, holds, _)| !holds) {
             Some((field, value, _, must)) => Err(TrainConfigError { field, value, must }),
@@ -159,5 +172,11 @@ mod tests {
         assert_eq!(refused(|c| c.held_out = 1.0), "held_out");
         assert_eq!(refused(|c| c.patience = 2), "held_out");
         assert_eq!(refused(|c| c.keep = KeptEpoch::Best), "held_out");
+        assert_eq!(refused(|c| c.prune.below = 1.0), "prune.below");
+        assert_eq!(refused(|c| c.prune.every = 0), "prune.every");
+        let with_best = |c: &mut TrainConfig| {
+            (c.keep, c.held_out, c.prune.below) = (KeptEpoch::Best, 0.1, 0.1);
+        };
+        assert_eq!(refused(with_best), "prune.below");
     }
 }

@@ -8,17 +8,21 @@ use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
 use burn::tensor::backend::Backend;
 use clip_vit::ClipSpec;
-use moeclip::{Adapters, Chosen, ClassPrompts, ConfigError, PromptBook};
+use moe_lora::Mixture;
+use moeclip::{
+    AdapterError, Adapters, Chosen, ClassPrompts, ConfigError, MoeClip, MoeClipConfig, PromptBook,
+};
 use moeclip_data::{Batch, DataError};
 use thiserror::Error;
 
 use crate::checkpoint::Metrics;
-use crate::pass::{self, Pass, Replica, TrainedModel, WayBack, pass, train_batch};
+use crate::pass::{self, BatchPass, Pass, Replica, TrainedModel, WayBack, pass, train_batch};
+use crate::pruning::keep_moments;
 use crate::state::place_moments;
 use crate::{
-    BatchValues, BestEpoch, Checkpoint, CheckpointError, FitError, HeldOutMetrics, KeptEpoch,
-    LossScaling, LossValues, Objective, Outcome, StepReport, TrainConfig, TrainConfigError,
-    TrainState,
+    BatchValues, BestEpoch, Checkpoint, CheckpointError, ExpertLoads, FitError, HeldOutMetrics,
+    KeptEpoch, LossScaling, LossValues, Objective, Outcome, StepReport, TapMetrics, TrainConfig,
+    TrainConfigError, TrainState,
 };
 
 /// A model in training.
@@ -32,6 +36,7 @@ pub struct Learner<B: Backend> {
     metrics: Metrics,
     step: usize,
     best: Option<BestEpoch>,
+    loads: ExpertLoads,
     /// Further devices that take their shards of every batch.
     replicas: Vec<Replica<B>>,
 }
@@ -64,6 +69,9 @@ pub enum TrainError {
         /// The step.
         step: usize,
     },
+    /// Experts that cannot be dropped.
+    #[error(transparent)]
+    Model(#[from] ConfigError),
     /// The device did not give its numbers back.
     #[error("step {step}: the device gave no loss; check its memory and driver")]
     Device {
@@ -85,6 +93,7 @@ impl<B: Backend> Learner<B> {
         device: &B::Device,
     ) -> Result<Self, TrainError> {
         config.check()?;
+        refuse_pruning_nothing(&config, model.config())?;
         let objective = pass::objective(&model, config.losses, device);
         let optimizer = AdamConfig::new()
             .with_beta_1(config.beta_1)
@@ -102,6 +111,7 @@ impl<B: Backend> Learner<B> {
             metrics: Metrics::new(),
             step: 0,
             best: None,
+            loads: ExpertLoads::default(),
             replicas: Vec::new(),
         })
     }
@@ -146,6 +156,7 @@ impl<B: Backend> Learner<B> {
         self.descend(gradients, learning_rate)?;
         self.metrics = losses.named();
         self.step = step;
+        self.prune(&taps)?;
         Ok(StepReport { step, images, learning_rate, losses, taps })
     }
 
@@ -165,7 +176,7 @@ impl<B: Backend> Learner<B> {
         for batch in batches {
             let batch = batch?;
             let prompts = self.prompts(&batch)?;
-            let (terms, _) = train_batch(&model, &self.objective, &prompts, batch);
+            let BatchPass { terms, .. } = train_batch(&model, &self.objective, &prompts, batch);
             let values = terms.values(&[]).ok_or(TrainError::Device { step: self.step })?;
             let mut losses = values.losses;
             losses.scale(prompts.len() as f32);
@@ -229,6 +240,8 @@ impl<B: Backend> Learner<B> {
             scaling: self.scaling,
             metrics: self.metrics.clone(),
             best: self.best.clone(),
+            loads: self.loads.clone(),
+            kept_experts: self.model.config().kept_experts.clone(),
             ..TrainState::of(self.step, model, record)
         }
     }
@@ -244,9 +257,14 @@ impl<B: Backend> Learner<B> {
         checkpoint: &Checkpoint,
     ) -> Result<Self, CheckpointError> {
         let device = self.model.adapters().text.weight.val().device();
-        let adapters = Adapters::load(self.model.config(), clip, &checkpoint.weights(), &device)?;
+        let kept_experts = checkpoint.kept_experts().cloned();
+        let config = MoeClipConfig { kept_experts, ..self.model.config().clone() };
+        let adapters = Adapters::load(&config, clip, &checkpoint.weights(), &device)?;
         let moments = place_moments(&adapters, checkpoint, &device)?;
-        self.model.set_adapters(adapters);
+        let backbone = self.model.backbone().clone();
+        self.model =
+            MoeClip::new(backbone, adapters, config, &device).map_err(AdapterError::from)?;
+        self.loads = checkpoint.loads().clone();
         self.optimizer = self.optimizer.load_record(moments);
         self.scaling = checkpoint.scaling();
         self.metrics = checkpoint.metrics().clone();
@@ -296,6 +314,26 @@ impl<B: Backend> Learner<B> {
         Ok(())
     }
 
+    /// Drops the experts that hardly any token asked, where the run is to find how many it needs.
+    fn prune(&mut self, taps: &[TapMetrics]) -> Result<(), TrainError> {
+        let pruning = self.config.prune;
+        if pruning.below == 0.0 {
+            return Ok(());
+        }
+        self.loads.add(taps);
+        if !pruning.is_due(self.step) {
+            return Ok(());
+        }
+        let loads = std::mem::take(&mut self.loads);
+        let Some(kept) = loads.kept(pruning.below, self.model.config().top_k) else {
+            return Ok(());
+        };
+        let moments = keep_moments(self.model.adapters(), self.optimizer.to_record(), &kept);
+        self.model = self.model.keeping(&kept)?;
+        self.optimizer = self.optimizer.clone().load_record(moments);
+        Ok(())
+    }
+
     /// The gradients of the loss itself; `None` when scaling it made one overflow.
     fn unscaled(
         &mut self,
@@ -307,4 +345,17 @@ impl<B: Backend> Learner<B> {
         let step = self.step + 1;
         if scaling.is_exhausted() { Err(TrainError::Overflow { step }) } else { Ok(gradients) }
     }
+}
+
+/// Without experts there is nothing to drop.
+fn refuse_pruning_nothing(
+    config: &TrainConfig,
+    model: &MoeClipConfig,
+) -> Result<(), TrainConfigError> {
+    let value = config.prune.below;
+    if value == 0.0 || model.mixture == Mixture::MoeLora {
+        return Ok(());
+    }
+    let must = "0 where model.mixture is not moe-lora: there are no experts to drop";
+    Err(TrainConfigError { field: "prune.below", value, must })
 }

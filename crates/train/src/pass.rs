@@ -56,21 +56,29 @@ struct Work<B: Backend> {
     recompute: Recompute,
 }
 
-/// Forward and losses of a batch, with the features they came from. One entry of `prompts` per
-/// image.
+/// The losses of a batch, and the features they came from.
+#[derive(Debug, Clone)]
+pub struct BatchPass<B: Backend> {
+    /// What is minimised, and its parts.
+    pub terms: LossTerms<B>,
+    /// What the model saw.
+    pub features: Features<B>,
+}
+
+/// Forward and losses of a batch. One entry of `prompts` per image.
 pub fn train_batch<B: Backend, C: CheckpointStrategy>(
     model: &MoeClip<Autodiff<B, C>, Frozen<B>>,
     objective: &Objective<Autodiff<B, C>>,
     prompts: &[ClassPrompts<B>],
     batch: Batch<B>,
-) -> (LossTerms<Autodiff<B, C>>, Features<Autodiff<B, C>>) {
+) -> BatchPass<Autodiff<B, C>> {
     let features = model.forward(Tensor::from_inner(batch.images));
     let text = &model.adapters().text;
     let rows = prompts.iter().map(|prompts| text.forward(&prompts.clone().under_autodiff()));
     let text = TextFeatures::stack(rows.collect());
     let masks = Tensor::from_inner(batch.masks);
     let labels = Tensor::from_inner(batch.labels.float());
-    (objective.forward(&features, &text, masks, labels), features)
+    BatchPass { terms: objective.forward(&features, &text, masks, labels), features }
 }
 
 /// The objective of a model's maps on a device.
@@ -165,7 +173,8 @@ impl<B: Backend> Work<B> {
         model: &MoeClip<Autodiff<B, C>, Frozen<B>>,
         objective: &Objective<Autodiff<B, C>>,
     ) -> Option<Pass> {
-        let (terms, _) = train_batch(model, objective, &self.prompts, self.batch.clone());
+        let BatchPass { terms, .. } =
+            train_batch(model, objective, &self.prompts, self.batch.clone());
         let mut values = terms.values(&model.config().taps)?;
         let weight = self.share * f64::from(self.factor);
         let gradients = terms.total.mul_scalar(weight).backward();

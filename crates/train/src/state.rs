@@ -12,7 +12,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use moeclip::Adapters;
 
 use crate::checkpoint::Moment;
-use crate::{BestEpoch, Checkpoint, CheckpointError, LossScaling};
+use crate::{BestEpoch, Checkpoint, CheckpointError, ExpertLoads, LossScaling};
 
 type Trained<B> = Adapters<Autodiff<B>>;
 
@@ -36,6 +36,10 @@ pub struct TrainState {
     pub metrics: BTreeMap<String, f32>,
     /// The epoch that did best on held-out images so far.
     pub best: Option<BestEpoch>,
+    /// What experts were asked since the last look at it.
+    pub loads: ExpertLoads,
+    /// The experts that are left at each tap, by the numbers they started with; `None` for all.
+    pub kept_experts: Option<Vec<Vec<usize>>>,
 }
 
 /// What Adam remembers of one parameter.
@@ -67,6 +71,8 @@ impl TrainState {
             scaling: None,
             metrics: BTreeMap::new(),
             best: None,
+            loads: ExpertLoads::default(),
+            kept_experts: None,
         }
     }
 

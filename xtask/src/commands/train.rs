@@ -85,6 +85,8 @@ struct Trained<'a> {
     interrupted: bool,
     /// Steps that moved no weight because gradients overflowed; `None` where nothing is scaled.
     skipped_steps: Option<usize>,
+    /// Experts left at each tap; `None` where all are.
+    experts: Option<Vec<usize>>,
     chosen: &'a Chosen,
     first: Option<&'a StepMetrics>,
     last: Option<&'a StepMetrics>,
@@ -115,6 +117,7 @@ impl Job for TrainJob {
             steps: run.learner.steps(),
             interrupted: ending == Ending::Interrupted,
             skipped_steps: run.learner.scaling().map(|scaling| scaling.skipped_steps),
+            experts: run.experts(),
             chosen: &outcome.chosen,
             first: steps.first.as_ref(),
             last: steps.last.as_ref(),
@@ -288,6 +291,9 @@ fn report(trained: &Trained<'_>, ending: Ending, common: &Common) -> anyhow::Res
     if let (Some(first), Some(last)) = (trained.first, trained.last) {
         let loss = |metrics: &StepMetrics| metrics.report.losses.total;
         println!("  loss  {:.3} at first, {:.3} at last", loss(first), loss(last));
+    }
+    if let Some(experts) = &trained.experts {
+        println!("  experts left at each tap: {experts:?}");
     }
     if let Some(plot) = &trained.plot {
         println!("  losses drawn in {plot}");

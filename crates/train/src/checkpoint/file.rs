@@ -10,12 +10,13 @@ use std::path::Path;
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use clip_vit::weights::write::{HostTensor, write_safetensors};
 use clip_vit::{PrefixedSource, TensorFile, WeightError};
+use moeclip::MoeClipConfig;
 use serde::de::DeserializeOwned;
 
 use super::CheckpointError;
 use super::description::{Metrics, RunDescription, RunRecord};
 use super::digest::ContentDigest;
-use crate::{BestEpoch, LossScaling, Position, TrainState};
+use crate::{BestEpoch, ExpertLoads, LossScaling, Position, TrainState};
 
 /// What the metadata calls a checkpoint.
 const FORMAT: &str = "moeclip-checkpoint";
@@ -58,6 +59,8 @@ pub struct Checkpoint {
     position: Position,
     updates: BTreeMap<String, usize>,
     best: Option<BestEpoch>,
+    config: MoeClipConfig,
+    loads: ExpertLoads,
     scaling: Option<LossScaling>,
     metrics: Metrics,
     record: RunRecord,
@@ -88,6 +91,8 @@ impl Checkpoint {
             scaling: metadata(&file, "scaling")?,
             metrics: record.metrics().map_err(unread)?,
             best: best(&file)?,
+            config: metadata(&file, "config")?,
+            loads: metadata(&file, "loads")?,
             record,
             file,
         })
@@ -125,6 +130,16 @@ impl Checkpoint {
     /// The epoch that did best on held-out images so far.
     pub(crate) fn best(&self) -> Option<&BestEpoch> {
         self.best.as_ref()
+    }
+
+    /// The experts that were left at each tap; `None` for all.
+    pub(crate) fn kept_experts(&self) -> Option<&Vec<Vec<usize>>> {
+        self.config.kept_experts.as_ref()
+    }
+
+    /// What experts were asked since the last look at it.
+    pub(crate) fn loads(&self) -> &ExpertLoads {
+        &self.loads
     }
 
     /// How often Adam has moved each parameter, by its path in the adapters.
@@ -212,13 +227,15 @@ fn described(
     let updates: BTreeMap<&String, usize> =
         state.moments.iter().map(|(parameter, moments)| (parameter, moments.updates)).collect();
     let RunRecord { run: described, provenance } = run.record(state.step, &state.metrics)?;
+    let config = MoeClipConfig { kept_experts: state.kept_experts.clone(), ..run.model.clone() };
     let pairs = [
         ("format", FORMAT.to_owned()),
         ("version", VERSION.to_owned()),
-        ("config", serde_json::to_string(&run.model)?),
+        ("config", serde_json::to_string(&config)?),
         ("position", serde_json::to_string(&run.position(state.step))?),
         ("updates", serde_json::to_string(&updates)?),
         ("scaling", serde_json::to_string(&state.scaling)?),
+        ("loads", serde_json::to_string(&state.loads)?),
         ("run", described),
         ("provenance", provenance),
     ];

@@ -9,7 +9,7 @@ use moeclip_data::{Batch, ImageSize};
 
 use super::report::Comparison;
 use super::{ParityError, Parts};
-use crate::{Objective, TrainConfig, train_batch};
+use crate::{BatchPass, Objective, TrainConfig, train_batch};
 
 /// The name that a golden's only class goes by.
 pub(super) const CLASS: &str = "golden";
@@ -25,7 +25,7 @@ pub(super) fn compare<B: Backend>(
     let objective = Objective::new(resampler, config.losses);
     let batch = batch(parts)?;
     let prompts = vec![parts.prompts.clone(); batch.classes.len()];
-    let (terms, _) = train_batch(&model, &objective, &prompts, batch.clone());
+    let BatchPass { terms, .. } = train_batch(&model, &objective, &prompts, batch.clone());
     let segmentation = terms.segmentation();
     let named = [
         ("loss.ac", &terms.image),

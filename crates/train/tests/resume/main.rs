@@ -7,5 +7,6 @@ mod held_out;
 mod killed;
 mod log;
 mod overflow;
+mod pruned;
 mod refusal;
 mod world;

@@ -125,6 +125,12 @@ impl<B: Backend> Run<B> {
         Extent::new(images, batch_size, epochs, limit)
     }
 
+    /// Experts left at each tap, where some were dropped.
+    pub(super) fn experts(&self) -> Option<Vec<usize>> {
+        let kept = self.learner.model().config().kept_experts.as_ref()?;
+        Some(kept.iter().map(Vec::len).collect())
+    }
+
     /// The adapters that it ends with now.
     pub(super) fn outcome(&self) -> Outcome {
         self.learner.outcome(self.extent(None).epochs(self.learner.steps()))
