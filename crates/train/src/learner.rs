@@ -357,5 +357,5 @@ fn refuse_pruning_nothing(
         return Ok(());
     }
     let must = "0 where model.mixture is not moe-lora: there are no experts to drop";
-    Err(TrainConfigError { field: "prune.below", value, must })
+    Err(TrainConfigError { field: "training.prune.below", value, must })
 }
