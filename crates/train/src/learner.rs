@@ -147,8 +147,10 @@ impl<B: Backend> Learner<B> {
             recompute: self.config.recompute,
         };
         let pass = pass(&self.model, &self.objective, &self.replicas, &prompts, batch, way_back);
-        let Pass { values: BatchValues { losses, taps }, gradients } =
+        let Pass { values: BatchValues { losses, mut taps }, gradients } =
             pass.ok_or(TrainError::Device { step })?;
+        let kept = self.model.config().kept_experts.iter().flatten();
+        taps.iter_mut().zip(kept).for_each(|(tap, kept)| tap.experts.clone_from(kept));
         if !losses.total.is_finite() {
             return Err(TrainError::Diverged { step, loss: losses.total });
         }

@@ -67,6 +67,9 @@ impl LossValues {
 pub struct TapMetrics {
     /// The layer, counted from 1.
     pub layer: usize,
+    /// The numbers that the experts started with, where some were dropped; empty where all are there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub experts: Vec<usize>,
     /// Each expert's share of the routing probability; they sum to 1. Empty without a router.
     pub probability: Vec<f32>,
     /// Each expert's share of the choices that tokens made; they sum to 1. Empty without a router.
@@ -179,8 +182,9 @@ fn loss_scalars(group: &str, losses: &LossValues) -> Vec<Scalar> {
 
 fn tap_scalars(tap: &TapMetrics) -> Vec<Scalar> {
     let of_experts = |what: &'static str, shares: &[f32]| {
-        let numbered = shares.iter().zip(1..);
-        let named = numbered.map(|(share, expert)| {
+        let numbered = shares.iter().enumerate();
+        let named = numbered.map(|(place, share)| {
+            let expert = 1 + tap.experts.get(place).unwrap_or(&place);
             scalar(format!("layer-{}/{what}/expert-{expert}", tap.layer), f64::from(*share))
         });
         named.collect::<Vec<_>>()
@@ -209,6 +213,7 @@ pub(crate) mod tests {
         };
         let tap = TapMetrics {
             layer: 6,
+            experts: Vec::new(),
             probability: vec![0.25, 0.75],
             selected: vec![0.5, 0.5],
             similarity: Some(-0.3),
@@ -234,6 +239,15 @@ pub(crate) mod tests {
         assert_eq!(value("layer-6/probability/expert-2"), Some(0.75));
         assert_eq!(value("layer-6/similarity"), Some(f64::from(-0.3f32)));
         assert_eq!(value("held-out/total"), None);
+    }
+
+    #[test]
+    fn experts_keep_their_numbers_when_others_are_dropped() {
+        let mut step = step(4);
+        step.report.taps[0].experts = vec![0, 3];
+        let names: Vec<String> = step.scalars().into_iter().map(|scalar| scalar.name).collect();
+        assert!(names.contains(&"layer-6/probability/expert-4".into()), "{names:?}");
+        assert!(!names.contains(&"layer-6/probability/expert-2".into()), "{names:?}");
     }
 
     #[test]

@@ -224,6 +224,6 @@ impl<B: Backend> TapTerms<B> {
             Some(_) => Some(next()?),
             None => None,
         };
-        Some(TapMetrics { layer, probability, selected, similarity })
+        Some(TapMetrics { layer, experts: Vec::new(), probability, selected, similarity })
     }
 }
