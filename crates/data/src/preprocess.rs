@@ -84,6 +84,29 @@ impl Preprocessing {
         Ok(self.normalised(&self.resize(picture)?))
     }
 
+    /// The same for a part of a picture: `corner` is its left column and upper row.
+    ///
+    /// # Errors
+    /// [`DataError::Resize`] for a part without pixels, or one that leaves the picture.
+    pub fn part(
+        &self,
+        picture: &RgbImage,
+        corner: [u32; 2],
+        part: ImageSize,
+    ) -> Result<Vec<f32>, DataError> {
+        let ([x, y], ImageSize { width, height }) = (corner, part);
+        let ends = |start: u32, length: u32, side: u32| {
+            start.checked_add(length).is_some_and(|end| end <= side)
+        };
+        if !ends(x, width, picture.width()) || !ends(y, height, picture.height()) {
+            let (width, height) = picture.dimensions();
+            let size = ImageSize { width, height };
+            let reason = format!("a part of {part} at {x}, {y} leaves it");
+            return Err(DataError::Resize { size, reason });
+        }
+        self.image(&image::imageops::crop_imm(picture, x, y, width, height).to_image())
+    }
+
     /// `[3, size, size]` bytes: Pillow's `resize((size, size), BICUBIC)`, bit for bit.
     pub(crate) fn resize(&self, picture: &RgbImage) -> Result<Vec<u8>, DataError> {
         resize_bicubic(picture, self.size)

@@ -164,6 +164,28 @@ fn select<B: Backend>(
 impl<B: Backend> PatchAdapter<B> for MoeLora<B> {
     /// `lambda * unit(MoE(x)) * norm(x) + (1 - lambda) * x`, computed in f32.
     fn adapt(&self, tokens: Tensor<B, 3>) -> Adapted<B> {
+        self.adapt_seen(tokens, |seen| seen)
+    }
+}
+
+impl<B: Backend> MoeLora<B> {
+    /// The same with `probe` added to what the chosen experts saw, `g * (A x)`. A probe of zeros
+    /// changes no token, and its gradient says how each expert's contribution counts for whatever
+    /// is computed from them.
+    ///
+    /// # Shapes
+    ///
+    /// - tokens: `[batch, tokens, width]`
+    /// - probe: `[batch * tokens, experts * rank]`
+    pub fn adapt_probed(&self, tokens: Tensor<B, 3>, probe: Tensor<B, 2>) -> Adapted<B> {
+        self.adapt_seen(tokens, |seen| seen + probe)
+    }
+
+    fn adapt_seen(
+        &self,
+        tokens: Tensor<B, 3>,
+        change: impl FnOnce(Tensor<B, 2>) -> Tensor<B, 2>,
+    ) -> Adapted<B> {
         let [batch, count, width] = tokens.dims();
         let MoeLoraConfig { experts, top_k, lambda, .. } = self.config;
         let dtype = tokens.dtype();
@@ -175,7 +197,7 @@ impl<B: Backend> PatchAdapter<B> for MoeLora<B> {
             up: self.up.val().mul_scalar(self.config.scale()),
             experts,
         };
-        let mixture = codes.mix(routing.weights.clone());
+        let mixture = codes.raise(change(codes.weighted(routing.weights.clone())));
         Adapted {
             tokens: blend(mixture, x, lambda).reshape([batch, count, width]).cast(dtype),
             routing: Some(routing),
@@ -187,13 +209,27 @@ impl<B: Backend> PatchAdapter<B> for MoeLora<B> {
 impl<B: Backend> ExpertCodes<B> {
     /// `B (g * (A x))`: the weighted sum of the experts' outputs, `[batch * tokens, width]`.
     pub fn mix(&self, weights: Tensor<B, 2>) -> Tensor<B, 2> {
+        self.raise(self.weighted(weights))
+    }
+
+    /// `g * (A x)`: the codes, each times its expert's weight, `[batch * tokens, experts * rank]`.
+    ///
+    /// # Shapes
+    ///
+    /// - weights: `[batch * tokens, experts]`
+    pub fn weighted(&self, weights: Tensor<B, 2>) -> Tensor<B, 2> {
         let [tokens, stacked] = self.codes.dims();
         let rank = stacked / self.experts;
         let gates = weights
             .unsqueeze_dim::<3>(2)
             .expand([tokens, self.experts, rank])
             .reshape([tokens, stacked]);
-        (self.codes.clone() * gates).matmul(self.up.clone().transpose())
+        self.codes.clone() * gates
+    }
+
+    /// Weighted codes to the tokens' width: `[batch * tokens, width]`.
+    fn raise(&self, weighted: Tensor<B, 2>) -> Tensor<B, 2> {
+        weighted.matmul(self.up.clone().transpose())
     }
 
     /// Every expert's output, materialised: `[batch * tokens, experts, width]`. For inspection and

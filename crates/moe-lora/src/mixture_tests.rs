@@ -163,3 +163,25 @@ fn experts_that_cannot_be_kept_are_refused() {
     }
     assert!(matches!(moe.keeping(&[4]), Err(MoeLoraError::TopK { top_k: 2, experts: 1 })));
 }
+
+/// A probe's gradient, averaged over tokens, is what the mean gradient of the mixture itself becomes on
+/// its way through `B`: so contributions can be weighed without being built.
+#[test]
+fn a_probe_changes_nothing_and_sees_the_mixtures_gradient() {
+    type Ad = Autodiff<Flex>;
+    let (moe, device) = (mixture::<Ad>(), Default::default());
+    let tokens = Tensor::<Ad, 3>::random([1, 6, 32], Distribution::Normal(0.0, 1.0), &device);
+    let toward = Tensor::<Ad, 3>::random([1, 6, 32], Distribution::Normal(0.0, 1.0), &device);
+    let probe = Tensor::<Ad, 2>::zeros([6, 15], &device).require_grad();
+    let adapted = moe.adapt_probed(tokens.clone(), probe.clone());
+    same(adapted.tokens.clone().into_data(), moe.adapt(tokens.clone()).tokens.into_data());
+
+    let through = (adapted.tokens * toward.clone()).sum().backward();
+    let (codes, routing) = (adapted.codes.unwrap(), adapted.routing.unwrap());
+    let built = codes.mix(routing.weights).detach().require_grad();
+    let x = tokens.reshape([6, 32]);
+    let blended = blend(built.clone(), x, 0.1).reshape([1, 6, 32]);
+    let at_mixture = built.grad(&(blended * toward).sum().backward()).unwrap();
+    let expected = at_mixture.mean_dim(0).matmul(codes.up.inner());
+    same(probe.grad(&through).unwrap().mean_dim(0).into_data(), expected.into_data());
+}

@@ -7,7 +7,7 @@ use clip_vit::{VisionBackbone, VisionTower};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{MapResampler, MoeClip, PromptBook, TextFeatures};
+use crate::{Features, MapResampler, MoeClip, PromptBook, TextFeatures};
 
 /// What kind of pictures are looked at; it decides blur and score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,17 +172,27 @@ impl<B: Backend> Detector<B> for MoeClipDetector<B> {
         self.check(&images)?;
         let text = self.text(class)?;
         let features = self.model.forward(images);
-        let maps = self.resampler.anomaly_map(&features.patches, &text, self.domain);
-        let scores = image_score(features.image, &text);
-        let size = self.model.config().image_size;
-        let (maps, scores) = (to_host(maps)?, to_host(scores)?);
-        let detection = |(values, &image_score): (&[f32], &f32)| {
-            let map = AnomalyMap { size, values: values.to_vec() };
-            let score = self.domain.score(map.maximum(), image_score);
-            Detection { map, image_score, score }
-        };
-        Ok(maps.chunks_exact(size * size).zip(&scores).map(detection).collect())
+        detections(&features, &self.resampler, &text, self.domain)
     }
+}
+
+/// What the features of a batch say of each image.
+pub(crate) fn detections<B: Backend>(
+    features: &Features<B>,
+    resampler: &MapResampler<B>,
+    text: &TextFeatures<B>,
+    domain: Domain,
+) -> Result<Vec<Detection>, DetectError> {
+    let maps = resampler.anomaly_map(&features.patches, text, domain);
+    let scores = image_score(features.image.clone(), text);
+    let [_, size, _] = maps.dims();
+    let (maps, scores) = (to_host(maps)?, to_host(scores)?);
+    let detection = |(values, &image_score): (&[f32], &f32)| {
+        let map = AnomalyMap { size, values: values.to_vec() };
+        let score = domain.score(map.maximum(), image_score);
+        Detection { map, image_score, score }
+    };
+    Ok(maps.chunks_exact(size * size).zip(&scores).map(detection).collect())
 }
 
 /// `(cosine to the abnormal text + 1) / 2`, `[batch]`, in `[0, 1]`.

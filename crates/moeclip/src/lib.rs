@@ -35,13 +35,16 @@ mod clip_detector;
 mod config;
 mod detector;
 mod energy;
+mod explain;
 mod frozen_clip;
+mod image_map;
 mod maps;
 mod model;
 mod prompt_cache;
 mod prompts;
 mod state;
 mod text;
+mod tiles;
 
 pub use adapter_file::{
     AdapterFile, AdapterFileError, AdapterFormat, Assumed, AuxiliaryData, Chosen, Provenance,
@@ -54,7 +57,9 @@ pub use detector::{
     AnomalyMap, DetectError, Detection, Detector, Domain, MoeClipDetector, image_score,
 };
 pub use energy::{ChannelEnergy, EnergyError};
+pub use explain::{ExpertExplanation, ExplainError, Explainer, Explanation, TapExplanation};
 pub use frozen_clip::{FrozenClip, FrozenClipError};
+pub use image_map::ImageMap;
 pub use maps::{MapResampler, TrainingMaps};
 pub use model::{Features, MoeClip};
 pub use moe_lora::{Fofs, Mixture, UpStart};
@@ -63,3 +68,4 @@ pub use prompt_cache::{PromptCache, PromptCacheError, PromptOrigin};
 pub use prompts::{ClassPrompts, PromptBook, PromptEncoder, PromptSet};
 pub use state::{NamedTensor, gradients, weights};
 pub use text::{TextFeatures, TextProjection};
+pub use tiles::{Tile, TileError, TileGrid, TiledDetection, TiledDetector, Tiling};

@@ -80,13 +80,23 @@ impl<B: Backend> MapResampler<B> {
         text: &TextFeatures<B>,
         domain: Domain,
     ) -> Tensor<B, 3> {
-        let maps = patches.iter().map(|patches| self.grid_map(patches, text)).collect();
-        let sum = Tensor::cat(maps, 1).add_scalar(1.0).div_scalar(2.0).sum_dim(1);
+        let sum = self.grid_sum(patches, text);
         let resampler = match domain {
             Domain::Industrial => &self.industrial,
             Domain::Medical => &self.medical,
         };
         resampler.maps(sum).squeeze_dim(1)
+    }
+
+    /// The anomaly map before it is blurred and resampled, `[batch, 1, grid, grid]`.
+    ///
+    /// # Shapes
+    ///
+    /// - patches: each `[batch, patches, embed]`
+    /// - text: one row per image, or one for all
+    pub fn grid_sum(&self, patches: &[Tensor<B, 3>], text: &TextFeatures<B>) -> Tensor<B, 4> {
+        let maps = patches.iter().map(|patches| self.grid_map(patches, text)).collect();
+        Tensor::cat(maps, 1).add_scalar(1.0).div_scalar(2.0).sum_dim(1)
     }
 
     /// Logit difference of each patch, `[batch, 1, grid, grid]`.

@@ -5,7 +5,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::module::AutodiffModule;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use clip_vit::VisionBackbone;
-use moe_lora::{Adapted, PatchAdapter};
+use moe_lora::{Adapted, PatchAdapter, StreamAdapter};
 use paa_adapter::{PatchAverage, ScaleWeights};
 
 use crate::{Adapters, ConfigError, MoeClipConfig, TapAdapter};
@@ -52,17 +52,26 @@ impl<B: Backend, V: VisionBackbone<B>> MoeClip<B, V> {
     ///
     /// - images: `[batch, 3, image_size, image_size]`, normalised
     pub fn forward(&self, images: Tensor<B, 4>) -> Features<B> {
+        self.forward_adapting(images, |_, experts, tokens| experts.adapt(tokens))
+    }
+
+    /// The same with another way to ask the experts behind a tap (counted from 0) for their tokens.
+    pub(crate) fn forward_adapting(
+        &self,
+        images: Tensor<B, 4>,
+        mut adapt: impl FnMut(usize, &StreamAdapter<B>, Tensor<B, 3>) -> Adapted<B>,
+    ) -> Features<B> {
         let mut tokens = self.backbone.embed(images);
         let mut taps: Vec<Adapted<B>> = Vec::with_capacity(self.config.taps.len());
         let mut first = 0;
-        for (&tap, adapter) in self.config.taps.iter().zip(&self.adapters.taps) {
-            for layer in first..tap {
+        for (&last, adapter) in self.config.taps.iter().zip(&self.adapters.taps) {
+            for layer in first..last {
                 tokens = self.backbone.layer(layer, tokens);
             }
-            let adapted = adapter.experts.adapt(tokens);
+            let adapted = adapt(taps.len(), &adapter.experts, tokens);
             tokens = adapted.tokens.clone();
             taps.push(adapted);
-            first = tap;
+            first = last;
         }
         let patches = taps.iter().enumerate().flat_map(|(i, tap)| self.project(i, &tap.tokens));
         Features { patches: patches.collect(), image: self.pool(tokens), taps }

@@ -57,3 +57,17 @@ fn rules_are_written_in_configs() {
     assert_eq!(rule, MaskRule::Above(127));
     assert_eq!(serde_json::to_string(&MaskRule::NonZero).unwrap(), r#""non-zero""#);
 }
+
+#[test]
+fn a_part_is_seen_as_if_it_were_a_picture() {
+    let picture = RgbImage::from_fn(20, 12, |x, y| image::Rgb([x as u8 * 9, y as u8 * 5, 77]));
+    let preprocessing = Preprocessing::clip(8).unwrap();
+    let size = ImageSize { width: 8, height: 8 };
+    let part = preprocessing.part(&picture, [12, 4], size).unwrap();
+    let cut = RgbImage::from_fn(8, 8, |x, y| *picture.get_pixel(x + 12, y + 4));
+    assert_eq!(part, preprocessing.image(&cut).unwrap());
+    for corner in [[13, 4], [12, 5], [u32::MAX, 0]] {
+        let error = preprocessing.part(&picture, corner, size).unwrap_err().to_string();
+        assert!(error.contains("leaves it"), "{error}");
+    }
+}
