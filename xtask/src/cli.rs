@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Ablate(commands::ablate::AblateArgs),
     /// Draw anomaly maps of images
     Predict(commands::predict::PredictArgs),
+    /// Show which experts an image asks, and where each adds to its score
+    Explain(commands::explain::ExplainArgs),
     /// Turn any CLIP checkpoint into one canonical safetensors
     ConvertOpenclip(commands::convert_openclip::ConvertOpenclipArgs),
     /// Turn the authors' adapters into ours, or ours into theirs

@@ -39,6 +39,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Eval(args) => commands::eval::run(args, common),
         Command::Ablate(args) => commands::ablate::run(args, common),
         Command::Predict(args) => commands::predict::run(args, common),
+        Command::Explain(args) => commands::explain::run(args, common),
         Command::ConvertOpenclip(args) => commands::convert_openclip::run(args, common),
         Command::ConvertAdapter(args) => commands::convert_adapter::run(args, common),
         Command::Inspect(args) => commands::inspect::run(args, common),

@@ -9,7 +9,7 @@ use clip_vit::weights::{ActivationSource, OpenOptions};
 use clip_vit::{ClipCheckpoint, VisionTower};
 use moeclip::{
     AdapterFile, AdapterFormat, Assumed, Detector, Domain, FrozenClip, MoeClip, MoeClipDetector,
-    PromptCache, PromptOrigin, PromptSet,
+    PromptBook, PromptCache, PromptOrigin, PromptSet,
 };
 
 use crate::cli::{ActivationChoice, Common};
@@ -166,6 +166,20 @@ pub(crate) fn detector<B: Backend>(
     common: &Common,
     device: &B::Device,
 ) -> anyhow::Result<LoadedDetector<B>> {
+    let LoadedModel { model, book } = model(clip, file, classes, common, device)?;
+    let image_size = model.config().image_size;
+    let detector = MoeClipDetector::new(model, book, domain, device);
+    Ok(LoadedDetector { detector: Box::new(detector), image_size })
+}
+
+/// CLIP with adapters on a device, and the prompts of `classes`.
+pub(crate) fn model<B: Backend>(
+    clip: &ClipArgs,
+    file: &AdapterFile,
+    classes: &[String],
+    common: &Common,
+    device: &B::Device,
+) -> anyhow::Result<LoadedModel<B>> {
     let prompting = &clip.prompting;
     let clip = read_clip(&clip.clip, &clip.shape)?;
     note_activation(&clip);
@@ -174,11 +188,14 @@ pub(crate) fn detector<B: Backend>(
     let prompts = provenance.map_or_else(PromptSet::default, |from| from.prompts.clone());
     let adapters = file.load::<B>(clip.spec(), device)?;
     let frozen = prompting.frozen_clip(&clip, &prompts, classes, common, device)?;
-    let config = file.config().clone();
-    let image_size = config.image_size;
-    let model: MoeClip<B, VisionTower<B>> = MoeClip::new(frozen.tower, adapters, config, device)?;
-    let detector = MoeClipDetector::new(model, frozen.book, domain, device);
-    Ok(LoadedDetector { detector: Box::new(detector), image_size })
+    let model = MoeClip::new(frozen.tower, adapters, file.config().clone(), device)?;
+    Ok(LoadedModel { model, book: frozen.book })
+}
+
+/// A model and its prompts.
+pub(crate) struct LoadedModel<B: Backend> {
+    pub(crate) model: MoeClip<B, VisionTower<B>>,
+    pub(crate) book: PromptBook<B>,
 }
 
 /// A detector and the size of the images it takes.

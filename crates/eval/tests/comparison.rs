@@ -19,7 +19,8 @@ fn method(name: &str, parts: [f64; 2], scans: f64, polyps: f64) -> MethodResults
         auroc(None, Some(scans)),
         auroc(Some(polyps), None),
     ]];
-    MethodResults { name: name.into(), published: runs[0].clone(), runs, failures: vec![] }
+    let published = runs[0].clone();
+    MethodResults { name: name.into(), published, runs, ..MethodResults::default() }
 }
 
 #[test]
@@ -88,6 +89,36 @@ fn numbers_stand_beside_the_published_ones() {
     assert_eq!(second, "\"w/o x, y\",Parts,pixel AUROC,92.5000,,1,92.5000");
     let undefined = csv.lines().nth(3).unwrap();
     assert_eq!(undefined, "\"w/o x, y\",Scans,pixel AUROC,,,0,");
+}
+
+#[test]
+fn likeness_of_experts_is_a_column_where_there_are_any() {
+    let plain = method("CLIP", [0.5, 0.5], 0.5, 0.5);
+    let none = MethodResults { similarity: vec![None], ..plain.clone() };
+    let text = Comparison::new("t", &datasets(), std::slice::from_ref(&none)).to_string();
+    assert!(!text.contains("cosine"), "nobody has experts: {text}");
+    let failed = method("failed", [0.5, 0.5], 0.5, 0.5);
+    let both = MethodResults {
+        similarity: vec![Some(0.125), Some(-0.125)],
+        published_similarity: Some(0.02),
+        ..method("experts", [0.5, 0.5], 0.5, 0.5)
+    };
+    let table = Comparison::new("t", &datasets(), &[none, failed, both]);
+    let text = table.to_string();
+    let ends = |at: usize, end: &str| {
+        let line = text.lines().nth(at).unwrap();
+        assert!(line.ends_with(end), "{at}: {text}");
+    };
+    ends(1, "Experts' cosine");
+    ends(2, "  n/a");
+    ends(4, "  -");
+    ends(6, "  0.00±0.18");
+    ends(7, "  0.02");
+    let csv = table.csv().unwrap();
+    assert!(csv.contains("\nCLIP,,experts' cosine,,,0,\n"), "{csv}");
+    assert!(csv.contains("\nfailed,,experts' cosine,-,,0,\n"), "{csv}");
+    assert!(csv.ends_with("experts,,experts' cosine,0.0000,0.1768,2,0.0200\n"), "{csv}");
+    assert!(table.markdown().contains(" | 0.00±0.18 |"), "{}", table.markdown());
 }
 
 #[test]

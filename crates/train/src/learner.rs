@@ -137,8 +137,9 @@ impl<B: Backend> Learner<B> {
     ///
     /// # Errors
     ///
-    /// [`TrainError`] when a class has no prompts or the loss is no number; the adapters are then
-    /// as they were.
+    /// [`TrainError`] when a class has no prompts, the device gives nothing back, the loss is no number,
+    /// or its gradients overflow f16 however it is scaled; the adapters are then as they were.
+    /// [`TrainError::Model`] when experts cannot be dropped: the step itself was made.
     pub fn step(&mut self, batch: Batch<B>) -> Result<StepReport, TrainError> {
         let prompts = self.prompts(&batch)?;
         let (images, step) = (prompts.len(), self.step + 1);

@@ -38,7 +38,7 @@ pub use fit::{
 };
 pub use held_out::{BestEpoch, KeptEpoch, Outcome};
 pub use learner::{Learner, TrainError};
-pub use log::{LogError, RunLog};
+pub use log::{LogError, RunLog, logged_steps};
 pub use memory::peak_memory;
 pub use metrics::{HeldOutMetrics, LossValues, Scalar, StepMetrics, StepReport, TapMetrics};
 pub use objective::{BatchValues, ExpertLoad, LossTerms, Objective, TapTerms};

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use moeclip_train::{
-    Experiment, Failure, Grid, Ingredients, Measured, PlannedRun, Published, RunFolder, Standing,
+    Experiment, Failure, Grid, Ingredients, LossValues, Measured, PlannedRun, Published, RunFolder,
+    Standing, StepMetrics, StepReport, TapMetrics,
 };
 
 /// A grid without mistakes, in parts that tests replace.
@@ -108,6 +109,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("{ image = 93.1 }", "{ image = 931 }", "published.HeadCT: 931 is no percentage"),
     ("{ image = 93.1 }", "[92.1, 92.8, 93.1]", "published.HeadCT"),
     ("{ image = 93.1 }", "93.1", "write it as in { pixel = 92.5, image = 93.9 }"),
+    ("published.HeadCT", "published-similarity = 2\npublished.HeadCT", "2 is no cosine"),
     ("title =", "title", "line 2"),
 ];
 
@@ -165,6 +167,7 @@ fn a_folder_remembers_how_far_its_run_has_come() {
     assert!(!folder.is_trained(), "adapters of a run that was interrupted are not final");
     folder.set_trained(&serde_json::json!({ "steps": 3 })).unwrap();
     assert_eq!(standing(), Standing::Trained { measured: 0 });
+    assert_eq!(folder.similarity().unwrap(), None, "it left no log");
     let measured = Measured {
         data: "d".into(),
         pixel_auroc: None,
@@ -176,6 +179,41 @@ fn a_folder_remembers_how_far_its_run_has_come() {
     assert_eq!(standing(), Standing::Trained { measured: 1 });
     folder.set_measured("mvtec-ad", &measured).unwrap();
     assert_eq!(standing(), Standing::Done);
+}
+
+/// A step's line in a log, with two taps.
+fn logged(step: usize, epoch: usize, cosines: [Option<f32>; 2]) -> String {
+    let taps = cosines.map(|similarity| TapMetrics { similarity, ..TapMetrics::default() });
+    let (taps, losses) = (taps.to_vec(), LossValues::default());
+    let report = StepReport { step, images: 2, learning_rate: 5e-4, losses, taps };
+    let (images_per_second, unix_seconds) = (1.0, 1e9);
+    let peak_bytes = None;
+    let held_out = None;
+    let metrics =
+        StepMetrics { epoch, report, images_per_second, peak_bytes, unix_seconds, held_out };
+    serde_json::to_string(&metrics).unwrap() + "\n"
+}
+
+#[test]
+fn the_likeness_of_experts_is_that_of_the_last_epoch() {
+    let (out, grid) = (tempfile::tempdir().unwrap(), open(GRID).unwrap());
+    let folder = RunFolder::of(&grid.runs()[1], out.path());
+    let log = folder.checkpoints().join("log");
+    std::fs::create_dir_all(&log).unwrap();
+    let write =
+        |lines: &[String]| std::fs::write(log.join("metrics.jsonl"), lines.concat()).unwrap();
+    let steps = [
+        logged(1, 1, [Some(0.9), Some(0.9)]),
+        logged(2, 2, [Some(0.25), Some(0.5)]),
+        logged(3, 2, [Some(0.125), Some(-0.375)]),
+    ];
+    write(&steps);
+    assert_eq!(folder.similarity().unwrap(), None, "not before it is trained");
+    std::fs::write(folder.adapter(), "adapters").unwrap();
+    folder.set_trained(&serde_json::json!({})).unwrap();
+    assert_eq!(folder.similarity().unwrap(), Some(0.125));
+    write(&[logged(1, 1, [None, None])]);
+    assert_eq!(folder.similarity().unwrap(), None, "no experts");
 }
 
 #[test]

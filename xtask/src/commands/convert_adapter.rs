@@ -64,10 +64,31 @@ pub(crate) fn run(args: ConvertAdapterArgs, common: Common) -> anyhow::Result<()
     let Converted { output, from, to, tensors, config } = converted;
     println!("{output}: {tensors} tensors, {from:?} to {to:?}");
     let stream = match config.mixture {
-        Mixture::MoeLora => format!("{} experts of rank {}", config.experts, config.rank),
+        Mixture::MoeLora => format!("{} experts of rank {}", experts(config), config.rank),
         Mixture::SingleLora => format!("a single LoRA of rank {}", config.rank),
         Mixture::None => "no experts".into(),
     };
     println!("  taps {:?}, {stream}", config.taps);
     Ok(())
+}
+
+/// How many experts there are: at each tap, where training dropped some.
+fn experts(config: &MoeClipConfig) -> String {
+    match &config.kept_experts {
+        None => config.experts.to_string(),
+        Some(kept) => format!("{:?}", kept.iter().map(Vec::len).collect::<Vec<_>>()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn experts_that_were_dropped_are_not_counted() {
+        let config = MoeClipConfig::default();
+        assert_eq!(experts(&config), "4");
+        let kept = vec![vec![0, 1], vec![0, 1, 2], vec![1, 3], vec![0, 1, 2, 3]];
+        assert_eq!(experts(&config.keeping(&kept).unwrap()), "[2, 3, 2, 4]");
+    }
 }

@@ -127,6 +127,7 @@ impl Demo {
             domain: DomainChoice::Industrial,
             range: None,
             npy: false,
+            viewing: predict::ViewingArgs::default(),
         };
         predict::run(args, self.common.clone())
     }

@@ -7,6 +7,7 @@ pub(crate) mod datasets;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod eval;
+pub(crate) mod explain;
 pub(crate) mod inspect;
 pub(crate) mod parity;
 pub(crate) mod predict;

@@ -1,20 +1,22 @@
 //! `predict`: anomaly maps of images, as pictures and as lines of JSON.
 
+mod viewing;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::backend::Backend;
 use clap::Args;
-use moeclip::Detection;
-use moeclip_data::{
-    ImageSize, PreparedImage, Preprocessing, Sample, Split, decode_rgb, images, prepare_image,
-};
+use image::RgbImage;
+use moeclip_data::{Preprocessing, Sample, Split, decode_rgb, images};
 use moeclip_eval::pictures::{Overlay, write_map_png, write_npy_f32, write_png};
 use moeclip_eval::{MapRange, MapView};
 use serde::Serialize;
 
+pub(crate) use self::viewing::ViewingArgs;
+use self::viewing::{View, Viewed};
 use crate::backends::{Job, run_on};
 use crate::cli::{Common, DomainChoice};
 use crate::data::{DataOptions, Dataset};
@@ -25,7 +27,8 @@ use crate::progress::Progress;
 /// Draw anomaly maps of images.
 ///
 /// Writes for each image a 16-bit map, an overlay at the image's own size with a legend, and a line
-/// in predictions.jsonl: path, score, the map's maximum and where it is, milliseconds.
+/// in predictions.jsonl: path, score, the map's maximum and where it is, milliseconds. Large images can
+/// be looked at in tiles.
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Example: cargo xtask predict photos --class \"metal nut\" --clip clip.safetensors --adapter adapter.safetensors --out maps"
@@ -53,6 +56,8 @@ pub(crate) struct PredictArgs {
     /// Write each map as float32 too
     #[arg(long)]
     pub(crate) npy: bool,
+    #[command(flatten)]
+    pub(crate) viewing: ViewingArgs,
 }
 
 /// An image to look at.
@@ -73,11 +78,14 @@ struct Prediction {
     maximum_x: u32,
     maximum_y: u32,
     milliseconds: f64,
+    /// How many tiles it was looked at in.
+    tiles: usize,
     map: String,
     overlay: String,
 }
 
 pub(crate) fn run(args: PredictArgs, common: Common) -> anyhow::Result<()> {
+    args.viewing.check()?;
     interrupt::listen()?;
     run_on(&common, PredictJob { args, common: common.clone() })
 }
@@ -119,78 +127,84 @@ impl PredictJob {
     ) -> anyhow::Result<()> {
         let preprocessing = Preprocessing::clip(loaded.image_size)?;
         let mut lines = Lines::create(&self.args.out)?;
-        let mut progress = Progress::new("images", targets.len());
+        // Tiles have a progress of their own.
+        let mut progress =
+            (!self.args.viewing.is_tiled()).then(|| Progress::new("images", targets.len()));
         let mut tally = Tally::default();
         for target in targets.iter().take_while(|_| !interrupt::asked()) {
-            match self.one(target, &preprocessing, &mut loaded, device) {
-                Ok((prediction, range)) => {
+            let said = match self.one(target, &preprocessing, &mut loaded, device) {
+                Ok(None) => break,
+                Ok(Some((prediction, range))) => {
                     tally.add(range);
-                    progress.advance(format!("score {:.3}", prediction.score));
                     lines.write(&prediction)?;
                     if self.common.json {
                         crate::output::print_json(&prediction)?;
                     }
+                    format!("score {:.3}", prediction.score)
                 }
                 Err(error) => {
                     tally.failed += 1;
-                    progress.advance("failed".into());
                     eprintln!("error: {}", crate::one_line(&error));
+                    "failed".into()
                 }
-            }
+            };
+            progress.iter_mut().for_each(|progress| progress.advance(said.clone()));
         }
-        progress.finish();
+        progress.iter().for_each(Progress::finish);
         let written = lines.finish()?;
         self.report(&written, &tally);
         tally.verdict(targets.len())
     }
 
+    /// What is said of an image; `None` when it was interrupted.
     fn one<B: Backend>(
         &self,
         target: &Target,
         preprocessing: &Preprocessing,
         loaded: &mut LoadedDetector<B>,
         device: &B::Device,
-    ) -> anyhow::Result<(Prediction, MapRange)> {
+    ) -> anyhow::Result<Option<(Prediction, MapRange)>> {
         let start = Instant::now();
-        let PreparedImage { values, original } = prepare_image(&target.path, preprocessing)?;
-        let size = loaded.image_size;
-        let images = Tensor::from_data(TensorData::new(values, [1, 3, size, size]), device);
-        let detections = loaded.detector.detect(images, &target.class)?;
+        let image = decode_rgb(&target.path)?;
+        let domain = self.args.domain.into();
+        let view = View { image: &image, class: &target.class, domain, preprocessing, device };
+        let Some(viewed) = self.args.viewing.look(&view, loaded)? else { return Ok(None) };
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-        let detection = detections.into_iter().next().context("the detector gave no map")?;
-        self.write(target, &detection, original, milliseconds)
+        self.write(target, &viewed, &image, milliseconds).map(Some)
     }
 
     fn write(
         &self,
         target: &Target,
-        detection: &Detection,
-        original: ImageSize,
+        viewed: &Viewed,
+        image: &RgbImage,
         milliseconds: f64,
     ) -> anyhow::Result<(Prediction, MapRange)> {
-        let size = detection.map.size;
-        let map = MapView::new(size, size, &detection.map.values)?;
+        let Viewed { map: seen, image_score, score, tiles } = viewed;
+        let (width, height) = (seen.width, seen.height);
+        let map = MapView::new(width, height, &seen.values)?;
         let range = self.args.range.unwrap_or_else(|| map.range());
         let files = Files::of(&self.args, &target.path)?;
         write_map_png(&files.map, map, range)?;
-        let image = decode_rgb(&target.path)?;
-        let score = detection.score;
-        let overlay = Overlay { image: &image, map, range, title: &target.class, score };
+        let overlay = Overlay { image, map, range, title: &target.class, score: *score };
         write_png(&files.overlay, &overlay.draw()?)?;
         if self.args.npy {
-            write_npy_f32(&files.npy, &[size, size], &detection.map.values)?;
+            write_npy_f32(&files.npy, &[height, width], &seen.values)?;
         }
         let peak = map.peak();
-        let own = |at: usize, side: u32| ((at as f64 + 0.5) * f64::from(side) / size as f64) as u32;
+        let own = |at: usize, side: u32, of: usize| {
+            ((at as f64 + 0.5) * f64::from(side) / of as f64) as u32
+        };
         let prediction = Prediction {
             path: target.path.display().to_string(),
             class: target.class.clone(),
-            score,
-            image_score: detection.image_score,
+            score: *score,
+            image_score: *image_score,
             maximum: peak.value,
-            maximum_x: own(peak.x, original.width),
-            maximum_y: own(peak.y, original.height),
+            maximum_x: own(peak.x, image.width(), width),
+            maximum_y: own(peak.y, image.height(), height),
             milliseconds,
+            tiles: *tiles,
             map: files.map.display().to_string(),
             overlay: files.overlay.display().to_string(),
         };

@@ -54,10 +54,28 @@ impl Overlay<'_> {
     }
 
     fn draw_image(&self, picture: &mut RgbImage) {
+        let Self { image, map, range, .. } = *self;
+        imageops::replace(picture, &MapOverImage { image, map, range }.draw(), 0, 0);
+    }
+}
+
+/// A map over its image, and nothing else.
+#[derive(Clone, Copy)]
+pub(super) struct MapOverImage<'a> {
+    pub(super) image: &'a RgbImage,
+    pub(super) map: MapView<'a>,
+    pub(super) range: MapRange,
+}
+
+impl MapOverImage<'_> {
+    /// The image at its own size in the map's colours.
+    pub(super) fn draw(&self) -> RgbImage {
         let fractions = self.fractions();
-        for (x, y, pixel) in self.image.enumerate_pixels() {
-            picture.put_pixel(x, y, tint(*pixel, fractions.get_pixel(x, y).0[0]));
+        let mut picture = self.image.clone();
+        for (x, y, pixel) in picture.enumerate_pixels_mut() {
+            *pixel = tint(*pixel, fractions.get_pixel(x, y).0[0]);
         }
+        picture
     }
 
     /// The map at the image's size, bilinear.

@@ -29,6 +29,11 @@ pub struct MethodResults {
     pub runs: Vec<Vec<Option<Auroc>>>,
     /// For each dataset what was published, as fractions of 1; `None` where nothing was.
     pub published: Vec<Option<Auroc>>,
+    /// For each run that was trained, the mean cosine between the outputs of two of its experts; `None`
+    /// where it has none.
+    pub similarity: Vec<Option<f64>>,
+    /// The cosine that was published.
+    pub published_similarity: Option<f64>,
     /// One line for each run that failed.
     pub failures: Vec<String>,
 }
@@ -53,6 +58,10 @@ pub struct ComparisonRow {
     pub runs: usize,
     /// A number pair for each column.
     pub entries: Vec<Entry>,
+    /// Mean cosine between the outputs of two experts.
+    pub similarity: Number,
+    /// The cosine that was published.
+    pub published_similarity: Option<f64>,
     /// One line for each run that failed.
     pub failures: Vec<String>,
 }
@@ -68,7 +77,7 @@ pub struct Entry {
     pub published: Auroc,
 }
 
-/// A number that was to be measured.
+/// A number that was to be measured, from 0 to 1; a cosine from -1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Number {
@@ -80,7 +89,7 @@ pub enum Number {
     Measured(Spread),
 }
 
-/// Mean and spread over runs, as fractions of 1.
+/// Mean and spread over runs, not in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
     /// The mean.
@@ -118,7 +127,10 @@ impl ComparisonRow {
         let measured = method.runs.iter().map(|run| average(run));
         entries.push(Entry::new(measured.collect(), average(&method.published)));
         let (name, failures) = (method.name.clone(), method.failures.clone());
-        Self { name, runs: method.runs.len(), entries, failures }
+        let similarity = Number::of(method.similarity.clone());
+        let published_similarity = method.published_similarity;
+        let runs = method.runs.len();
+        Self { name, runs, entries, similarity, published_similarity, failures }
     }
 }
 

@@ -23,6 +23,7 @@ use serde_json::Value;
 use tempfile::Builder;
 
 use super::{AblationError, Method, PlannedRun, plain};
+use crate::{LogError, logged_steps};
 
 /// Everything that decides a run. What was made of other ingredients is not taken for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +156,24 @@ impl RunFolder {
     /// [`AblationError::File`] when it cannot be written.
     pub fn set_trained(&self, said: &Value) -> Result<(), AblationError> {
         store(&self.path.join(TRAINED), said)
+    }
+
+    /// Mean cosine between the outputs of two experts, over taps and the steps of the run's last
+    /// epoch, as its log has it; `None` before it is trained, and without experts.
+    ///
+    /// # Errors
+    /// [`LogError::Read`] when the log is there and cannot be read.
+    pub fn similarity(&self) -> Result<Option<f64>, LogError> {
+        if !self.is_trained() {
+            return Ok(None);
+        }
+        let steps = logged_steps(&self.checkpoints().join("log"))?;
+        let last = steps.last().map(|step| step.epoch);
+        let steps = steps.iter().filter(|step| Some(step.epoch) == last);
+        let taps = steps.flat_map(|step| &step.report.taps);
+        let cosines: Vec<f64> = taps.filter_map(|tap| tap.similarity).map(f64::from).collect();
+        let sum: f64 = cosines.iter().sum();
+        Ok((!cosines.is_empty()).then(|| sum / cosines.len() as f64))
     }
 
     /// What was measured on a dataset, if it was.

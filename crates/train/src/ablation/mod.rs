@@ -43,6 +43,8 @@ pub struct Cell {
     pub experiment: Experiment,
     /// Numbers that were published, by dataset.
     pub published: BTreeMap<String, Published>,
+    /// The mean cosine between the outputs of two experts that was published.
+    pub published_similarity: Option<f64>,
 }
 
 /// What a cell measures.

@@ -37,6 +37,8 @@ struct WrittenCell {
     set: Vec<String>,
     /// An object where it is given: its keys are datasets, not settings.
     published: Option<Value>,
+    #[serde(rename = "published-similarity")]
+    published_similarity: Option<f64>,
 }
 
 pub(super) fn open(path: &Path, changes: &[String]) -> Result<Grid, AblationError> {
@@ -107,8 +109,12 @@ fn read_cell(
     if written.method == Method::Moeclip {
         check_auxiliary(&experiment, evaluate).map_err(at)?;
     }
-    let published = read_published(written.published, evaluate).map_err(at)?;
-    Ok(Cell { name: written.name, method: written.method, experiment, published })
+    let WrittenCell { name, method, published, published_similarity, .. } = written;
+    let published = read_published(published, evaluate).map_err(at)?;
+    if let Some(cosine) = published_similarity.filter(|cosine| !(-1.0..=1.0).contains(cosine)) {
+        return Err(at(format!("published-similarity = {cosine} is no cosine; give -1 to 1")));
+    }
+    Ok(Cell { name, method, experiment, published, published_similarity })
 }
 
 fn changed(base: &Experiment, changes: &[String]) -> Result<Experiment, String> {

@@ -108,6 +108,15 @@ impl RunLog {
     }
 }
 
+/// The steps of the log in a folder, in order; none where there is no log.
+///
+/// # Errors
+///
+/// [`LogError::Read`] when the log is there and cannot be read.
+pub fn logged_steps(folder: &Path) -> Result<Vec<StepMetrics>, LogError> {
+    steps(&folder.join(LINES), usize::MAX)
+}
+
 fn write_line(file: &mut impl Write, metrics: &StepMetrics) -> std::io::Result<()> {
     let mut line = serde_json::to_vec(metrics)?;
     line.push(b'\n');

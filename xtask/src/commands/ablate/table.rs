@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use moeclip_eval::report::{Auroc, Comparison, MethodResults};
-use moeclip_train::{Cell, Grid, PlannedRun, RunFolder, Standing};
+use moeclip_train::{Cell, Grid, Method, PlannedRun, RunFolder, Standing};
 use serde::Serialize;
 
 use crate::cli::Common;
@@ -59,7 +59,7 @@ pub(super) fn print(grid: &Grid, out: &Path, common: &Common) -> anyhow::Result<
 
 /// What was measured of a cell as the grid has it now.
 fn results(cell: &Cell, grid: &Grid, out: &Path) -> anyhow::Result<MethodResults> {
-    let (mut runs, mut failures) = (Vec::new(), Vec::new());
+    let (mut runs, mut failures, mut similarity) = (Vec::new(), Vec::new(), Vec::new());
     for run in cell.runs(&grid.seeds) {
         let folder = RunFolder::of(&run, out);
         let standing = folder.standing(&run, &grid.evaluate)?;
@@ -71,6 +71,10 @@ fn results(cell: &Cell, grid: &Grid, out: &Path) -> anyhow::Result<MethodResults
             let measured = folder.measured(dataset)?.filter(|_| standing != Standing::Changed);
             anyhow::Ok(measured.map(|m| Auroc { pixel: m.pixel_auroc, image: m.image_auroc }))
         };
+        // CLIP has no experts; a run that is not trained yet has them.
+        if cell.method == Method::Clip || folder.is_trained() && standing != Standing::Changed {
+            similarity.push(folder.similarity()?);
+        }
         runs.push(grid.evaluate.iter().map(measured).collect::<anyhow::Result<Vec<_>>>()?);
     }
     let fraction = |percent: Option<f64>| percent.map(|percent| percent / 100.0);
@@ -79,7 +83,8 @@ fn results(cell: &Cell, grid: &Grid, out: &Path) -> anyhow::Result<MethodResults
         Some(Auroc { pixel: fraction(published.pixel), image: fraction(published.image) })
     });
     let published = published.collect();
-    Ok(MethodResults { name: cell.name.clone(), runs, published, failures })
+    let (name, published_similarity) = (cell.name.clone(), cell.published_similarity);
+    Ok(MethodResults { name, runs, published, similarity, published_similarity, failures })
 }
 
 fn state(standing: Standing, datasets: usize) -> String {

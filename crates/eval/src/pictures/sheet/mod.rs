@@ -10,6 +10,7 @@ use image::RgbImage;
 use moeclip_data::{MaskRule, Sample};
 
 use self::bands::Bands;
+pub(super) use self::thumbnail::shrunk;
 use crate::EvalError;
 
 /// Thumbnail sides that can be drawn and read.

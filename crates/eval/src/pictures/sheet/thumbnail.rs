@@ -97,7 +97,7 @@ fn marked(mask: &GrayImage, rule: MaskRule, (width, height): (u32, u32)) -> Gray
 }
 
 /// Bilinear, widened when shrinking, the aspect kept.
-fn shrunk(image: &RgbImage, side: u32) -> RgbImage {
+pub(in crate::pictures) fn shrunk(image: &RgbImage, side: u32) -> RgbImage {
     let (width, height) = image.dimensions();
     let longer = width.max(height).max(1);
     let scaled = |length: u32| {

@@ -1,4 +1,4 @@
-//! The comparison for a terminal, as Markdown and as CSV: percent with one decimal.
+//! The comparison for a terminal, as Markdown and as CSV: percent with one decimal, cosines as they are.
 
 use std::fmt;
 
@@ -12,6 +12,13 @@ const LEGEND: &str = "pixel / image AUROC, percent; n/a: undefined (no masks, or
 /// What the published row of a method is called.
 const PUBLISHED: &str = "  published";
 
+/// The last column, where any row has experts.
+const EXPERTS: &str = "Experts' cosine";
+
+/// What that column is.
+const EXPERTS_LEGEND: &str =
+    "experts' cosine: mean between the outputs of two experts, over taps and the last epoch";
+
 /// A row of finished text.
 struct Line {
     name: String,
@@ -20,19 +27,19 @@ struct Line {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = self.lines();
+        let (lines, heads) = (self.lines(), self.heads());
         let width = |texts: &mut dyn Iterator<Item = &str>| {
             texts.map(|text| text.chars().count()).max().unwrap_or(0)
         };
         let names = width(&mut lines.iter().map(|line| line.name.as_str()));
-        let widths: Vec<usize> = (0..self.columns.len())
+        let widths: Vec<usize> = (0..heads.len())
             .map(|at| {
                 let cells = lines.iter().filter_map(|line| Some(line.cells.get(at)?.as_str()));
-                width(&mut cells.chain([self.columns[at].as_str()]))
+                width(&mut cells.chain([heads[at].as_str()]))
             })
             .collect();
         write!(f, "{}\n{:names$}", self.title, "")?;
-        for (column, width) in self.columns.iter().zip(&widths) {
+        for (column, width) in heads.iter().zip(&widths) {
             write!(f, "  {column:>width$}")?;
         }
         for line in &lines {
@@ -54,8 +61,9 @@ impl Comparison {
             format!("| {} | {} |\n", escaped(name), cells.join(" | "))
         };
         let mut text = format!("## {}\n\n", self.title);
-        text += &row("", &self.columns);
-        text += &format!("| --- |{}\n", " ---: |".repeat(self.columns.len()));
+        let heads = self.heads();
+        text += &row("", &heads);
+        text += &format!("| --- |{}\n", " ---: |".repeat(heads.len()));
         for line in self.lines() {
             text += &row(line.name.trim(), &line.cells);
         }
@@ -66,8 +74,9 @@ impl Comparison {
         text
     }
 
-    /// One line for each number: method, dataset, metric, mean, deviation, runs, published. Percent;
-    /// an empty field is undefined, `-` was not measured.
+    /// One line for each number: method, dataset, metric, mean, deviation, runs, published. Percent,
+    /// but for the experts' cosine, which has no dataset; an empty field is undefined, `-` was not
+    /// measured.
     ///
     /// # Errors
     /// [`EvalError::Setting`] when a name cannot be written, which no text is known to be.
@@ -92,20 +101,39 @@ impl Comparison {
             let metrics =
                 [("pixel AUROC", pixel, published.pixel), ("image AUROC", image, published.image)];
             metrics.map(|(metric, number, published)| {
-                let [mean, deviation, runs] = fields(number);
+                let [mean, deviation, runs] = fields(number, full);
                 let published = published.map(full).unwrap_or_default();
                 let (name, column) = (row.name.clone(), column.clone());
                 [name, column, metric.into(), mean, deviation, runs, published]
             })
         });
-        records.collect()
+        let experts = self.has_experts().then(|| {
+            let [mean, deviation, runs] = fields(&row.similarity, |cosine| format!("{cosine:.4}"));
+            let published = row.published_similarity.map(|cosine| format!("{cosine:.4}"));
+            let (name, metric) = (row.name.clone(), "experts' cosine".to_owned());
+            [name, String::new(), metric, mean, deviation, runs, published.unwrap_or_default()]
+        });
+        records.chain(experts).collect()
+    }
+
+    /// What stands above the columns.
+    fn heads(&self) -> Vec<String> {
+        let experts = self.has_experts().then(|| EXPERTS.to_owned());
+        self.columns.iter().cloned().chain(experts).collect()
+    }
+
+    fn has_experts(&self) -> bool {
+        self.rows.iter().any(|row| row.similarity.mean().is_some())
     }
 
     fn lines(&self) -> Vec<Line> {
+        let has_experts = self.has_experts();
         let lines = self.rows.iter().flat_map(|row| {
-            let measured = row.entries.iter().map(measured).collect();
+            let cosine = has_experts.then(|| short(&row.similarity, cosine));
+            let measured = row.entries.iter().map(measured).chain(cosine).collect();
             let published = row.entries.iter().map(|entry| published(&entry.published));
-            let published: Vec<String> = published.collect();
+            let theirs = || row.published_similarity.map(self::cosine).unwrap_or_default();
+            let published: Vec<String> = published.chain(has_experts.then(theirs)).collect();
             let is_published = published.iter().any(|cell| !cell.is_empty());
             let beside = is_published.then(|| Line { name: PUBLISHED.into(), cells: published });
             [Line { name: row.name.clone(), cells: measured }].into_iter().chain(beside)
@@ -114,10 +142,14 @@ impl Comparison {
     }
 
     fn legend(&self) -> String {
-        match self.rows.iter().map(|row| row.runs).max() {
-            Some(runs @ 2..) => format!("{LEGEND}; mean±standard deviation of {runs} runs"),
-            _ => LEGEND.to_owned(),
+        let mut legend = LEGEND.to_owned();
+        if let Some(runs @ 2..) = self.rows.iter().map(|row| row.runs).max() {
+            legend += &format!("; mean±standard deviation of {runs} runs");
         }
+        if self.has_experts() {
+            legend += &format!("\n{EXPERTS_LEGEND}");
+        }
+        legend
     }
 
     fn failures(&self) -> impl Iterator<Item = String> {
@@ -129,7 +161,7 @@ impl Comparison {
 fn measured(entry: &Entry) -> String {
     match (entry.pixel, entry.image) {
         (Number::Missing, Number::Missing) => "-".into(),
-        (pixel, image) => format!("{} / {}", short(&pixel), short(&image)),
+        (pixel, image) => format!("{} / {}", short(&pixel, percent), short(&image, percent)),
     }
 }
 
@@ -141,27 +173,31 @@ fn published(numbers: &Auroc) -> String {
     }
 }
 
-fn short(number: &Number) -> String {
+fn short(number: &Number, write: fn(f64) -> String) -> String {
     match number {
         Number::Missing => "-".into(),
         Number::Undefined => "n/a".into(),
         Number::Measured(spread) => match spread.deviation {
-            None => percent(spread.mean),
-            Some(deviation) => format!("{}±{}", percent(spread.mean), percent(deviation)),
+            None => write(spread.mean),
+            Some(deviation) => format!("{}±{}", write(spread.mean), write(deviation)),
         },
     }
 }
 
 /// Mean, deviation and number of runs.
-fn fields(number: &Number) -> [String; 3] {
+fn fields(number: &Number, write: fn(f64) -> String) -> [String; 3] {
     match number {
         Number::Missing => ["-".into(), String::new(), "0".into()],
         Number::Undefined => [String::new(), String::new(), "0".into()],
         Number::Measured(spread) => {
-            let deviation = spread.deviation.map(full).unwrap_or_default();
-            [full(spread.mean), deviation, spread.runs.to_string()]
+            let deviation = spread.deviation.map(write).unwrap_or_default();
+            [write(spread.mean), deviation, spread.runs.to_string()]
         }
     }
+}
+
+fn cosine(value: f64) -> String {
+    format!("{value:.2}")
 }
 
 fn percent(fraction: f64) -> String {
