@@ -37,7 +37,6 @@ struct WrittenCell {
     set: Vec<String>,
     /// An object where it is given: its keys are datasets, not settings.
     published: Option<Value>,
-    #[serde(rename = "published-similarity")]
     published_similarity: Option<f64>,
 }
 
