@@ -31,6 +31,7 @@
 
 mod adapter_file;
 mod adapters;
+mod calibration;
 mod clip_detector;
 mod config;
 mod detector;
@@ -48,6 +49,10 @@ pub use adapter_file::{
     write_adapter, write_authors,
 };
 pub use adapters::{AdapterError, Adapters, TapAdapter};
+pub use calibration::{
+    Calibration, CalibrationConditions, CalibrationError, CalibrationImages, ImageThreshold,
+    Judgement, PixelThreshold, RateInterval, ScoreRange, Verdict,
+};
 pub use clip_detector::{ClipDetector, PlainClip};
 pub use config::{ConfigError, MoeClipConfig, Partition};
 pub use detector::{
