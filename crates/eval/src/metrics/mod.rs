@@ -25,7 +25,7 @@ use crate::{EvalError, MapView};
 pub use bootstrap::{Bootstrap, Interval, Resamples};
 pub(crate) use calibration::of_finite as calibration_of_finite;
 pub use calibration::{CALIBRATION_BINS, expected_calibration_error};
-pub use pixels::{PixelScores, Workspace};
+pub use pixels::{PixelLevel, PixelScores, Workspace};
 use ranking::Ranking;
 
 /// The false-positive rate up to which AUPRO integrates.
