@@ -109,7 +109,7 @@ fn without_a_calibration_it_is_undefined() {
     let undefined = Metrics { image_auroc: None, image_ap: None, image_f1_max: None, ..pixels };
     assert_eq!(result.metrics, Metrics { image_ece: None, ..undefined });
     let bootstrap = Bootstrap::new(10, 0, 0.95).unwrap();
-    assert_eq!(class.intervals(RULE, Protocol::Deployed, &bootstrap), None);
+    assert_eq!(class.intervals(RULE, Protocol::Deployed, &bootstrap).unwrap(), None);
 }
 
 fn evaluate(mut evaluation: Evaluation) -> Vec<Report> {

@@ -77,6 +77,9 @@ pub(crate) struct MeasuringArgs {
     /// Add 95 % intervals of the image metrics: draw the images, or their groups, so many times anew
     #[arg(long, value_name = "DRAWS")]
     pub(crate) bootstrap: Option<usize>,
+    /// Add intervals of the pixel metrics too: 8 bytes a pixel of a class, and time by the draws
+    #[arg(long, requires = "bootstrap")]
+    pub(crate) bootstrap_pixels: bool,
     /// Decides the draws of --bootstrap
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     pub(crate) bootstrap_seed: u64,
@@ -93,10 +96,17 @@ impl MeasuringArgs {
     fn evaluation(&self, rule: ScoreRule) -> anyhow::Result<Evaluation> {
         let memory = self.pixel_memory.saturating_mul(1 << 20);
         let folder = self.pixel_folder.clone().unwrap_or_else(|| Workspace::default().folder);
-        let mut evaluation = Evaluation::new(rule, Workspace { memory, folder });
+        // Half of it each, where pixels are kept for their intervals too.
+        let memory = if self.bootstrap_pixels { memory / 2 } else { memory };
+        let workspace = Workspace { memory, folder };
+        let mut evaluation = Evaluation::new(rule, workspace.clone());
         if let Some(draws) = self.bootstrap {
             let bootstrap = Bootstrap::new(draws, self.bootstrap_seed, INTERVAL_LEVEL);
-            evaluation = evaluation.with_intervals(bootstrap.context("--bootstrap")?);
+            let bootstrap = bootstrap.context("--bootstrap")?;
+            evaluation = match self.bootstrap_pixels {
+                true => evaluation.with_all_intervals(bootstrap, workspace),
+                false => evaluation.with_intervals(bootstrap),
+            };
         }
         if let Some(folder) = &self.save_maps {
             evaluation = evaluation.saving(SavedMaps::create(folder).context("--save-maps")?);
@@ -111,6 +121,7 @@ impl Default for MeasuringArgs {
         Self {
             save_maps: None,
             bootstrap: None,
+            bootstrap_pixels: false,
             bootstrap_seed: 0,
             pixel_memory: PIXEL_MEMORY,
             pixel_folder: None,

@@ -15,6 +15,8 @@ pub struct Evaluation {
     rule: ScoreRule,
     workspace: Workspace,
     bootstrap: Option<Bootstrap>,
+    /// What intervals of pixel metrics may take, where they are asked for.
+    pixel_intervals: Option<Workspace>,
     saved: Option<SavedMaps>,
     calibration: Option<Arc<Calibration>>,
     /// The class that is being filled.
@@ -31,6 +33,7 @@ impl Evaluation {
             rule,
             workspace,
             bootstrap: None,
+            pixel_intervals: None,
             saved: None,
             calibration: None,
             open: None,
@@ -41,6 +44,12 @@ impl Evaluation {
     /// The same with intervals of the image metrics.
     pub fn with_intervals(self, bootstrap: Bootstrap) -> Self {
         Self { bootstrap: Some(bootstrap), ..self }
+    }
+
+    /// The same with intervals of the image and the pixel metrics. What is kept for the latter, 8 bytes
+    /// a pixel, stays within `workspace`, beside the other's.
+    pub fn with_all_intervals(self, bootstrap: Bootstrap, workspace: Workspace) -> Self {
+        Self { pixel_intervals: Some(workspace), ..self.with_intervals(bootstrap) }
     }
 
     /// The same, saving every map and mask.
@@ -73,15 +82,13 @@ impl Evaluation {
             let (class, image) = (class.to_owned(), record.name.to_owned());
             return Err(EvalError::ClassOrder { class, image });
         }
-        let (workspace, calibration) = (&self.workspace, &self.calibration);
-        let open = self.open.get_or_insert_with(|| {
-            let scores = ClassScores::new(class, workspace.clone());
-            match calibration {
-                Some(calibration) => scores.calibrated(calibration.clone()),
-                None => scores,
-            }
-        });
-        open.push(record)?;
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.open_class(class),
+        };
+        let pushed = open.push(record);
+        self.open = Some(open);
+        pushed?;
         self.saved.as_mut().map_or(Ok(()), |saved| saved.push(class, &record))
     }
 
@@ -105,6 +112,17 @@ impl Evaluation {
         Ok(reports.map(report).collect())
     }
 
+    fn open_class(&self, class: &str) -> ClassScores {
+        let mut scores = ClassScores::new(class, self.workspace.clone());
+        if let Some(calibration) = &self.calibration {
+            scores = scores.calibrated(calibration.clone());
+        }
+        if let Some(workspace) = &self.pixel_intervals {
+            scores = scores.with_pixel_intervals(workspace.clone());
+        }
+        scores
+    }
+
     fn close_class(&mut self) -> Result<(), EvalError> {
         let Some(mut scores) = self.open.take() else { return Ok(()) };
         if let Some(saved) = &mut self.saved {
@@ -113,8 +131,9 @@ impl Evaluation {
         let protocols = Protocol::defined(self.calibration.as_deref());
         for (&protocol, results) in protocols.iter().zip(&mut self.results) {
             let mut result = scores.finish(self.rule, protocol)?;
-            let intervals = |bootstrap| scores.intervals(self.rule, protocol, bootstrap);
-            result.intervals = self.bootstrap.as_ref().and_then(intervals);
+            if let Some(bootstrap) = &self.bootstrap {
+                result.intervals = scores.intervals(self.rule, protocol, bootstrap)?;
+            }
             results.push(result);
         }
         Ok(())

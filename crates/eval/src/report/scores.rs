@@ -9,7 +9,9 @@ use moeclip::{Calibration, Verdict};
 use super::decisions::Tally;
 use super::{ClassResult, Decisions, Intervals, Metrics, Protocol, ScoreRule};
 use crate::error::{require_finite, require_length};
-use crate::metrics::{self, Bootstrap, MaskedMap, PixelMetrics, PixelScores, Workspace};
+use crate::metrics::{
+    self, Bootstrap, GroupedPixels, MaskedMap, PixelMetrics, PixelScores, Workspace,
+};
 use crate::{EvalError, MapRange, MapView};
 
 /// What a detector says about one test image, and what is true of it.
@@ -47,8 +49,19 @@ pub struct ClassScores {
     calibration: Option<Arc<Calibration>>,
     /// Decisions on pixels by the calibration's threshold.
     pixel_decisions: Tally,
+    /// Pixels by group, where their intervals are asked for.
+    grouped: Option<GroupedPixels>,
+    /// Pixel metrics of each draw; they do not depend on rule or protocol either.
+    drawn: Option<Drawn>,
     /// Pixel metrics do not depend on rule or protocol, so they are computed once.
     measured: Option<PixelMetrics>,
+}
+
+/// Pixel metrics of each of a bootstrap's draws.
+#[derive(Clone, Debug)]
+struct Drawn {
+    bootstrap: Bootstrap,
+    pixels: Vec<PixelMetrics>,
 }
 
 /// What is kept of an [`ImageRecord`].
@@ -78,6 +91,8 @@ impl ClassScores {
             has_mask: false,
             calibration: None,
             pixel_decisions: Tally::default(),
+            grouped: None,
+            drawn: None,
             measured: None,
         }
     }
@@ -86,6 +101,13 @@ impl ClassScores {
     #[must_use]
     pub fn calibrated(self, calibration: Arc<Calibration>) -> Self {
         Self { calibration: Some(calibration), ..self }
+    }
+
+    /// The same, keeping what the intervals of pixel metrics take: [`ClassScores::intervals`] then has
+    /// them. `workspace` is for these alone. To be called before the first image.
+    #[must_use]
+    pub fn with_pixel_intervals(self, workspace: Workspace) -> Self {
+        Self { grouped: Some(GroupedPixels::new(workspace)), ..self }
     }
 
     /// The class's name.
@@ -105,18 +127,18 @@ impl ClassScores {
             cause: Box::new(cause),
         })?;
         self.decide_pixels(&record);
-        match record.mask {
-            Some(mask) => self.pixels.push(MaskedMap::new(record.map, mask)?)?,
-            None if !record.label => self.pixels.push(MaskedMap::normal(record.map))?,
-            None => {}
+        let group = self.groups.number(record.group);
+        if let Some(masked) = record.judged()? {
+            self.pixels.push(masked)?;
+            self.grouped.as_mut().map_or(Ok(()), |grouped| grouped.push(masked, group))?;
         }
         self.has_mask |= record.mask.is_some();
-        self.measured = None;
+        (self.measured, self.drawn) = (None, None);
         self.images.push(Kept {
             range: record.map.range(),
             label: record.label,
             image_score: record.image_score,
-            group: self.groups.number(record.group),
+            group,
         });
         Ok(())
     }
@@ -201,19 +223,46 @@ impl ClassScores {
         })
     }
 
-    /// Intervals of the class's image metrics. The draws of a class follow from the seed and the
+    /// Intervals of the class's metrics. The draws of a class follow from the seed and the
     /// class's name, so they do not depend on which other classes are measured. `None` where image
     /// scores are undefined.
+    ///
+    /// # Errors
+    /// [`EvalError::Workspace`] when the temporary files of pixels cannot be read.
     pub fn intervals(
-        &self,
+        &mut self,
         rule: ScoreRule,
         protocol: Protocol,
         bootstrap: &Bootstrap,
-    ) -> Option<Intervals> {
+    ) -> Result<Option<Intervals>, EvalError> {
         let groups: Vec<usize> = self.images.iter().map(|image| image.group).collect();
-        let scores = self.image_scores(rule, protocol)?;
-        let draws = bootstrap.draw(&scores, &self.labels(), &groups, number(&self.class));
-        Some(Intervals::new(draws))
+        let stream = number(&self.class);
+        let Some(scores) = self.image_scores(rule, protocol) else { return Ok(None) };
+        let draws = bootstrap.draw(&scores, &self.labels(), &groups, stream);
+        let pixels = self.drawn_pixels(&groups, stream, bootstrap)?;
+        Ok(Some(Intervals::new(draws.with_pixels(pixels))))
+    }
+
+    /// Pixel metrics of each draw; none unless they were asked for and there are masks.
+    fn drawn_pixels(
+        &mut self,
+        groups: &[usize],
+        stream: u64,
+        bootstrap: &Bootstrap,
+    ) -> Result<Vec<PixelMetrics>, EvalError> {
+        let known = self.drawn.as_ref().filter(|drawn| drawn.bootstrap == *bootstrap);
+        if let Some(drawn) = known {
+            return Ok(drawn.pixels.clone());
+        }
+        let pixels = match &mut self.grouped {
+            Some(grouped) if self.has_mask => {
+                let drawn: Vec<Vec<u64>> = bootstrap.drawn(groups, stream).collect();
+                grouped.metrics(&drawn)?
+            }
+            _ => Vec::new(),
+        };
+        self.drawn = Some(Drawn { bootstrap: *bootstrap, pixels: pixels.clone() });
+        Ok(pixels)
     }
 
     /// What the calibration's thresholds do to images with these scores.
@@ -258,7 +307,15 @@ impl ClassScores {
     }
 }
 
-impl ImageRecord<'_> {
+impl<'a> ImageRecord<'a> {
+    /// What pixel metrics are taken over.
+    fn judged(&self) -> Result<Option<MaskedMap<'a>>, EvalError> {
+        match self.mask {
+            Some(mask) => Ok(Some(MaskedMap::new(self.map, mask)?)),
+            None => Ok((!self.label).then(|| MaskedMap::normal(self.map))),
+        }
+    }
+
     fn check(&self) -> Result<(), EvalError> {
         if let Some(mask) = self.mask {
             require_length("mask", self.map.values().len(), mask.len())?;

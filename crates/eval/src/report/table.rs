@@ -12,6 +12,10 @@ const HEADS: [&str; 10] =
 /// Heads of the decisions by calibrated thresholds.
 const DECISION_HEADS: [&str; 6] = ["I-TPR", "I-FPR", "I-F1", "P-TPR", "P-FPR", "P-F1"];
 
+/// Heads of the columns of [`Intervals`].
+const INTERVAL_HEADS: [&str; 8] =
+    ["I-AUROC", "I-AP", "I-F1", "P-AUROC", "P-AP", "P-F1", "P-IoU", "AUPRO"];
+
 /// Width of an interval: `100.0-100.0`.
 const INTERVAL: usize = 11;
 
@@ -52,10 +56,11 @@ fn write_intervals(f: &mut fmt::Formatter<'_>, report: &Report, width: usize) ->
     let percent = 100.0 * level;
     write!(f, "\n{percent} % bootstrap intervals over images or their groups, {resamples} draws:")?;
     write!(f, "\n{:<width$}", "class")?;
-    HEADS[..3].iter().try_for_each(|head| write!(f, "  {head:>INTERVAL$}"))?;
+    let columns = if rows.iter().any(|(_, intervals)| intervals.has_pixels()) { 8 } else { 3 };
+    INTERVAL_HEADS[..columns].iter().try_for_each(|head| write!(f, "  {head:>INTERVAL$}"))?;
     for (name, intervals) in rows {
         write!(f, "\n{name:<width$}")?;
-        for interval in [intervals.image_auroc, intervals.image_ap, intervals.image_f1_max] {
+        for interval in &intervals.columns()[..columns] {
             let percents = |found: Interval| [100.0 * found.low, 100.0 * found.high];
             let cell = interval.map(percents).map(|[low, high]| format!("{low:.1}-{high:.1}"));
             write!(f, "  {:>INTERVAL$}", cell.as_deref().unwrap_or("n/a"))?;
