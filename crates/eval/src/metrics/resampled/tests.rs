@@ -27,7 +27,7 @@ fn made(rng: &mut ChaCha8Rng) -> Vec<Made> {
         let mask: Vec<bool> = (0..64).map(|_| rng.random_range(0..5) == 0).collect();
         let score = |&marked: &bool| (rng.random_range(0..12) + 2 * i32::from(marked)) as f32 / 7.0;
         let map = mask.iter().map(score).collect();
-        Made { map, mask: (index % 2 == 0).then_some(mask) }
+        Made { map, mask: index.is_multiple_of(2).then_some(mask) }
     };
     (0..5).map(&mut image).collect()
 }
