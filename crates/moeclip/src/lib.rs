@@ -2,7 +2,8 @@
 //! experts in its token stream.
 //!
 //! The whole model is [`MoeClip::forward`]. [`MoeClipDetector`] turns images and class names into
-//! maps and scores; training drives the same forward under autodiff.
+//! maps and scores; training drives the same forward under autodiff. Where a file of adapters has been
+//! calibrated, [`Calibration::judge`] says whether a detection is anomalous.
 //!
 //! ```
 //! use burn::backend::Flex;

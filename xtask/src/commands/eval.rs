@@ -232,7 +232,8 @@ fn detect_image<B: Backend>(
     take: &mut impl FnMut(&Sample, ImageRecord<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<f32> {
     let name = sample.image.display().to_string();
-    let detection = loaded.detector.detect(batch.images, &sample.prompt)?;
+    let detection = loaded.detector.detect(batch.images, &sample.prompt);
+    let detection = detection.with_context(|| name.clone())?;
     let detection = detection.into_iter().next().context("the detector gave no map")?;
     let size = detection.map.size;
     let mask = batch.has_mask.first().is_some_and(|has| *has).then(|| to_bools(batch.masks));

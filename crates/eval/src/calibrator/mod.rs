@@ -11,7 +11,7 @@ mod order;
 
 use moeclip::{
     Calibration, CalibrationConditions, CalibrationImages, ImageThreshold, PixelThreshold,
-    ScoreRange,
+    RateInterval, ScoreRange,
 };
 
 use crate::error::{require_finite, require_length};
@@ -146,7 +146,7 @@ impl Calibrator {
     /// Before the scores are known: nothing is anomalous.
     fn no_threshold(&self) -> ImageThreshold {
         let CalibrationTargets { image_fpr: target_fpr, level, .. } = self.targets;
-        let fpr = moeclip::RateInterval { low: 0.0, high: 1.0 };
+        let fpr = RateInterval { low: 0.0, high: 1.0 };
         ImageThreshold { value: f32::MAX, target_fpr, level, low: None, high: None, fpr }
     }
 
