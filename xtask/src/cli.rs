@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Eval(commands::eval::EvalArgs),
     /// Train and measure a grid of runs, and print their table beside the paper's
     Ablate(commands::ablate::AblateArgs),
+    /// Measure on normal images what scores mean, and store it with the adapters
+    Calibrate(commands::calibrate::CalibrateArgs),
     /// Draw anomaly maps of images
     Predict(commands::predict::PredictArgs),
     /// Show which experts an image asks, and where each adds to its score

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod ablate;
+pub(crate) mod calibrate;
 pub(crate) mod convert_adapter;
 pub(crate) mod convert_openclip;
 pub(crate) mod datasets;

@@ -1,5 +1,6 @@
 //! `predict`: anomaly maps of images, as pictures and as lines of JSON.
 
+mod judged;
 mod viewing;
 
 use std::io::Write;
@@ -10,14 +11,17 @@ use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
 use clap::Args;
 use image::RgbImage;
+use moeclip::Calibration;
 use moeclip_data::{Preprocessing, Sample, Split, decode_rgb, images};
 use moeclip_eval::pictures::{Overlay, write_map_png, write_npy_f32, write_png};
 use moeclip_eval::{MapRange, MapView};
 use serde::Serialize;
 
+use self::judged::{Judged, Legend, colours, legend, note_other_classes};
 pub(crate) use self::viewing::ViewingArgs;
 use self::viewing::{View, Viewed};
 use crate::backends::{Job, run_on};
+use crate::calibration::CalibrationArgs;
 use crate::cli::{Common, DomainChoice};
 use crate::data::{DataOptions, Dataset};
 use crate::interrupt;
@@ -27,8 +31,9 @@ use crate::progress::Progress;
 /// Draw anomaly maps of images.
 ///
 /// Writes for each image a 16-bit map, an overlay at the image's own size with a legend, and a line
-/// in predictions.jsonl: path, score, the map's maximum and where it is, milliseconds. Large images can
-/// be looked at in tiles.
+/// in predictions.jsonl: path, score, the map's maximum and where it is, milliseconds. With calibrated
+/// adapters also the calibrated score, the threshold, and whether the image is anomalous by it. Large
+/// images can be looked at in tiles.
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Example: cargo xtask predict photos --class \"metal nut\" --clip clip.safetensors --adapter adapter.safetensors --out maps"
@@ -50,7 +55,10 @@ pub(crate) struct PredictArgs {
     /// Kind of pictures: decides blur and score
     #[arg(long, value_enum, default_value = "industrial")]
     pub(crate) domain: DomainChoice,
-    /// Colours from LOW to HIGH for every image instead of each image's own range
+    #[command(flatten)]
+    pub(crate) calibration: CalibrationArgs,
+    /// Colours from LOW to HIGH for every image, instead of the range of the calibration, or of each
+    /// image's own without one
     #[arg(long, value_parser = parse_range, value_name = "LOW,HIGH", allow_hyphen_values = true)]
     pub(crate) range: Option<MapRange>,
     /// Write each map as float32 too
@@ -82,17 +90,21 @@ struct Prediction {
     tiles: usize,
     map: String,
     overlay: String,
+    #[serde(flatten)]
+    judged: Option<Judged>,
 }
 
 pub(crate) fn run(args: PredictArgs, common: Common) -> anyhow::Result<()> {
     args.viewing.check()?;
     interrupt::listen()?;
-    run_on(&common, PredictJob { args, common: common.clone() })
+    run_on(&common, PredictJob { args, common: common.clone(), calibration: None })
 }
 
 struct PredictJob {
     args: PredictArgs,
     common: Common,
+    /// Known once the adapters are open.
+    calibration: Option<Calibration>,
 }
 
 impl Job for PredictJob {
@@ -106,15 +118,12 @@ impl Job for PredictJob {
             format!("{}: cannot be made; check the path and its permissions", args.out.display())
         })?;
         let adapter = open_adapter(&args.adapter.adapter, &args.adapter.assumed)?;
-        let loaded = detector::<B>(
-            &args.clip,
-            &adapter,
-            &classes,
-            args.domain.into(),
-            &self.common,
-            &device,
-        )?;
-        self.predict(&targets, loaded, &device)
+        let (domain, common) = (args.domain.into(), &self.common);
+        let calibration = args.calibration.of(&adapter, &args.clip, domain, common)?;
+        let calibration = args.viewing.holding(calibration);
+        note_other_classes(calibration.as_ref(), &classes);
+        let loaded = detector::<B>(&args.clip, &adapter, &classes, domain, common, &device)?;
+        Self { calibration, ..self }.predict(&targets, loaded, &device)
     }
 }
 
@@ -135,7 +144,7 @@ impl PredictJob {
             let said = match self.one(target, &preprocessing, &mut loaded, device) {
                 Ok(None) => break,
                 Ok(Some((prediction, range))) => {
-                    tally.add(range);
+                    tally.add(range, prediction.judged);
                     lines.write(&prediction)?;
                     if self.common.json {
                         crate::output::print_json(&prediction)?;
@@ -167,7 +176,8 @@ impl PredictJob {
         let start = Instant::now();
         let image = decode_rgb(&target.path)?;
         let domain = self.args.domain.into();
-        let view = View { image: &image, class: &target.class, domain, preprocessing, device };
+        let (class, calibration) = (target.class.as_str(), self.calibration.as_ref());
+        let view = View { image: &image, class, domain, calibration, preprocessing, device };
         let Some(viewed) = self.args.viewing.look(&view, loaded)? else { return Ok(None) };
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;
         self.write(target, &viewed, &image, milliseconds).map(Some)
@@ -180,13 +190,15 @@ impl PredictJob {
         image: &RgbImage,
         milliseconds: f64,
     ) -> anyhow::Result<(Prediction, MapRange)> {
-        let Viewed { map: seen, image_score, score, tiles } = viewed;
+        let Viewed { map: seen, image_score, score, tiles, judged } = viewed;
         let (width, height) = (seen.width, seen.height);
         let map = MapView::new(width, height, &seen.values)?;
         let range = self.args.range.unwrap_or_else(|| map.range());
         let files = Files::of(&self.args, &target.path)?;
         write_map_png(&files.map, map, range)?;
-        let overlay = Overlay { image, map, range, title: &target.class, score: *score };
+        let Legend { title, score: shown } = legend(&target.class, *score, judged.as_ref());
+        let range = colours(self.args.range, self.calibration.as_ref(), map)?;
+        let overlay = Overlay { image, map, range, title: &title, score: shown };
         write_png(&files.overlay, &overlay.draw()?)?;
         if self.args.npy {
             write_npy_f32(&files.npy, &[height, width], &seen.values)?;
@@ -207,6 +219,7 @@ impl PredictJob {
             tiles: *tiles,
             map: files.map.display().to_string(),
             overlay: files.overlay.display().to_string(),
+            judged: *judged,
         };
         Ok((prediction, map.range()))
     }
@@ -217,7 +230,10 @@ impl PredictJob {
         }
         println!("{}: maps and overlays of {} images", self.args.out.display(), tally.done);
         println!("  {}", lines.display());
-        if let Some(range) = tally.range {
+        if let Some(calibration) = &self.calibration {
+            let (anomalous, threshold) = (tally.anomalous, calibration.image_threshold.value);
+            println!("  {anomalous} anomalous, by a calibrated score above {threshold:.4}");
+        } else if let Some(range) = tally.range {
             let (low, high) = (range.low(), range.high());
             println!(
                 "  maps range from {low:.3} to {high:.3}; --range {low:.3},{high:.3} colours all alike"
@@ -231,12 +247,14 @@ impl PredictJob {
 struct Tally {
     done: usize,
     failed: usize,
+    anomalous: usize,
     range: Option<MapRange>,
 }
 
 impl Tally {
-    fn add(&mut self, range: MapRange) {
+    fn add(&mut self, range: MapRange, judged: Option<Judged>) {
         self.done += 1;
+        self.anomalous += usize::from(judged.is_some_and(|judged| judged.is_anomalous()));
         self.range = Some(self.range.map_or(range, |all| all.union(range)));
     }
 

@@ -16,7 +16,7 @@ use moeclip_data::{
 use crate::cli::PromptNamesChoice;
 
 pub(crate) use catalogue::known;
-pub(crate) use overlap::{Fingerprint, fingerprint, refuse_training_data};
+pub(crate) use overlap::{Fingerprint, fingerprint, refuse_calibration_data, refuse_training_data};
 pub(crate) use root::DataRoot;
 
 /// A description that lies beside the images.

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use anyhow::bail;
-use moeclip::{AdapterFile, AuxiliaryData};
+use moeclip::{AdapterFile, AuxiliaryData, Calibration};
 use moeclip_data::{ContentHash, Sample};
 
 use super::{Dataset, catalogue};
@@ -50,11 +50,8 @@ pub(crate) fn refuse_training_data(
     if is_known && dataset.descriptor.is_called(&trained.name) {
         bail!("{file}: was trained on {name}; measure it on another dataset");
     }
-    let known: HashSet<&String> = trained.images.iter().collect();
-    let shared: Vec<_> = std::iter::zip(samples, fingerprints(samples)?)
-        .filter(|(_, fingerprint)| known.contains(fingerprint))
-        .collect();
-    if let Some((first, _)) = shared.first() {
+    let shared = shared(samples, trained)?;
+    if let Some(first) = shared.first() {
         let (count, first) = (shared.len(), first.image.display());
         bail!(
             "{file}: was trained on {count} of these images, {first} among them; measure it on \
@@ -62,6 +59,29 @@ pub(crate) fn refuse_training_data(
         );
     }
     Ok(())
+}
+
+/// Refuses a test set that the adapters were calibrated on, as a whole or in part: under `deployed`
+/// nothing may be taken from test images.
+pub(crate) fn refuse_calibration_data(
+    adapter: &AdapterFile,
+    calibration: &Calibration,
+    samples: &[Sample],
+) -> anyhow::Result<()> {
+    let shared = shared(samples, &calibration.images.data)?;
+    let Some(first) = shared.first() else { return Ok(()) };
+    let (file, count, first) = (adapter.path().display(), shared.len(), first.image.display());
+    bail!(
+        "{file}: was calibrated on {count} of these images, {first} among them; calibrate it on \
+         others, or leave the calibration aside with --uncalibrated"
+    );
+}
+
+/// The samples that are among the images of `data`.
+fn shared<'a>(samples: &'a [Sample], data: &AuxiliaryData) -> anyhow::Result<Vec<&'a Sample>> {
+    let known: HashSet<&String> = data.images.iter().collect();
+    let hashed = std::iter::zip(samples, fingerprints(samples)?);
+    Ok(hashed.filter(|(_, hash)| known.contains(hash)).map(|(sample, _)| sample).collect())
 }
 
 /// One short hash per image, in order.

@@ -14,6 +14,7 @@ mod calibration;
 mod pixels;
 mod ranking;
 mod regions;
+mod resampled;
 mod sweep;
 mod threshold;
 mod tie;
@@ -25,8 +26,9 @@ use crate::{EvalError, MapView};
 pub use bootstrap::{Bootstrap, Interval, Resamples};
 pub(crate) use calibration::of_finite as calibration_of_finite;
 pub use calibration::{CALIBRATION_BINS, expected_calibration_error};
-pub use pixels::{PixelScores, Workspace};
+pub use pixels::{PixelLevel, PixelScores, Workspace};
 use ranking::Ranking;
+pub(crate) use resampled::GroupedPixels;
 
 /// The false-positive rate up to which AUPRO integrates.
 pub const AUPRO_FPR_LIMIT: f64 = 0.3;

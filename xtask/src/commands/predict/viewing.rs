@@ -6,9 +6,12 @@ use anyhow::{Context, bail};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::{Args, ValueEnum};
 use image::RgbImage;
-use moeclip::{Detection, Domain, ImageMap, Tile, TileGrid, TiledDetection, TiledDetector, Tiling};
+use moeclip::{
+    Calibration, Detection, Domain, ImageMap, Tile, TileGrid, TiledDetection, TiledDetector, Tiling,
+};
 use moeclip_data::{ImageSize, Preprocessing};
 
+use super::judged::Judged;
 use crate::interrupt;
 use crate::model::LoadedDetector;
 use crate::progress::Progress;
@@ -47,6 +50,8 @@ pub(super) struct Viewed {
     pub(super) score: f32,
     /// How many tiles it was looked at in.
     pub(super) tiles: usize,
+    /// What a calibration says of it; `None` without one, and of tiles.
+    pub(super) judged: Option<Judged>,
 }
 
 /// An image that is looked at, and the means to do so.
@@ -54,6 +59,7 @@ pub(super) struct View<'a, B: Backend> {
     pub(super) image: &'a RgbImage,
     pub(super) class: &'a str,
     pub(super) domain: Domain,
+    pub(super) calibration: Option<&'a Calibration>,
     pub(super) preprocessing: &'a Preprocessing,
     pub(super) device: &'a B::Device,
 }
@@ -73,6 +79,15 @@ impl ViewingArgs {
             bail!("--tile-batch 0: looks at nothing; use 1 or more");
         }
         self.tiling().map_or(Ok(()), |tiling| Ok(TileGrid::new(1, 1, tiling).map(drop)?))
+    }
+
+    /// The calibration where it holds: it is of images that were seen whole. Says on stderr where not.
+    pub(super) fn holding(&self, calibration: Option<Calibration>) -> Option<Calibration> {
+        if self.is_tiled() && calibration.is_some() {
+            eprintln!("note: the calibration is of images seen whole; tiles are given no verdict");
+            return None;
+        }
+        calibration
     }
 
     /// What is seen in an image; `None` when it was interrupted.
@@ -96,7 +111,7 @@ impl ViewingArgs {
         progress.finish();
         let viewed = |TiledDetection { map, image_score, score }| {
             let tiles = grid.tiles().len();
-            Viewed { map, image_score, score, tiles }
+            Viewed { map, image_score, score, tiles, judged: None }
         };
         Ok(detected?.map(viewed))
     }
@@ -110,12 +125,13 @@ impl ViewingArgs {
         let images = view.tensor(view.preprocessing.image(view.image)?).unsqueeze();
         let detections = loaded.detector.detect(images, view.class)?;
         let detection = detections.into_iter().next().context("the detector gave no map")?;
+        let judged = view.calibration.map(|calibration| Judged::of(calibration, &detection));
         let Detection { map, image_score, score } = detection;
         let map = match self.map_size {
             Some(MapSize::Image) => map.resampled(width, height),
             Some(MapSize::Model) | None => map.into(),
         };
-        Ok(Viewed { map, image_score, score, tiles: 1 })
+        Ok(Viewed { map, image_score, score, tiles: 1, judged })
     }
 
     fn tiling(&self) -> Option<Tiling> {
