@@ -16,6 +16,8 @@ mod map;
 pub mod metrics;
 pub mod pictures;
 pub mod report;
+mod store;
 
 pub use error::EvalError;
 pub use map::{MapRange, MapView, Peak};
+pub use store::{ResultFolder, StoredResult};

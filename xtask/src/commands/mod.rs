@@ -1,6 +1,8 @@
 //! One file per command.
 
 pub(crate) mod ablate;
+pub(crate) mod bench;
+mod child;
 pub(crate) mod convert_adapter;
 pub(crate) mod convert_openclip;
 pub(crate) mod datasets;

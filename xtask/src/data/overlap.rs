@@ -2,6 +2,7 @@
 //! and refused as a test set.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use anyhow::bail;
 use moeclip::{AdapterFile, AuxiliaryData};
@@ -42,26 +43,40 @@ pub(crate) fn refuse_training_data(
     dataset: &Dataset,
     samples: &[Sample],
 ) -> anyhow::Result<()> {
+    let why = trained_on(adapter, dataset, || {
+        let hashes = fingerprints(samples)?;
+        Ok(samples.iter().map(|sample| sample.image.as_path()).zip(hashes).collect())
+    })?;
+    let file = adapter.path().display();
+    why.map_or(Ok(()), |why| Err(anyhow::anyhow!("{file}: {why}")))
+}
+
+/// Why adapters must not be measured on a dataset, if they must not. `images` are its files with the
+/// [short hash](ContentHash::short) of each, asked for only where adapters say what they were trained
+/// on.
+pub(crate) fn trained_on<'a>(
+    adapter: &AdapterFile,
+    dataset: &Dataset,
+    images: impl FnOnce() -> anyhow::Result<Vec<(&'a Path, String)>>,
+) -> anyhow::Result<Option<String>> {
     let Some(trained) = adapter.provenance().and_then(|from| from.data.as_ref()) else {
-        return Ok(());
+        return Ok(None);
     };
-    let (file, name) = (adapter.path().display(), &dataset.descriptor.name);
+    let name = &dataset.descriptor.name;
     let is_known = catalogue::find(&trained.name)?.is_some();
     if is_known && dataset.descriptor.is_called(&trained.name) {
-        bail!("{file}: was trained on {name}; measure it on another dataset");
+        return Ok(Some(format!("was trained on {name}; measure it on another dataset")));
     }
     let known: HashSet<&String> = trained.images.iter().collect();
-    let shared: Vec<_> = std::iter::zip(samples, fingerprints(samples)?)
-        .filter(|(_, fingerprint)| known.contains(fingerprint))
-        .collect();
-    if let Some((first, _)) = shared.first() {
-        let (count, first) = (shared.len(), first.image.display());
-        bail!(
-            "{file}: was trained on {count} of these images, {first} among them; measure it on \
-             images that it has not seen"
-        );
-    }
-    Ok(())
+    let images = images()?;
+    let shared: Vec<_> = images.iter().filter(|(_, hash)| known.contains(hash)).collect();
+    Ok(shared.first().map(|(first, _)| {
+        let (count, first) = (shared.len(), first.display());
+        format!(
+            "was trained on {count} of these images, {first} among them; measure it on images that \
+             it has not seen"
+        )
+    }))
 }
 
 /// One short hash per image, in order.

@@ -16,5 +16,6 @@ pub(crate) use atomic::write_atomically;
 pub use bars::comparison_chart;
 pub use npy::write_npy_f32;
 pub use overlay::Overlay;
+pub(crate) use overlay::{heat, tint};
 pub use png_file::{write_map_png, write_png};
 pub use sheet::{SheetOptions, contact_sheet};

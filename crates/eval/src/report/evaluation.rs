@@ -1,7 +1,9 @@
 //! From a detector's answers, image by image, to the reports of a dataset: one class is in memory at a
 //! time.
 
-use super::{ClassResult, ClassScores, ImageRecord, Protocol, Report, SavedMaps, ScoreRule};
+use super::{
+    ClassResult, ClassScores, ClassStudy, ImageRecord, Protocol, Report, SavedMaps, ScoreRule,
+};
 use crate::EvalError;
 use crate::metrics::{Bootstrap, Workspace};
 
@@ -12,17 +14,28 @@ pub struct Evaluation {
     workspace: Workspace,
     bootstrap: Option<Bootstrap>,
     saved: Option<SavedMaps>,
+    /// What stands behind the numbers of the closed classes, where it was asked for.
+    studies: Option<Vec<ClassStudy>>,
     /// The class that is being filled.
     open: Option<ClassScores>,
     /// The closed classes, under each of [`Protocol::ALL`].
     results: [Vec<ClassResult>; Protocol::ALL.len()],
 }
 
+/// The reports of a dataset, and what stands behind them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Studied {
+    /// One for each of [`Protocol::ALL`].
+    pub reports: Vec<Report>,
+    /// One for each class, in the order in which they were taken in.
+    pub classes: Vec<ClassStudy>,
+}
+
 impl Evaluation {
     /// Without an image yet.
     pub fn new(rule: ScoreRule, workspace: Workspace) -> Self {
         let results = Protocol::ALL.map(|_| Vec::new());
-        Self { rule, workspace, bootstrap: None, saved: None, open: None, results }
+        Self { rule, workspace, bootstrap: None, saved: None, studies: None, open: None, results }
     }
 
     /// The same with intervals of the image metrics.
@@ -33,6 +46,11 @@ impl Evaluation {
     /// The same, saving every map and mask.
     pub fn saving(self, saved: SavedMaps) -> Self {
         Self { saved: Some(saved), ..self }
+    }
+
+    /// The same, keeping what stands behind the numbers: see [`Evaluation::finish_studied`].
+    pub fn studied(self) -> Self {
+        Self { studies: Some(Vec::new()), ..self }
     }
 
     /// Takes an image of `class` in. The first of another class closes the last one.
@@ -65,10 +83,24 @@ impl Evaluation {
         Ok(reports.map(|(protocol, results)| Report::new(protocol, results)).collect())
     }
 
+    /// The reports, and the study of each class of an evaluation that is
+    /// [`studied`](Evaluation::studied).
+    ///
+    /// # Errors
+    /// As [`Evaluation::finish`].
+    pub fn finish_studied(mut self) -> Result<Studied, EvalError> {
+        self.close_class()?;
+        let classes = self.studies.take().unwrap_or_default();
+        Ok(Studied { reports: self.finish()?, classes })
+    }
+
     fn close_class(&mut self) -> Result<(), EvalError> {
         let Some(mut scores) = self.open.take() else { return Ok(()) };
         if let Some(saved) = &mut self.saved {
             saved.close_class(&scores, self.rule);
+        }
+        if let Some(studies) = &mut self.studies {
+            studies.push(ClassStudy::of(&mut scores, self.rule)?);
         }
         for (protocol, results) in Protocol::ALL.into_iter().zip(&mut self.results) {
             let mut result = scores.finish(self.rule, protocol)?;

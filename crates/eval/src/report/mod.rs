@@ -4,11 +4,14 @@
 //! The image score and the normalisation follow the method's release; a class's two protocols come
 //! from the same maps.
 
+mod benchmark;
 mod comparison;
 mod evaluation;
+pub mod html;
 mod intervals;
 mod saved;
 mod scores;
+mod study;
 mod table;
 
 use std::fmt;
@@ -16,11 +19,17 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::metrics::mean_of_defined;
+pub use benchmark::{
+    Ablation, AblationEntry, Benchmark, BenchmarkPage, Cell, DatasetOutcome, DatasetPictures,
+    Level, Measured, Outcome, Pair, Provenance, Published, ResultTable, ShownCase, StageTime,
+    TABLE_LEGEND, TableColumn, TableRow, Unread,
+};
 pub use comparison::{Auroc, Comparison, ComparisonRow, Entry, MethodResults, Number, Spread};
-pub use evaluation::Evaluation;
+pub use evaluation::{Evaluation, Studied};
 pub use intervals::Intervals;
 pub use saved::SavedMaps;
 pub use scores::{ClassScores, ImageRecord};
+pub use study::{CaseKind, ClassStudy, ImagePlace, choose_cases};
 
 /// How an image's score is made from its map and the image head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use super::{ClassResult, Intervals, Metrics, Protocol, ScoreRule};
 use crate::error::{require_finite, require_length};
-use crate::metrics::{self, Bootstrap, MaskedMap, PixelMetrics, PixelScores, Workspace};
+use crate::metrics::{
+    self, Bootstrap, Curves, MaskedMap, MeasuredPixels, PixelMetrics, PixelScores, Workspace,
+};
 use crate::{EvalError, MapRange, MapView};
 
 /// What a detector says about one test image, and what is true of it.
@@ -185,8 +187,23 @@ impl ClassScores {
         Intervals::new(bootstrap.draw(&scores, &self.labels(), &groups, number(&self.class)))
     }
 
-    fn labels(&self) -> Vec<bool> {
+    /// Whether each image is anomalous, in the order they were pushed.
+    pub fn labels(&self) -> Vec<bool> {
         self.images.iter().map(|image| image.label).collect()
+    }
+
+    /// The pixels' curves; `None` where undefined. Counted in one pass with the metrics, so it comes
+    /// before [`ClassScores::finish`].
+    ///
+    /// # Errors
+    /// As [`PixelScores::metrics`].
+    pub fn pixel_curves(&mut self) -> Result<Option<Curves>, EvalError> {
+        if !self.has_mask {
+            return Ok(None);
+        }
+        let MeasuredPixels { metrics, curves } = self.pixels.metrics_and_curves()?;
+        self.measured = Some(metrics);
+        Ok(curves)
     }
 
     fn pixel_metrics(&mut self) -> Result<PixelMetrics, EvalError> {

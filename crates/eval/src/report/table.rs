@@ -6,7 +6,7 @@ use std::fmt;
 use super::{Intervals, Metrics, Protocol, Report};
 use crate::metrics::Interval;
 
-const HEADS: [&str; 10] =
+pub(super) const HEADS: [&str; 10] =
     ["I-AUROC", "I-AP", "I-F1", "I-ECE", "P-AUROC", "P-AP", "P-F1", "P-IoU", "AUPRO", "AUPRO200"];
 
 /// Width of an interval: `100.0-100.0`.

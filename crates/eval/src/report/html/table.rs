@@ -1,0 +1,89 @@
+//! Numbers in rows and columns, wider than a phone if they must be: then the table scrolls, not the
+//! page.
+
+use maud::{Markup, Render, html};
+
+/// A table.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// What it shows.
+    pub caption: String,
+    /// The heads of all columns; the first is that of the rows' names.
+    pub heads: Vec<String>,
+    /// The column, of those behind the names, whose numbers are the page's own, and all behind it.
+    pub own_from: Option<usize>,
+    /// Its rows.
+    pub rows: Vec<TableBody>,
+}
+
+/// A row.
+#[derive(Clone, Debug)]
+pub struct TableBody {
+    /// Its name.
+    pub name: String,
+    /// Whether it sums up the rows above.
+    pub is_total: bool,
+    /// What stands in it.
+    pub cells: Vec<Markup>,
+    /// How each cell is to be seen; plain where there are fewer.
+    pub tones: Vec<Tone>,
+}
+
+/// How a cell is to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// A value.
+    Plain,
+    /// There is no value.
+    None,
+}
+
+impl Render for Table {
+    fn render(&self) -> Markup {
+        let own = |column: usize| self.own_from.is_some_and(|first| column >= first);
+        html! {
+            div.scroll tabindex="0" role="region" aria-label=(self.caption) {
+                table {
+                    caption { (self.caption) }
+                    thead {
+                        tr {
+                            @for (number, head) in self.heads.iter().enumerate() {
+                                th scope="col" class=[(number > 0 && own(number - 1)).then_some("own")] { (head) }
+                            }
+                        }
+                    }
+                    tbody {
+                        @for row in &self.rows {
+                            tr class=[row.is_total.then_some("total")] {
+                                th scope="row" { (row.name) }
+                                @for (number, cell) in row.cells.iter().enumerate() {
+                                    td class=[row.class(number, own(number))] { (cell) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl TableBody {
+    /// A row of plain texts.
+    pub fn of_texts(name: &str, is_total: bool, texts: impl Iterator<Item = String>) -> Self {
+        let texts: Vec<String> = texts.collect();
+        let none = |text: &String| if text == "n/a" { Tone::None } else { Tone::Plain };
+        let tones = texts.iter().map(none).collect();
+        let cells = texts.iter().map(|text| html! { (text) }).collect();
+        Self { name: name.to_owned(), is_total, cells, tones }
+    }
+
+    fn class(&self, number: usize, is_own: bool) -> Option<&'static str> {
+        match (self.tones.get(number), is_own) {
+            (Some(Tone::None), true) => Some("own none"),
+            (Some(Tone::None), false) => Some("none"),
+            (_, true) => Some("own"),
+            (_, false) => None,
+        }
+    }
+}
