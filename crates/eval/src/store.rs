@@ -86,6 +86,15 @@ impl ResultFolder {
         Ok(())
     }
 
+    /// Writes what all results of the folder follow from, for people: `identity.json`.
+    ///
+    /// # Errors
+    /// [`EvalError::Write`] when it cannot be written.
+    pub fn describe(&self, identity: &impl Serialize) -> Result<(), EvalError> {
+        let path = self.folder.join("identity.json");
+        write_atomically(&path, |file| Ok(serde_json::to_writer_pretty(file, identity)?))
+    }
+
     /// Whether there is a result under `key`. Its content is looked at when it is read.
     pub fn has(&self, key: &str) -> bool {
         self.path(key).is_file()

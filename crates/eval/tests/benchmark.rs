@@ -4,8 +4,8 @@
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::report::{
     Benchmark, BenchmarkPage, DatasetOutcome, DatasetPictures, Evaluation, ImageRecord, Level,
-    Measured, Outcome, Pair, Provenance, Published, ScoreRule, ShownCase, StageTime, Unread,
-    choose_cases, html,
+    Measured, Outcome, Pair, Provenance, Published, ScoreRule, StageTime, Unread, choose_cases,
+    html,
 };
 use moeclip_eval::{MapView, report};
 
@@ -147,8 +147,16 @@ fn a_page_is_one_file_that_asks_for_nothing() {
         let map = MapView::new(2, 2, &[0.1, 0.9, 0.2, 0.3]).unwrap();
         let range = studied.classes[place.class].range.unwrap();
         let mask = Some(&[true, false, false, false][..]);
-        let input = html::CaseInput { text: "a/<0>.png", image: &photo, map, mask, range };
-        ShownCase { kind: place.kind, case: html::Case::draw(&input).unwrap() }
+        let input = html::CaseInput {
+            kind: place.kind.name(),
+            text: "a/<0>.png",
+            image: &photo,
+            map,
+            mask,
+            without_mask: "no mask",
+            range,
+        };
+        html::Case::draw(&input).unwrap()
     });
     let pictures = [
         DatasetPictures { classes: vec![studied.classes.clone()], cases: vec![cases.collect()] },

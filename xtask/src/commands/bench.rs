@@ -18,7 +18,7 @@ mod workers;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use moeclip_eval::report::{Benchmark, BenchmarkPage, Protocol, Published, StageTime};
 
@@ -147,7 +147,6 @@ fn report(
     let published = published()?;
     benchmark.write(&published, &args.out)?;
     times.push(StageTime { stage: "measuring, on the clock".into(), images: 0, seconds: measured });
-    write_times(&args.out, &times)?;
     let page = BenchmarkPage {
         benchmark: &benchmark,
         published: &published,
@@ -155,7 +154,7 @@ fn report(
         provenance: &provenance::of(args, common, plan),
         times: &times,
     };
-    page.page().write(&args.out.join("report.html"))?;
+    page.write(&args.out)?;
     if common.json {
         print_json(&benchmark.whole(&published))?;
     } else {
@@ -186,17 +185,4 @@ fn print(benchmark: &Benchmark, published: &Published, out: &Path) {
         "note: report.html, table.md, table.csv, classes.csv, table.json and table.tex are in {}",
         out.display()
     );
-}
-
-/// The one file of a benchmark that differs from run to run, besides the page.
-fn write_times(out: &Path, times: &[StageTime]) -> anyhow::Result<()> {
-    let path = out.join("times.json");
-    let text = serde_json::to_string_pretty(times)?;
-    let file = tempfile::NamedTempFile::new_in(out);
-    let written = file.and_then(|file| {
-        std::fs::write(file.path(), text + "\n")?;
-        Ok(file.persist(&path)?)
-    });
-    written.with_context(|| format!("{}: cannot be written", path.display()))?;
-    Ok(())
 }

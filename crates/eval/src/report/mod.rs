@@ -21,8 +21,8 @@ use serde::Serialize;
 use crate::metrics::mean_of_defined;
 pub use benchmark::{
     Ablation, AblationEntry, Benchmark, BenchmarkPage, Cell, DatasetOutcome, DatasetPictures,
-    Level, Measured, Outcome, Pair, Provenance, Published, ResultTable, ShownCase, StageTime,
-    TABLE_LEGEND, TableColumn, TableRow, Unread,
+    Level, Measured, Outcome, Pair, Provenance, Published, ResultTable, StageTime, TABLE_LEGEND,
+    TableColumn, TableRow, Unread,
 };
 pub use comparison::{Auroc, Comparison, ComparisonRow, Entry, MethodResults, Number, Spread};
 pub use evaluation::{Evaluation, Studied};

@@ -46,6 +46,17 @@ pub enum CaseKind {
     FalseAlarm,
 }
 
+impl CaseKind {
+    /// As pages call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Found => "Anomalous, high score:",
+            Self::Missed => "Anomalous, low score:",
+            Self::FalseAlarm => "Normal, high score:",
+        }
+    }
+}
+
 impl ClassStudy {
     /// Studies a class; its pixels are counted here.
     ///

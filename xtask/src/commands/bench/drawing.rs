@@ -1,8 +1,8 @@
 //! The images of a dataset that are worth a look, drawn small.
 
-use moeclip_data::decode_rgb;
+use moeclip_data::{Label, decode_rgb};
 use moeclip_eval::report::html::{Case, CaseInput};
-use moeclip_eval::report::{ClassStudy, ShownCase, choose_cases};
+use moeclip_eval::report::{ClassStudy, choose_cases};
 
 use super::plan::{Copy, Ready};
 
@@ -15,7 +15,7 @@ pub(super) fn cases(
     ready: &Ready,
     classes: &[ClassStudy],
     indices: &[usize],
-) -> anyhow::Result<Vec<ShownCase>> {
+) -> anyhow::Result<Vec<Case>> {
     let mut shown = Vec::new();
     for place in choose_cases(classes, MOST) {
         let before: usize = classes[..place.class].iter().map(|class| class.scores.len()).sum();
@@ -27,8 +27,10 @@ pub(super) fn cases(
         let text = format!("{}, score {score:.3}", copy.path_of(sample));
         let image = decode_rgb(&sample.image)?;
         let (map, mask) = (result.view()?, result.mask.as_deref());
-        let case = Case::draw(&CaseInput { text: &text, image: &image, map, mask, range })?;
-        shown.push(ShownCase { kind: place.kind, case });
+        let without_mask = if sample.label == Label::Normal { "normal" } else { "no mask" };
+        let (kind, text) = (place.kind.name(), text.as_str());
+        let input = CaseInput { kind, text, image: &image, map, mask, without_mask, range };
+        shown.push(Case::draw(&input)?);
     }
     Ok(shown)
 }

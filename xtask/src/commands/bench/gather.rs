@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use moeclip_data::Label;
 use moeclip_eval::metrics::Workspace;
+use moeclip_eval::report::html::Case;
 use moeclip_eval::report::{
-    Benchmark, DatasetOutcome, DatasetPictures, Evaluation, ImageRecord, Measured, Outcome,
-    ScoreRule, ShownCase, StageTime, Studied, Unread,
+    Benchmark, ClassStudy, DatasetOutcome, DatasetPictures, Evaluation, ImageRecord, Measured,
+    Outcome, ScoreRule, StageTime, Studied, Unread,
 };
 
 use super::BenchArgs;
@@ -78,8 +79,8 @@ struct Gatherer<'a> {
 /// A method on a dataset.
 struct Gathering {
     outcome: Outcome,
-    classes: Vec<moeclip_eval::report::ClassStudy>,
-    cases: Vec<ShownCase>,
+    classes: Vec<ClassStudy>,
+    cases: Vec<Case>,
 }
 
 impl From<Outcome> for Gathering {

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use moeclip::Domain;
 use moeclip_data::{ContentHash, Descriptor, PromptNames, Sample, Split};
 use moeclip_eval::ResultFolder;
@@ -183,10 +183,8 @@ impl Plan {
                 method.word()
             );
         }
-        let folder = dataset.join(folder);
-        let results = ResultFolder::open(&folder)?;
-        std::fs::write(folder.join("identity.json"), serde_json::to_vec_pretty(&identity)?)
-            .with_context(|| format!("{}: cannot be written", folder.display()))?;
+        let results = ResultFolder::open(&dataset.join(folder))?;
+        results.describe(&identity)?;
         Ok(Ready { results, image_size: identity.image_size() })
     }
 }

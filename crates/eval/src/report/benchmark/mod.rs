@@ -20,7 +20,7 @@ use serde::Serialize;
 use super::{Metrics, Protocol, Report};
 pub use cells::{Cell, ResultTable, TableColumn, TableRow};
 pub use format::LEGEND as TABLE_LEGEND;
-pub use page::{BenchmarkPage, DatasetPictures, Provenance, ShownCase, StageTime};
+pub use page::{BenchmarkPage, DatasetPictures, Provenance, StageTime};
 pub use published::{Ablation, AblationEntry, Published};
 
 /// What a table's numbers are taken over.

@@ -1,13 +1,18 @@
 //! The benchmark as a page: the numbers first, then each dataset with what stands behind its numbers,
 //! then where everything comes from.
 
+use std::io::Write;
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::sections::DatasetSection;
 use super::{Benchmark, Cell, Level, Pair, Published, ResultTable, TableRow};
+use crate::EvalError;
+use crate::pictures::write_atomically;
+use crate::report::ClassStudy;
 use crate::report::benchmark::format::{LEGEND, percent};
 use crate::report::html::{Case, Facts, Markup, Page, Section, Stat, Table, TableBody, Tone, html};
-use crate::report::{CaseKind, ClassStudy};
 
 /// All that the page shows.
 #[derive(Clone, Copy, Debug)]
@@ -30,16 +35,7 @@ pub struct DatasetPictures {
     /// For each method its classes; none where it was not measured.
     pub classes: Vec<Vec<ClassStudy>>,
     /// For each method the images that are worth a look.
-    pub cases: Vec<Vec<ShownCase>>,
-}
-
-/// An image that is worth a look, drawn.
-#[derive(Clone, Debug)]
-pub struct ShownCase {
-    /// Why it is.
-    pub kind: CaseKind,
-    /// Its pictures.
-    pub case: Case,
+    pub cases: Vec<Vec<Case>>,
 }
 
 /// Something that numbers depend on.
@@ -63,6 +59,19 @@ pub struct StageTime {
 }
 
 impl BenchmarkPage<'_> {
+    /// Writes `report.html`, and `times.json` with the same times, into a folder, each whole or not at
+    /// all.
+    ///
+    /// # Errors
+    /// [`EvalError::Write`] naming the file.
+    pub fn write(&self, folder: &Path) -> Result<(), EvalError> {
+        self.page().write(&folder.join("report.html"))?;
+        write_atomically(&folder.join("times.json"), |file| {
+            serde_json::to_writer_pretty(&mut *file, self.times)?;
+            file.write_all(b"\n")
+        })
+    }
+
     /// The page.
     pub fn page(&self) -> Page {
         let tables = self.benchmark.tables(self.published);
@@ -81,8 +90,8 @@ impl BenchmarkPage<'_> {
         let stats: Vec<Stat> = tables.iter().flat_map(|table| self.stats(table)).collect();
         html! {
             p.lead {
-                "Zero-shot anomaly detection on " (self.benchmark.datasets.len()) " datasets: "
-                (self.benchmark.methods.join(" and ")) " measured here, beside what was published."
+                (self.benchmark.methods.join(" and ")) " measured on " (self.benchmark.datasets.len())
+                " datasets, beside what was published of others."
             }
             div.stats { @for stat in &stats { (stat) } }
         }
@@ -136,25 +145,12 @@ impl BenchmarkPage<'_> {
 }
 
 impl ResultTable {
-    /// The table on a page.
+    /// The table on a page: ours stands first, where a narrow window shows it.
     fn block(&self) -> Table {
-        let heads = self.columns.iter().map(|column| column.head());
-        let rows = self.rows.iter().map(|row| {
-            let (auroc, ap) = (self.best(row, |pair| pair.auroc), self.best(row, |pair| pair.ap));
-            let best = auroc.into_iter().zip(ap);
-            let cells = row.cells.iter().zip(best);
-            let is_none = |cell: &Cell| cell.pair().is_none_or(|pair| pair == Pair::default());
-            TableBody {
-                name: row.name.clone(),
-                is_total: row.is_average,
-                cells: cells.map(|(cell, (auroc, ap))| markup(cell, [auroc, ap])).collect(),
-                tones: row
-                    .cells
-                    .iter()
-                    .map(|cell| if is_none(cell) { Tone::None } else { Tone::Plain })
-                    .collect(),
-            }
-        });
+        let (own, others): (Vec<usize>, Vec<usize>) =
+            (0..self.columns.len()).partition(|&column| self.columns[column].is_measured);
+        let order: Vec<usize> = own.iter().chain(&others).copied().collect();
+        let heads = order.iter().map(|&column| self.columns[column].head());
         let what = match self.level {
             Level::Image => "Image level: is the image anomalous?",
             Level::Pixel => "Pixel level: where is it anomalous?",
@@ -162,8 +158,23 @@ impl ResultTable {
         Table {
             caption: format!("{what} AUROC / AP, percent"),
             heads: std::iter::once("dataset".to_owned()).chain(heads).collect(),
-            own_from: self.columns.iter().position(|column| column.is_measured),
-            rows: rows.collect(),
+            own: 0..own.len(),
+            rows: self.rows.iter().map(|row| self.body(row, &order)).collect(),
+        }
+    }
+
+    fn body(&self, row: &TableRow, order: &[usize]) -> TableBody {
+        let (auroc, ap) = (self.best(row, |pair| pair.auroc), self.best(row, |pair| pair.ap));
+        let cell = |&column: &usize| markup(&row.cells[column], [auroc[column], ap[column]]);
+        let tone = |&column: &usize| match row.cells[column].pair() {
+            Some(pair) if pair != Pair::default() => Tone::Plain,
+            _ => Tone::None,
+        };
+        TableBody {
+            name: row.name.clone(),
+            is_total: row.is_average,
+            cells: order.iter().map(cell).collect(),
+            tones: order.iter().map(tone).collect(),
         }
     }
 }
@@ -191,7 +202,7 @@ fn times(times: &[StageTime]) -> Table {
     Table {
         caption: "Time, added up over workers".into(),
         heads: ["part", "images", "seconds", "ms per image"].map(str::to_owned).into(),
-        own_from: None,
+        own: 0..0,
         rows: rows.collect(),
     }
 }

@@ -87,7 +87,8 @@ impl Published {
     /// Each method's numbers on a dataset, as fractions of 1; `None` where the table has no such row.
     pub fn on(&self, level: Level, dataset: &str) -> Option<Vec<Pair>> {
         let row = self.rows(level).iter().find(|row| row.dataset == dataset)?;
-        let fraction = |percent: f64| Some(percent / 100.0);
+        // So that 89.6 percent is 0.896 and not the double below it.
+        let fraction = |percent: f64| Some((percent * 1e6).round() / 1e8);
         let pair = |[auroc, ap]: &[f64; 2]| Pair { auroc: fraction(*auroc), ap: fraction(*ap) };
         Some(row.numbers.iter().map(pair).collect())
     }

@@ -1,6 +1,5 @@
 //! A dataset's part of the page: curves, scores, classes, and single images.
 
-use super::page::ShownCase;
 use super::{DatasetOutcome, DatasetPictures, Level, Measured, Outcome, Published};
 use crate::metrics::Curves;
 use crate::report::benchmark::classes::heads;
@@ -8,7 +7,7 @@ use crate::report::html::{
     Axis, Bar, Bars, Cases, Histogram, Line, LineChart, LineStyle, Mark, Markup, Table, TableBody,
     html,
 };
-use crate::report::{CaseKind, ClassStudy, Report};
+use crate::report::{ClassStudy, Report};
 
 /// Points of a mean curve.
 const GRID: usize = 100;
@@ -196,19 +195,9 @@ impl DatasetSection<'_> {
         })
     }
 
-    fn cases(&self, method: usize, name: &str) -> Markup {
-        let shown: &[ShownCase] =
-            self.pictures.cases.get(method).map(Vec::as_slice).unwrap_or_default();
-        let group = |wanted: CaseKind, title: &str| {
-            let cases = shown.iter().filter(|shown| shown.kind == wanted);
-            let cases = cases.map(|shown| shown.case.clone()).collect();
-            Cases { title: format!("{name}, {title}"), cases }
-        };
-        html! {
-            (group(CaseKind::Found, "best: the anomalous images with the highest scores"))
-            (group(CaseKind::Missed, "worst: the anomalous images with the lowest scores"))
-            (group(CaseKind::FalseAlarm, "worst: the normal images with the highest scores"))
-        }
+    fn cases(&self, method: usize, name: &str) -> Cases {
+        let shown = self.pictures.cases.get(method).map(Vec::as_slice).unwrap_or_default();
+        Cases { title: format!("{name}: best and worst by image score"), cases: shown.to_vec() }
     }
 }
 
@@ -253,7 +242,7 @@ fn class_table(method: &str, report: &Report) -> Table {
     Table {
         caption: format!("{method}, protocol {}, percent", report.protocol),
         heads: std::iter::once("class".to_owned()).chain(heads()).collect(),
-        own_from: None,
+        own: 0..0,
         rows: rows
             .map(|(at, row)| TableBody::of_texts(row.name, at == last, row.cells()))
             .collect(),

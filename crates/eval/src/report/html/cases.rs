@@ -26,7 +26,8 @@ pub struct Cases {
 pub struct Case {
     text: String,
     photo: Picture,
-    truth: Option<Picture>,
+    kind: String,
+    truth: Result<Picture, String>,
     map: Picture,
     overlay: Picture,
 }
@@ -34,6 +35,8 @@ pub struct Case {
 /// What a case is drawn from.
 #[derive(Clone, Copy, Debug)]
 pub struct CaseInput<'a> {
+    /// Why it is shown, in two or three words.
+    pub kind: &'a str,
     /// What it is, in a few words; part of every picture's description.
     pub text: &'a str,
     /// The image at its own size.
@@ -42,6 +45,8 @@ pub struct CaseInput<'a> {
     pub map: MapView<'a>,
     /// As large as the map, `true` where anomalous; `None` where there is no mask.
     pub mask: Option<&'a [bool]>,
+    /// What stands in the place of a mask that is not there.
+    pub without_mask: &'a str,
     /// The values shown as weakest and strongest.
     pub range: MapRange,
 }
@@ -62,10 +67,11 @@ impl Case {
         let alt = |what: &str| format!("{what}: {}", input.text);
         Ok(Self {
             text: input.text.to_owned(),
-            truth: input
-                .truth(width, height)
-                .map(|mask| Picture::mask(&mask, alt("Mask")))
-                .transpose()?,
+            kind: input.kind.to_owned(),
+            truth: match input.truth(width, height) {
+                Some(mask) => Ok(Picture::mask(&mask, alt("Mask"))?),
+                None => Err(input.without_mask.to_owned()),
+            },
             photo: Picture::photo(&photo, alt("Picture"))?,
             map: Picture::photo(&map, alt("Anomaly map"))?,
             overlay: Picture::photo(&overlay, alt("Map over the picture"))?,
@@ -120,13 +126,13 @@ impl Render for Case {
     fn render(&self) -> Markup {
         html! {
             div.case {
-                p { (self.text) }
+                p { strong { (self.kind) } " " (self.text) }
                 div.views {
                     figure { (self.photo) figcaption { "picture" } }
                     figure {
                         @match &self.truth {
-                            Some(truth) => (truth),
-                            None => div.nothing { "none" },
+                            Ok(truth) => (truth),
+                            Err(why) => div.nothing { (why) },
                         }
                         figcaption { "truth" }
                     }

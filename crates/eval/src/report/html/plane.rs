@@ -5,7 +5,7 @@ use maud::{Markup, html};
 /// Units of the picture: its sides, and the margins around the frame.
 pub(super) const WIDTH: f64 = 320.0;
 pub(super) const HEIGHT: f64 = 250.0;
-const LEFT: f64 = 42.0;
+const LEFT: f64 = 52.0;
 const RIGHT: f64 = 8.0;
 const TOP: f64 = 8.0;
 const BOTTOM: f64 = 36.0;
@@ -90,7 +90,7 @@ impl Plane<'_> {
             }
             path.frame d={ "M" (left) " " (top) "V" (bottom) "H" (right) } {}
             text x=((left + right) / 2.0) y=(HEIGHT - 5.0) text-anchor="middle" { (self.x.name) }
-            text transform={ "translate(11 " ((top + bottom) / 2.0) ") rotate(-90)" } text-anchor="middle" { (self.y.name) }
+            text transform={ "translate(12 " ((top + bottom) / 2.0) ") rotate(-90)" } text-anchor="middle" { (self.y.name) }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Numbers in rows and columns, wider than a phone if they must be: then the table scrolls, not the
 //! page.
 
+use std::ops::Range;
+
 use maud::{Markup, Render, html};
 
 /// A table.
@@ -10,8 +12,8 @@ pub struct Table {
     pub caption: String,
     /// The heads of all columns; the first is that of the rows' names.
     pub heads: Vec<String>,
-    /// The column, of those behind the names, whose numbers are the page's own, and all behind it.
-    pub own_from: Option<usize>,
+    /// The columns, of those behind the names, whose numbers are the page's own.
+    pub own: Range<usize>,
     /// Its rows.
     pub rows: Vec<TableBody>,
 }
@@ -40,7 +42,7 @@ pub enum Tone {
 
 impl Render for Table {
     fn render(&self) -> Markup {
-        let own = |column: usize| self.own_from.is_some_and(|first| column >= first);
+        let own = |column: usize| self.own.contains(&column);
         html! {
             div.scroll tabindex="0" role="region" aria-label=(self.caption) {
                 table {
