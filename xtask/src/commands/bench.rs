@@ -16,7 +16,6 @@ mod provenance;
 mod workers;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
@@ -24,6 +23,7 @@ use moeclip_eval::report::{Benchmark, BenchmarkPage, Protocol, Published, StageT
 
 use self::gather::Gathered;
 use self::plan::Plan;
+use self::workers::Worked;
 use crate::backends::DeviceChoice;
 use crate::cli::{Common, PromptNamesChoice};
 use crate::commands::eval::{MethodChoice, PIXEL_MEMORY};
@@ -103,16 +103,19 @@ pub(crate) fn run(args: Box<BenchArgs>, common: Common) -> anyhow::Result<()> {
         return measure::run(&args, &common, &plan);
     }
     let lock = lock::hold(&args.out)?;
-    let (start, mut failures) = (Instant::now(), Vec::new());
+    let mut worked = Worked::default();
     if !args.report_only {
-        failures = workers::run(&args, &common, &plan, &lock)?;
+        worked = workers::run(&args, &common, &plan, &lock)?;
     }
     if interrupt::asked() {
         bail!("interrupted; the same command goes on where this one was");
     }
-    let measured = start.elapsed().as_secs_f64();
-    let gathered = gather::run(&args, &plan, &failures)?;
-    report(&args, &common, &plan, gathered, measured)
+    let mut gathered = gather::run(&args, &plan, &worked.failed)?;
+    if worked.images > 0 {
+        let Worked { images, seconds, .. } = worked;
+        gathered.times.push(StageTime { stage: "this run, on the clock".into(), images, seconds });
+    }
+    report(&args, &common, &plan, gathered)
 }
 
 impl BenchArgs {
@@ -141,12 +144,10 @@ fn report(
     common: &Common,
     plan: &Plan,
     gathered: Gathered,
-    measured: f64,
 ) -> anyhow::Result<()> {
-    let Gathered { benchmark, pictures, mut times } = gathered;
+    let Gathered { benchmark, pictures, times } = gathered;
     let published = published()?;
     benchmark.write(&published, &args.out)?;
-    times.push(StageTime { stage: "measuring, on the clock".into(), images: 0, seconds: measured });
     let page = BenchmarkPage {
         benchmark: &benchmark,
         published: &published,

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::time::Instant;
 
 use anyhow::Context;
 
@@ -19,6 +20,16 @@ use crate::progress::Progress;
 
 /// The variable that says how many threads a process computes with.
 const THREADS: &str = "RAYON_NUM_THREADS";
+
+/// What came of the work.
+#[derive(Default)]
+pub(super) struct Worked {
+    pub(super) failed: Vec<Failed>,
+    /// Images that there were to measure.
+    pub(super) images: usize,
+    /// Seconds on the clock.
+    pub(super) seconds: f64,
+}
 
 /// A dataset and a method that could not be measured.
 pub(super) struct Failed {
@@ -41,17 +52,17 @@ enum News {
     Failed(Failed),
 }
 
-/// Measures what is left of the plan; what failed is returned, and the rest goes on.
+/// Measures what is left of the plan; what failed is told, and the rest goes on.
 pub(super) fn run(
     args: &BenchArgs,
     common: &Common,
     plan: &Plan,
     lock: &File,
-) -> anyhow::Result<Vec<Failed>> {
-    let pieces = pieces(plan);
+) -> anyhow::Result<Worked> {
+    let (start, pieces) = (Instant::now(), pieces(plan));
     let total = pieces.iter().map(|piece| piece.left).sum();
     if total == 0 {
-        return Ok(Vec::new());
+        return Ok(Worked::default());
     }
     let slots = slots(args, common, pieces.len());
     let logs = args.out.join("logs");
@@ -77,7 +88,7 @@ pub(super) fn run(
         progress.finish();
     });
     failed.sort_by_key(|one| [one.dataset, one.method]);
-    Ok(failed)
+    Ok(Worked { failed, images: total, seconds: start.elapsed().as_secs_f64() })
 }
 
 /// What is left, the largest first: then no long piece is begun when everybody else is done.

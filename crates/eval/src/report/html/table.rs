@@ -43,25 +43,40 @@ pub enum Tone {
 impl Render for Table {
     fn render(&self) -> Markup {
         let own = |column: usize| self.own.contains(&column);
+        // A caption inside the table would be as wide as the table, and scroll away with it.
         html! {
-            div.scroll tabindex="0" role="region" aria-label=(self.caption) {
-                table {
-                    caption { (self.caption) }
-                    thead {
-                        tr {
-                            @for (number, head) in self.heads.iter().enumerate() {
-                                th scope="col" class=[(number > 0 && own(number - 1)).then_some("own")] { (head) }
-                            }
-                        }
+            figure {
+                figcaption { (self.caption) }
+                div.scroll tabindex="0" role="region" aria-label=(self.caption) {
+                    table { (self.head(&own)) (self.body(&own)) }
+                }
+            }
+        }
+    }
+}
+
+impl Table {
+    fn head(&self, own: &impl Fn(usize) -> bool) -> Markup {
+        html! {
+            thead {
+                tr {
+                    @for (number, head) in self.heads.iter().enumerate() {
+                        @let is_own = number.checked_sub(1).is_some_and(own);
+                        th scope="col" class=[is_own.then_some("own")] { (head) }
                     }
-                    tbody {
-                        @for row in &self.rows {
-                            tr class=[row.is_total.then_some("total")] {
-                                th scope="row" { (row.name) }
-                                @for (number, cell) in row.cells.iter().enumerate() {
-                                    td class=[row.class(number, own(number))] { (cell) }
-                                }
-                            }
+                }
+            }
+        }
+    }
+
+    fn body(&self, own: &impl Fn(usize) -> bool) -> Markup {
+        html! {
+            tbody {
+                @for row in &self.rows {
+                    tr class=[row.is_total.then_some("total")] {
+                        th scope="row" { (row.name) }
+                        @for (number, cell) in row.cells.iter().enumerate() {
+                            td class=[row.class(number, own(number))] { (cell) }
                         }
                     }
                 }
