@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Bench(Box<commands::bench::BenchArgs>),
     /// Train and measure a grid of runs, and print their table beside the paper's
     Ablate(commands::ablate::AblateArgs),
+    /// Measure on normal images what scores mean, and store it with the adapters
+    Calibrate(commands::calibrate::CalibrateArgs),
     /// Draw anomaly maps of images
     Predict(commands::predict::PredictArgs),
     /// Turn any CLIP checkpoint into one canonical safetensors

@@ -2,6 +2,7 @@
 //! `match` in [`run`].
 
 mod backends;
+mod calibration;
 mod cli;
 mod code;
 mod commands;
@@ -39,6 +40,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Eval(args) => commands::eval::run(args, common),
         Command::Bench(args) => commands::bench::run(args, common),
         Command::Ablate(args) => commands::ablate::run(args, common),
+        Command::Calibrate(args) => commands::calibrate::run(args, common),
         Command::Predict(args) => commands::predict::run(args, common),
         Command::ConvertOpenclip(args) => commands::convert_openclip::run(args, common),
         Command::ConvertAdapter(args) => commands::convert_adapter::run(args, common),

@@ -67,6 +67,7 @@ fn a_benchmark_that_was_killed_twice_ends_as_one_that_was_not() {
     works(&line("root", "two", &[]), folder);
     same_tables(folder, "one", "two");
     made_again_of_what_is_stored(folder);
+    calibrated_adapters_are_measured_as_deployed_too(folder);
     other_weights_do_not_mix(folder);
     mistakes_are_one_line(folder);
 }
@@ -163,6 +164,36 @@ fn made_again_of_what_is_stored(folder: &Path) {
     assert!(table.contains("HeadCT") && table.contains("is damaged and was removed"), "{table}");
     works(&line("root", "two", &[]), folder);
     same_tables(folder, "one", "two");
+}
+
+/// A calibration changes nothing that is stored; it is for one kind of pictures.
+fn calibrated_adapters_are_measured_as_deployed_too(folder: &Path) {
+    let model = ["--clip", "demo/clip.safetensors", "--activation", "quick-gelu"];
+    let data = ["calibrate", "--data", "demo/unseen", "--split", "test"];
+    let files = ["--adapter", "demo/adapter.safetensors", "--out", "calibrated.safetensors"];
+    // Four normal images allow no lower rates.
+    let rates = ["--fpr", "0.3", "--pixel-fpr", "0.3"];
+    works(&[&data[..], &model, &files, &rates].concat(), folder);
+    let before = results(&folder.join("two")).len();
+    let mut args = line("root", "two", &["--datasets", "btad,headct"]);
+    let adapter = args.iter().position(|arg| *arg == "demo/adapter.safetensors").unwrap();
+    args[adapter] = "calibrated.safetensors";
+    let said = works(&args, folder);
+    assert_eq!(results(&folder.join("two")).len(), before, "nothing was measured again");
+    assert!(said.contains("MoECLIP (deployed)") && said.contains("protocol deployed"), "{said}");
+    assert!(said.contains("HeadCT, MoECLIP: not as deployed: the calibration is for"), "{said}");
+    let table = &json(folder, "two")["tables"][0];
+    assert_eq!(table["columns"][9]["protocol"], "deployed");
+    assert!(table["rows"][0]["cells"][9]["numbers"]["auroc"].is_number(), "{table}");
+    assert_eq!(table["rows"][1]["cells"][9], "absent");
+    assert_eq!(
+        table["rows"][3]["name"], "Average of 2",
+        "a column of ours is no reason to leave one out"
+    );
+    let page = fs::read_to_string(folder.join("two/report.html")).unwrap();
+    assert!(page.contains("calibrated threshold") && page.contains("I-TPR"));
+    works(&[&args[..], &["--uncalibrated", "--report-only"]].concat(), folder);
+    assert_eq!(json(folder, "two")["tables"][0]["columns"].as_array().unwrap().len(), 7 + 2);
 }
 
 fn other_weights_do_not_mix(folder: &Path) {

@@ -228,7 +228,7 @@ fn eval_says_what_is_undefined(folder: &Path) {
 
 fn eval_saves_what_its_numbers_are_made_of(folder: &Path) {
     let args = ["eval", "--data", "demo/unseen", "--json", "--save-maps", "saved"];
-    let measuring = ["--bootstrap", "50", "--pixel-memory", "0"];
+    let measuring = ["--bootstrap", "50", "--bootstrap-pixels", "--pixel-memory", "0"];
     let args = [&args[..], &measuring[..], &MODEL[..]].concat();
     let output = xtask(&args, folder);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -238,6 +238,9 @@ fn eval_saves_what_its_numbers_are_made_of(folder: &Path) {
         (raw["protocol"].as_str(), class["intervals"]["resamples"].as_u64()),
         (Some("raw"), Some(50))
     );
+    let pixels = &class["intervals"]["pixel_auroc"];
+    let auroc = class["pixel_auroc"].as_f64().unwrap();
+    assert!(pixels["low"].as_f64().unwrap() < auroc && auroc < pixels["high"].as_f64().unwrap());
     let lines = std::fs::read_to_string(folder.join("saved/images.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> =
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -15,6 +15,7 @@ use crate::error::DataError;
 use crate::order::augmentation_rng;
 use crate::preprocess::Preprocessing;
 use crate::sample::{ImageSize, Label, Sample};
+use crate::spare;
 
 /// A picture as the model takes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +57,9 @@ fn resize_cached(
 fn resize(bytes: &[u8], path: &Path, preprocessing: &Preprocessing) -> Result<Resized, DataError> {
     let picture = decode_rgb_bytes(bytes, path)?;
     let original = ImageSize { width: picture.width(), height: picture.height() };
-    Ok(Resized { planes: preprocessing.resize(&picture)?, original })
+    let planes = preprocessing.resize(&picture)?;
+    spare::give(picture.into_raw());
+    Ok(Resized { planes, original })
 }
 
 /// One sample in memory.

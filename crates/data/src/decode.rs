@@ -11,13 +11,14 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
+use image::error::{LimitError, LimitErrorKind};
 use image::{
-    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, ImageReader,
-    Limits, Luma, LumaA, Pixel, Rgb, RgbImage, Rgba,
+    ColorType, DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat,
+    ImageReader, Limits, Luma, LumaA, Pixel, Rgb, RgbImage, Rgba,
 };
 
-use crate::dicom;
 use crate::error::DataError;
+use crate::{dicom, spare};
 
 /// Most bytes that a file may have, and most that a decoded picture may take (13377x13377 in RGB).
 const MAX_BYTES: u64 = 512 << 20;
@@ -117,9 +118,24 @@ fn read_upright(reader: ImageReader<Cursor<&[u8]>>) -> Result<DynamicImage, Imag
     left.reserve(decoder.total_bytes())?;
     decoder.set_limits(left)?;
     let orientation = decoder.orientation()?;
-    let mut picture = DynamicImage::from_decoder(decoder)?;
+    let mut picture = match decoder.color_type() {
+        ColorType::Rgb8 => read_rgb(decoder)?,
+        _ => DynamicImage::from_decoder(decoder)?,
+    };
     picture.apply_orientation(orientation);
     Ok(picture)
+}
+
+/// Into the memory of the picture before.
+fn read_rgb(decoder: impl ImageDecoder) -> Result<DynamicImage, ImageError> {
+    let (width, height) = decoder.dimensions();
+    let too_large =
+        || ImageError::Limits(LimitError::from_kind(LimitErrorKind::InsufficientMemory));
+    let length = usize::try_from(decoder.total_bytes()).map_err(|_| too_large())?;
+    let mut bytes = spare::take(length);
+    decoder.read_image(&mut bytes)?;
+    let picture = RgbImage::from_raw(width, height, bytes).ok_or_else(too_large)?;
+    Ok(DynamicImage::ImageRgb8(picture))
 }
 
 fn limits() -> Limits {

@@ -48,6 +48,7 @@ mod loader;
 mod order;
 mod preprocess;
 mod sample;
+mod spare;
 pub mod synthetic;
 mod verify;
 

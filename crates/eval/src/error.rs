@@ -4,6 +4,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::report::ScoreRule;
+
 /// What can be wrong with the scores, maps and files that this crate is given. Each message is one
 /// line.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +82,36 @@ pub enum EvalError {
         value: String,
         /// What it has to be.
         remedy: &'static str,
+    },
+    /// Normal images that are too few to set a threshold by.
+    #[error(
+        "{found} normal images are too few for a false-positive rate of {rate}; at least {needed} are needed, or a higher rate"
+    )]
+    TooFewImages {
+        /// Images there are.
+        found: usize,
+        /// Images needed.
+        needed: usize,
+        /// The rate asked for.
+        rate: f64,
+    },
+    /// Numbers without a range: nothing can be calibrated by them.
+    #[error(
+        "the {what} of every image is {value}; look at the weights and the images, something is broken"
+    )]
+    Flat {
+        /// Which numbers.
+        what: &'static str,
+        /// The one value.
+        value: f32,
+    },
+    /// A calibration for another kind of score.
+    #[error("the calibration is for scores by {calibrated:?}, not by {rule:?}; measure without it")]
+    OtherRule {
+        /// How its scores were made.
+        calibrated: ScoreRule,
+        /// How scores are made here.
+        rule: ScoreRule,
     },
     /// Pixels that do not fit into memory could not be kept in files.
     #[error(

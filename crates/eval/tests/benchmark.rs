@@ -49,7 +49,7 @@ fn evaluation(classes: &[&str], masks: bool) -> report::Studied {
 
 fn measured(masks: bool) -> Outcome {
     let reports = evaluation(&["a", "b"], masks).reports;
-    Outcome::Measured(Measured { reports, unread: Vec::new() })
+    Outcome::Measured(Measured { reports, unread: Vec::new(), undeployed: None })
 }
 
 fn benchmark(parts: Outcome, scans: Outcome) -> Benchmark {
@@ -115,7 +115,9 @@ fn files_hold_the_same_numbers_in_every_format() {
             .contains(r"Parts & 90.0 / 80.0 & 92.0 / 81.0 & \textbf{100.0} / \textbf{100.0} \\")
     );
     assert!(text("table.tex").contains(r"\caption{Two <sets> \& 1\_method, image level}"));
-    assert!(text("table.csv").contains("image,Parts,Ours,measured,number,100.0000,100.0000"));
+    assert!(
+        text("table.csv").contains("image,Parts,Ours,\"measured, paper\",number,100.0000,100.0000")
+    );
     assert!(text("classes.csv").contains("Parts,Ours,paper,a,2,1,100.0000"));
     assert!(text("classes.csv").contains("Scans,Ours,raw,mean,4,2"));
     let json: serde_json::Value = serde_json::from_str(&text("table.json")).unwrap();

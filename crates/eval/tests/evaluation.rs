@@ -117,6 +117,42 @@ fn intervals_hold_the_metric_and_follow_from_the_seed() {
 }
 
 #[test]
+fn intervals_of_pixel_metrics_are_of_the_same_draws() {
+    let measure = |memory| {
+        let workspace = Workspace { memory, ..Workspace::default() };
+        let evaluation = Evaluation::new(RULE, Workspace::default());
+        evaluate(evaluation.with_all_intervals(BOOTSTRAP, workspace))
+    };
+    let [paper, raw] = &measure(1 << 20)[..] else { panic!("two protocols") };
+    assert_eq!(&measure(0)[1], raw, "no bit depends on the memory");
+    for (class, again) in raw.classes.iter().zip(&paper.classes) {
+        let (intervals, metrics) = (class.intervals.as_ref().unwrap(), class.metrics);
+        for (interval, metric) in [
+            (intervals.pixel_auroc, metrics.pixel_auroc),
+            (intervals.pixel_ap, metrics.pixel_ap),
+            (intervals.pixel_f1_max, metrics.pixel_f1_max),
+            (intervals.pixel_iou, metrics.pixel_iou),
+            (intervals.aupro_exact, metrics.aupro_exact),
+        ] {
+            let (interval, metric) = (interval.unwrap(), metric.unwrap());
+            assert!(interval.low < metric && metric < interval.high, "{interval:?}, {metric}");
+        }
+        assert_eq!(intervals.pixel_auroc, again.intervals.as_ref().unwrap().pixel_auroc);
+    }
+    let mean = raw.mean_intervals.as_ref().unwrap().aupro_exact.unwrap();
+    assert!(mean.low < mean.high);
+    let json = serde_json::to_value(raw).unwrap();
+    assert!(json["classes"][0]["intervals"]["aupro_exact"]["low"].is_f64());
+    let table = raw.to_string();
+    let (_, below) = table.split_once("bootstrap intervals").unwrap();
+    assert_eq!(below.lines().nth(1).unwrap().split_whitespace().count(), 1 + 8, "{table}");
+
+    let without = evaluate(Evaluation::new(RULE, Workspace::default()).with_intervals(BOOTSTRAP));
+    let json = serde_json::to_value(&without[1]).unwrap();
+    assert!(json["classes"][0]["intervals"].get("pixel_auroc").is_none());
+}
+
+#[test]
 fn groups_are_drawn_whole() {
     // All images of a class in one group: every draw is the class itself.
     let mut evaluation = Evaluation::new(RULE, Workspace::default()).with_intervals(BOOTSTRAP);

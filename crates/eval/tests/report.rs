@@ -15,16 +15,16 @@ const CORNER: [bool; 4] = [false, false, false, true];
 #[test]
 fn raw_scores_are_the_maximum_or_the_mean_with_the_image_head() {
     let class = two_images();
-    assert_eq!(class.image_scores(MEDICAL, Protocol::Raw), [2.0, 6.0]);
-    assert_eq!(class.image_scores(INDUSTRIAL, Protocol::Raw), [1.25, 3.125]);
+    assert_eq!(class.image_scores(MEDICAL, Protocol::Raw).unwrap(), [2.0, 6.0]);
+    assert_eq!(class.image_scores(INDUSTRIAL, Protocol::Raw).unwrap(), [1.25, 3.125]);
 }
 
 #[test]
 fn paper_scores_are_normalised_over_the_class() {
     let class = two_images();
     // Maps run from -2 to 6, image scores from 0.25 to 0.5.
-    assert_eq!(class.image_scores(MEDICAL, Protocol::Paper), [0.5, 1.0]);
-    assert_eq!(class.image_scores(INDUSTRIAL, Protocol::Paper), [0.75, 0.5]);
+    assert_eq!(class.image_scores(MEDICAL, Protocol::Paper).unwrap(), [0.5, 1.0]);
+    assert_eq!(class.image_scores(INDUSTRIAL, Protocol::Paper).unwrap(), [0.75, 0.5]);
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn equal_maps_and_scores_normalise_to_zero() {
     let mut class = ClassScores::new("flat", Workspace::default());
     push(&mut class, [3.0; 4], None, false, 0.5);
     push(&mut class, [3.0; 4], None, true, 0.5);
-    assert_eq!(class.image_scores(INDUSTRIAL, Protocol::Paper), [0.0, 0.0]);
+    assert_eq!(class.image_scores(INDUSTRIAL, Protocol::Paper).unwrap(), [0.0, 0.0]);
     assert_eq!(class.finish(INDUSTRIAL, Protocol::Paper).unwrap().metrics.image_auroc, Some(0.5));
 }
 
@@ -173,6 +173,7 @@ fn mixed_report() -> Report {
         anomalous,
         metrics,
         intervals: None,
+        decisions: None,
     };
     let hazelnut = Metrics { image_auroc: Some(1.0), ..Metrics::default() };
     let cubes = Metrics { image_auroc: Some(0.5), pixel_auroc: Some(0.5), ..Metrics::default() };

@@ -2,7 +2,8 @@
 //! experts in its token stream.
 //!
 //! The whole model is [`MoeClip::forward`]. [`MoeClipDetector`] turns images and class names into
-//! maps and scores; training drives the same forward under autodiff.
+//! maps and scores; training drives the same forward under autodiff. Where a file of adapters has been
+//! calibrated, [`Calibration::judge`] says whether a detection is anomalous.
 //!
 //! ```
 //! use burn::backend::Flex;
@@ -31,6 +32,7 @@
 
 mod adapter_file;
 mod adapters;
+mod calibration;
 mod clip_detector;
 mod config;
 mod detector;
@@ -48,6 +50,10 @@ pub use adapter_file::{
     write_adapter, write_authors,
 };
 pub use adapters::{AdapterError, Adapters, TapAdapter};
+pub use calibration::{
+    Calibration, CalibrationConditions, CalibrationError, CalibrationImages, ImageThreshold,
+    Judgement, PixelThreshold, RateInterval, ScoreRange, Verdict,
+};
 pub use clip_detector::{ClipDetector, PlainClip};
 pub use config::{ConfigError, MoeClipConfig, Partition};
 pub use detector::{

@@ -25,6 +25,7 @@ use self::gather::Gathered;
 use self::plan::Plan;
 use self::workers::Worked;
 use crate::backends::DeviceChoice;
+use crate::calibration::CalibrationArgs;
 use crate::cli::{Common, PromptNamesChoice};
 use crate::commands::eval::{MethodChoice, PIXEL_MEMORY};
 use crate::data::{CacheArgs, published};
@@ -71,6 +72,8 @@ pub(crate) struct BenchArgs {
     prompt_names: Option<PromptNamesChoice>,
     #[command(flatten)]
     cache: CacheArgs,
+    #[command(flatten)]
+    calibration: CalibrationArgs,
     /// Folder of stored results, tables and report
     #[arg(long, value_name = "DIR")]
     out: PathBuf,

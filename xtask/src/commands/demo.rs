@@ -11,6 +11,7 @@ use clip_vit::{ClipSpecBuilder, Precision, RandomWeights, WeightSource};
 use moeclip_data::{Surface, SyntheticSet, write_synthetic};
 
 use super::{eval, predict, train};
+use crate::calibration::CalibrationArgs;
 use crate::cli::{ActivationChoice, Common, DomainChoice};
 use crate::data::{CacheArgs, DataOptions};
 use crate::model::{AdapterArgs, AssumedArgs, ClipArgs, ClipShapeArgs, PromptArgs};
@@ -112,7 +113,17 @@ impl Demo {
         let (data, options) = (self.unseen.clone(), DataOptions::default());
         let cache = CacheArgs::default();
         let measuring = eval::MeasuringArgs::default();
-        let args = eval::EvalArgs { clip, method, data, options, cache, domain: None, measuring };
+        let calibration = CalibrationArgs::default();
+        let args = eval::EvalArgs {
+            clip,
+            method,
+            data,
+            options,
+            cache,
+            domain: None,
+            calibration,
+            measuring,
+        };
         eval::run(args, self.common.clone())
     }
 
@@ -125,6 +136,7 @@ impl Demo {
             out: self.maps.clone(),
             class: None,
             domain: DomainChoice::Industrial,
+            calibration: CalibrationArgs::default(),
             range: None,
             npy: false,
         };

@@ -19,9 +19,13 @@ use serde::Serialize;
 
 pub(crate) use self::method::{MethodArgs, MethodChoice, Subject};
 use crate::backends::{Job, run_on};
+use crate::calibration::CalibrationArgs;
 use crate::cli::{Common, DomainChoice};
 use crate::commands::train::prompt_names;
-use crate::data::{CacheArgs, DataOptions, Dataset, cached, refuse_training_data, tell_trouble};
+use crate::data::{
+    CacheArgs, DataOptions, Dataset, cached, refuse_calibration_data, refuse_training_data,
+    tell_trouble,
+};
 use crate::interrupt;
 use crate::model::{ClipArgs, LoadedDetector};
 use crate::output::print_json;
@@ -34,8 +38,8 @@ use crate::system::peak_memory;
 /// adapters were trained on are refused.
 ///
 /// Prints image and pixel AUROC, AP and F1-max, calibration error, IoU and AUPRO per class, under the
-/// paper's protocol (scores normalised over each class's test images) and raw. Everything is exact;
-/// what is undefined is n/a.
+/// paper's protocol (scores normalised over each class's test images), raw, and as deployed where the
+/// adapters carry a calibration. Everything is exact; what is undefined is n/a.
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Example: cargo xtask eval --data mvtec --clip clip.safetensors --adapter adapter.safetensors"
@@ -57,6 +61,8 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_enum)]
     pub(crate) domain: Option<DomainChoice>,
     #[command(flatten)]
+    pub(crate) calibration: CalibrationArgs,
+    #[command(flatten)]
     pub(crate) measuring: MeasuringArgs,
 }
 
@@ -70,6 +76,9 @@ pub(crate) struct MeasuringArgs {
     /// Add 95 % intervals of the image metrics: draw the images, or their groups, so many times anew
     #[arg(long, value_name = "DRAWS")]
     pub(crate) bootstrap: Option<usize>,
+    /// Add intervals of the pixel metrics too: 8 bytes a pixel of a class, and time by the draws
+    #[arg(long, requires = "bootstrap")]
+    pub(crate) bootstrap_pixels: bool,
     /// Decides the draws of --bootstrap
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     pub(crate) bootstrap_seed: u64,
@@ -86,10 +95,17 @@ impl MeasuringArgs {
     fn evaluation(&self, rule: ScoreRule) -> anyhow::Result<Evaluation> {
         let memory = self.pixel_memory.saturating_mul(1 << 20);
         let folder = self.pixel_folder.clone().unwrap_or_else(|| Workspace::default().folder);
-        let mut evaluation = Evaluation::new(rule, Workspace { memory, folder });
+        // Half of it each, where pixels are kept for their intervals too.
+        let memory = if self.bootstrap_pixels { memory / 2 } else { memory };
+        let workspace = Workspace { memory, folder };
+        let mut evaluation = Evaluation::new(rule, workspace.clone());
         if let Some(draws) = self.bootstrap {
             let bootstrap = Bootstrap::new(draws, self.bootstrap_seed, INTERVAL_LEVEL);
-            evaluation = evaluation.with_intervals(bootstrap.context("--bootstrap")?);
+            let bootstrap = bootstrap.context("--bootstrap")?;
+            evaluation = match self.bootstrap_pixels {
+                true => evaluation.with_all_intervals(bootstrap, workspace),
+                false => evaluation.with_intervals(bootstrap),
+            };
         }
         if let Some(folder) = &self.save_maps {
             evaluation = evaluation.saving(SavedMaps::create(folder).context("--save-maps")?);
@@ -104,6 +120,7 @@ impl Default for MeasuringArgs {
         Self {
             save_maps: None,
             bootstrap: None,
+            bootstrap_pixels: false,
             bootstrap_seed: 0,
             pixel_memory: PIXEL_MEMORY,
             pixel_folder: None,
@@ -142,19 +159,27 @@ impl Job for EvalJob {
         let opened = Dataset::open(&args.data, &args.options)?;
         let samples = opened.samples(Split::Test)?;
         let subject = args.method.open()?;
+        let domain: Domain = args.domain.unwrap_or(opened.descriptor.domain.into()).into();
+        let mut evaluation = args.measuring.evaluation(subject.score_rule(domain))?;
         if let Subject::Moeclip(adapter) = &subject {
             refuse_training_data(adapter, &opened, &samples)?;
+            if let Some(calibration) =
+                args.calibration.of(adapter, &args.clip, domain, &self.common)?
+            {
+                refuse_calibration_data(adapter, &calibration, &samples)?;
+                evaluation = evaluation.calibrated(calibration)?;
+            }
         }
         let images = samples.len();
         let prompts = prompt_names(&samples);
-        let domain: Domain = args.domain.unwrap_or(opened.descriptor.domain.into()).into();
-        let mut evaluation = args.measuring.evaluation(subject.score_rule(domain))?;
         let mut loaded = subject.load::<B>(&args.clip, &prompts, domain, &self.common, &device)?;
         let preprocessing = Preprocessing::clip(loaded.image_size)?;
         let preprocessing = preprocessing.with_mask_rule(opened.descriptor.masks.rule);
         let cache = args.cache.open()?;
         let dataset = cached(ImageDataset::new(samples, preprocessing), &cache);
-        score(&dataset, &mut loaded, &mut evaluation, &device)?;
+        for_each_image(&dataset, &mut loaded, &device, |sample, record| {
+            Ok(evaluation.push(&sample.class, record)?)
+        })?;
         tell_trouble(&cache);
         let reports = evaluation.finish()?;
         let evaluated = Evaluated {
@@ -173,12 +198,12 @@ impl Job for EvalJob {
     }
 }
 
-/// Every image through the detector, class by class.
-fn score<B: Backend>(
+/// Every image through the detector, class by class; `take` is given each with what is true of it.
+pub(crate) fn for_each_image<B: Backend>(
     dataset: &ImageDataset,
     loaded: &mut LoadedDetector<B>,
-    evaluation: &mut Evaluation,
     device: &B::Device,
+    mut take: impl FnMut(&Sample, ImageRecord<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let samples = dataset.samples();
     let mut order: Vec<usize> = (0..samples.len()).collect();
@@ -191,7 +216,7 @@ fn score<B: Backend>(
         if interrupt::asked() {
             bail!("interrupted; nothing was measured");
         }
-        let score = score_image(batch?, &samples[index], loaded, evaluation)?;
+        let score = detect_image(batch?, &samples[index], loaded, &mut take)?;
         progress.advance(format!("score {score:.3}"));
     }
     progress.finish();
@@ -199,14 +224,15 @@ fn score<B: Backend>(
 }
 
 /// The image of a batch of one through the detector; its score.
-fn score_image<B: Backend>(
+fn detect_image<B: Backend>(
     batch: Batch<B>,
     sample: &Sample,
     loaded: &mut LoadedDetector<B>,
-    evaluation: &mut Evaluation,
+    take: &mut impl FnMut(&Sample, ImageRecord<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<f32> {
     let name = sample.image.display().to_string();
-    let detection = loaded.detector.detect(batch.images, &sample.prompt)?;
+    let detection = loaded.detector.detect(batch.images, &sample.prompt);
+    let detection = detection.with_context(|| name.clone())?;
     let detection = detection.into_iter().next().context("the detector gave no map")?;
     let size = detection.map.size;
     let mask = batch.has_mask.first().is_some_and(|has| *has).then(|| to_bools(batch.masks));
@@ -218,7 +244,7 @@ fn score_image<B: Backend>(
         label: sample.label == Label::Anomalous,
         image_score: detection.image_score,
     };
-    evaluation.push(&sample.class, record)?;
+    take(sample, record)?;
     Ok(detection.score)
 }
 

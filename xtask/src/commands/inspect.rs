@@ -4,15 +4,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clip_vit::TensorFile;
-use moeclip::{AdapterFile, AdapterFormat, MoeClipConfig, Provenance};
+use moeclip::{AdapterFile, AdapterFormat, Calibration, MoeClipConfig, Provenance};
 use moeclip_train::{Checkpoint, Position};
 use serde::Serialize;
 
+use crate::calibration::described;
 use crate::cli::Common;
 use crate::model::{AssumedArgs, open_adapter};
 use crate::output::print_json;
 
-/// Say what adapters or a checkpoint are: configuration, CLIP, data, code, metrics.
+/// Say what adapters or a checkpoint are: configuration, CLIP, data, code, metrics,
+/// calibration.
 ///
 /// A checkpoint is also proved whole: every byte is as it was written.
 #[derive(Debug, Clone, Args)]
@@ -33,6 +35,7 @@ struct Inspected<'a> {
     position: Option<Position>,
     config: &'a MoeClipConfig,
     provenance: Option<&'a Provenance>,
+    calibration: Option<&'a Calibration>,
 }
 
 pub(crate) fn run(args: InspectArgs, common: Common) -> anyhow::Result<()> {
@@ -45,6 +48,7 @@ pub(crate) fn run(args: InspectArgs, common: Common) -> anyhow::Result<()> {
         position: checkpoint.map(|checkpoint| checkpoint.position()),
         config: adapters.config(),
         provenance: adapters.provenance(),
+        calibration: adapters.calibration(),
     };
     if common.json {
         return print_json(&inspected);
@@ -53,7 +57,7 @@ pub(crate) fn run(args: InspectArgs, common: Common) -> anyhow::Result<()> {
 }
 
 fn print(inspected: &Inspected<'_>, adapters: &AdapterFile) -> anyhow::Result<()> {
-    let Inspected { file, format, position, config, provenance } = inspected;
+    let Inspected { file, format, position, config, provenance, calibration } = inspected;
     match (position, format) {
         (Some(Position { step, epoch, batch }), _) => {
             println!("{file}: checkpoint after {step} steps, epoch {epoch}, batch {batch}; whole");
@@ -63,6 +67,9 @@ fn print(inspected: &Inspected<'_>, adapters: &AdapterFile) -> anyhow::Result<()
     }
     line("tensors", adapters.tensors()?.len());
     line("model", serde_json::to_string(config)?);
+    if let Some(calibration) = calibration {
+        described(calibration).into_iter().for_each(|(name, said)| line(name, said));
+    }
     if let Some(provenance) = provenance {
         print_provenance(provenance)?;
     }

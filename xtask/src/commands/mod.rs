@@ -2,6 +2,7 @@
 
 pub(crate) mod ablate;
 pub(crate) mod bench;
+pub(crate) mod calibrate;
 mod child;
 pub(crate) mod convert_adapter;
 pub(crate) mod convert_openclip;

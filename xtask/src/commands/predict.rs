@@ -1,5 +1,7 @@
 //! `predict`: anomaly maps of images, as pictures and as lines of JSON.
 
+mod judged;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -7,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::Args;
-use moeclip::Detection;
+use moeclip::{Calibration, Detection};
 use moeclip_data::{
     ImageSize, PreparedImage, Preprocessing, Sample, Split, decode_rgb, images, prepare_image,
 };
@@ -15,7 +17,9 @@ use moeclip_eval::pictures::{Overlay, write_map_png, write_npy_f32, write_png};
 use moeclip_eval::{MapRange, MapView};
 use serde::Serialize;
 
+use self::judged::{Judged, Legend, colours, legend, note_other_classes};
 use crate::backends::{Job, run_on};
+use crate::calibration::CalibrationArgs;
 use crate::cli::{Common, DomainChoice};
 use crate::data::{DataOptions, Dataset};
 use crate::interrupt;
@@ -25,7 +29,8 @@ use crate::progress::Progress;
 /// Draw anomaly maps of images.
 ///
 /// Writes for each image a 16-bit map, an overlay at the image's own size with a legend, and a line
-/// in predictions.jsonl: path, score, the map's maximum and where it is, milliseconds.
+/// in predictions.jsonl: path, score, the map's maximum and where it is, milliseconds. With calibrated
+/// adapters also the calibrated score, the threshold, and whether the image is anomalous by it.
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Example: cargo xtask predict photos --class \"metal nut\" --clip clip.safetensors --adapter adapter.safetensors --out maps"
@@ -47,7 +52,10 @@ pub(crate) struct PredictArgs {
     /// Kind of pictures: decides blur and score
     #[arg(long, value_enum, default_value = "industrial")]
     pub(crate) domain: DomainChoice,
-    /// Colours from LOW to HIGH for every image instead of each image's own range
+    #[command(flatten)]
+    pub(crate) calibration: CalibrationArgs,
+    /// Colours from LOW to HIGH for every image, instead of the range of the calibration, or of each
+    /// image's own without one
     #[arg(long, value_parser = parse_range, value_name = "LOW,HIGH", allow_hyphen_values = true)]
     pub(crate) range: Option<MapRange>,
     /// Write each map as float32 too
@@ -75,16 +83,20 @@ struct Prediction {
     milliseconds: f64,
     map: String,
     overlay: String,
+    #[serde(flatten)]
+    judged: Option<Judged>,
 }
 
 pub(crate) fn run(args: PredictArgs, common: Common) -> anyhow::Result<()> {
     interrupt::listen()?;
-    run_on(&common, PredictJob { args, common: common.clone() })
+    run_on(&common, PredictJob { args, common: common.clone(), calibration: None })
 }
 
 struct PredictJob {
     args: PredictArgs,
     common: Common,
+    /// Known once the adapters are open.
+    calibration: Option<Calibration>,
 }
 
 impl Job for PredictJob {
@@ -98,15 +110,11 @@ impl Job for PredictJob {
             format!("{}: cannot be made; check the path and its permissions", args.out.display())
         })?;
         let adapter = open_adapter(&args.adapter.adapter, &args.adapter.assumed)?;
-        let loaded = detector::<B>(
-            &args.clip,
-            &adapter,
-            &classes,
-            args.domain.into(),
-            &self.common,
-            &device,
-        )?;
-        self.predict(&targets, loaded, &device)
+        let (domain, common) = (args.domain.into(), &self.common);
+        let calibration = args.calibration.of(&adapter, &args.clip, domain, common)?;
+        note_other_classes(calibration.as_ref(), &classes);
+        let loaded = detector::<B>(&args.clip, &adapter, &classes, domain, common, &device)?;
+        Self { calibration, ..self }.predict(&targets, loaded, &device)
     }
 }
 
@@ -124,7 +132,7 @@ impl PredictJob {
         for target in targets.iter().take_while(|_| !interrupt::asked()) {
             match self.one(target, &preprocessing, &mut loaded, device) {
                 Ok((prediction, range)) => {
-                    tally.add(range);
+                    tally.add(range, prediction.judged);
                     progress.advance(format!("score {:.3}", prediction.score));
                     lines.write(&prediction)?;
                     if self.common.json {
@@ -175,7 +183,11 @@ impl PredictJob {
         write_map_png(&files.map, map, range)?;
         let image = decode_rgb(&target.path)?;
         let score = detection.score;
-        let overlay = Overlay { image: &image, map, range, title: &target.class, score };
+        let calibration = self.calibration.as_ref();
+        let judged = calibration.map(|calibration| Judged::of(calibration, detection));
+        let Legend { title, score: shown } = legend(&target.class, detection, judged.as_ref());
+        let range = colours(self.args.range, calibration, map)?;
+        let overlay = Overlay { image: &image, map, range, title: &title, score: shown };
         write_png(&files.overlay, &overlay.draw()?)?;
         if self.args.npy {
             write_npy_f32(&files.npy, &[size, size], &detection.map.values)?;
@@ -193,6 +205,7 @@ impl PredictJob {
             milliseconds,
             map: files.map.display().to_string(),
             overlay: files.overlay.display().to_string(),
+            judged,
         };
         Ok((prediction, map.range()))
     }
@@ -203,7 +216,10 @@ impl PredictJob {
         }
         println!("{}: maps and overlays of {} images", self.args.out.display(), tally.done);
         println!("  {}", lines.display());
-        if let Some(range) = tally.range {
+        if let Some(calibration) = &self.calibration {
+            let (anomalous, threshold) = (tally.anomalous, calibration.image_threshold.value);
+            println!("  {anomalous} anomalous, by a calibrated score above {threshold:.4}");
+        } else if let Some(range) = tally.range {
             let (low, high) = (range.low(), range.high());
             println!(
                 "  maps range from {low:.3} to {high:.3}; --range {low:.3},{high:.3} colours all alike"
@@ -217,12 +233,14 @@ impl PredictJob {
 struct Tally {
     done: usize,
     failed: usize,
+    anomalous: usize,
     range: Option<MapRange>,
 }
 
 impl Tally {
-    fn add(&mut self, range: MapRange) {
+    fn add(&mut self, range: MapRange, judged: Option<Judged>) {
         self.done += 1;
+        self.anomalous += usize::from(judged.is_some_and(|judged| judged.is_anomalous()));
         self.range = Some(self.range.map_or(range, |all| all.union(range)));
     }
 

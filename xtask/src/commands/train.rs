@@ -262,7 +262,7 @@ pub(crate) fn prompt_names<'a>(samples: impl IntoIterator<Item = &'a Sample>) ->
 }
 
 /// Finds out before hours of work whether the result can be written.
-fn refuse_unwritable(out: &Path) -> anyhow::Result<()> {
+pub(crate) fn refuse_unwritable(out: &Path) -> anyhow::Result<()> {
     if out.is_dir() {
         bail!("{}: is a folder; give a file for the adapters", out.display());
     }

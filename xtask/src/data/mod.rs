@@ -17,7 +17,10 @@ use moeclip_data::{
 use crate::cli::PromptNamesChoice;
 
 pub(crate) use catalogue::known;
-pub(crate) use overlap::{Fingerprint, fingerprint, refuse_training_data, trained_on};
+pub(crate) use overlap::{
+    Fingerprint, HashedImage, calibrated_on, fingerprint, refuse_calibration_data,
+    refuse_training_data, trained_on,
+};
 pub(crate) use paper::published;
 pub(crate) use root::DataRoot;
 

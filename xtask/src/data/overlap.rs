@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::bail;
-use moeclip::{AdapterFile, AuxiliaryData};
+use moeclip::{AdapterFile, AuxiliaryData, Calibration};
 use moeclip_data::{ContentHash, Sample};
 
 use super::{Dataset, catalogue};
@@ -37,27 +37,44 @@ pub(crate) fn fingerprint(dataset: &Dataset, samples: &[Sample]) -> anyhow::Resu
     Ok(Fingerprint { data, in_order: ContentHash::of_bytes(lines.as_bytes()).to_string() })
 }
 
+/// An image file and the [short hash](ContentHash::short) of its content.
+#[derive(Debug, Clone)]
+pub(crate) struct HashedImage<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) hash: String,
+}
+
 /// Refuses a test set that adapters were trained on, as a whole or in part.
 pub(crate) fn refuse_training_data(
     adapter: &AdapterFile,
     dataset: &Dataset,
     samples: &[Sample],
 ) -> anyhow::Result<()> {
-    let why = trained_on(adapter, dataset, || {
-        let hashes = fingerprints(samples)?;
-        Ok(samples.iter().map(|sample| sample.image.as_path()).zip(hashes).collect())
-    })?;
+    let why = trained_on(adapter, dataset, || hashed(samples))?;
     let file = adapter.path().display();
     why.map_or(Ok(()), |why| Err(anyhow::anyhow!("{file}: {why}")))
 }
 
-/// Why adapters must not be measured on a dataset, if they must not. `images` are its files with the
-/// [short hash](ContentHash::short) of each, asked for only where adapters say what they were trained
-/// on.
+/// Refuses a test set that the adapters were calibrated on, as a whole or in part: under `deployed`
+/// nothing may be taken from test images.
+pub(crate) fn refuse_calibration_data(
+    adapter: &AdapterFile,
+    calibration: &Calibration,
+    samples: &[Sample],
+) -> anyhow::Result<()> {
+    let Some(why) = calibrated_on(calibration, &hashed(samples)?) else { return Ok(()) };
+    let file = adapter.path().display();
+    bail!(
+        "{file}: {why}; calibrate it on others, or leave the calibration aside with --uncalibrated"
+    )
+}
+
+/// Why adapters must not be measured on a dataset, if they must not. `images` are its files, asked for
+/// only where adapters say what they were trained on.
 pub(crate) fn trained_on<'a>(
     adapter: &AdapterFile,
     dataset: &Dataset,
-    images: impl FnOnce() -> anyhow::Result<Vec<(&'a Path, String)>>,
+    images: impl FnOnce() -> anyhow::Result<Vec<HashedImage<'a>>>,
 ) -> anyhow::Result<Option<String>> {
     let Some(trained) = adapter.provenance().and_then(|from| from.data.as_ref()) else {
         return Ok(None);
@@ -67,16 +84,32 @@ pub(crate) fn trained_on<'a>(
     if is_known && dataset.descriptor.is_called(&trained.name) {
         return Ok(Some(format!("was trained on {name}; measure it on another dataset")));
     }
-    let known: HashSet<&String> = trained.images.iter().collect();
-    let images = images()?;
-    let shared: Vec<_> = images.iter().filter(|(_, hash)| known.contains(hash)).collect();
-    Ok(shared.first().map(|(first, _)| {
-        let (count, first) = (shared.len(), first.display());
-        format!(
-            "was trained on {count} of these images, {first} among them; measure it on images that \
-             it has not seen"
-        )
-    }))
+    let why = shared(&images()?, trained);
+    Ok(why.map(|why| format!("was trained on {why}; measure it on images that it has not seen")))
+}
+
+/// Why a calibration must not be used on these images, if it must not.
+pub(crate) fn calibrated_on(
+    calibration: &Calibration,
+    images: &[HashedImage<'_>],
+) -> Option<String> {
+    let why = shared(images, &calibration.images.data);
+    why.map(|why| format!("was calibrated on {why}"))
+}
+
+/// Which images are among those of `data`; `None` where none is.
+fn shared(images: &[HashedImage<'_>], data: &AuxiliaryData) -> Option<String> {
+    let known: HashSet<&String> = data.images.iter().collect();
+    let mut shared = images.iter().filter(|image| known.contains(&image.hash));
+    let first = shared.next()?;
+    let count = 1 + shared.count();
+    Some(format!("{count} of these images, {} among them", first.path.display()))
+}
+
+/// The images of samples, in order.
+fn hashed(samples: &[Sample]) -> anyhow::Result<Vec<HashedImage<'_>>> {
+    let images = samples.iter().zip(fingerprints(samples)?);
+    Ok(images.map(|(sample, hash)| HashedImage { path: &sample.image, hash }).collect())
 }
 
 /// One short hash per image, in order.

@@ -15,13 +15,26 @@ pub(super) const FRACTION_BITS: u32 = 22;
 /// Axes whose windows are kept.
 const KEPT: usize = 16;
 
-/// The source positions that make one output.
+/// Where a weight is split in two, so that each part fits 16 bits.
+pub(super) const HIGH_SHIFT: u32 = 11;
+
+/// The source positions that make one output, two by two.
 pub(super) struct Window {
-    /// The first position.
-    pub(super) start: usize,
-    /// Weights of it and those behind it, in fixed point.
-    pub(super) weights: Vec<i32>,
+    /// The first pair; pair `p` holds the positions `2 p` and `2 p + 1`.
+    pub(super) first: usize,
+    /// Weights of that pair and those behind it.
+    pub(super) weights: Vec<PairWeights>,
 }
+
+/// The weights of two positions in fixed point: `high * 2^HIGH_SHIFT + low`.
+pub(super) struct PairWeights {
+    pub(super) low: TwoWeights,
+    pub(super) high: TwoWeights,
+}
+
+/// Two 16-bit weights in the number that holds the first in its lower half.
+#[derive(Clone, Copy)]
+pub(super) struct TwoWeights(i32);
 
 /// An axis that is resized, and one window for each of its outputs.
 struct Axis {
@@ -49,11 +62,43 @@ pub(super) fn windows(inputs: usize, outputs: usize) -> Arc<[Window]> {
 }
 
 impl Window {
-    /// The part of a row of weights that is not zero, in fixed point.
+    /// The part of a row of weights that is not zero, begun and ended at whole pairs.
     fn of(row: &[f64]) -> Self {
-        let start = row.iter().position(|weight| *weight != 0.0).unwrap_or(0);
+        let first = row.iter().position(|weight| *weight != 0.0).unwrap_or(0) / 2;
         let end = row.iter().rposition(|weight| *weight != 0.0).map_or(0, |last| last + 1);
-        let fixed = |weight: &f64| (weight * f64::from(1u32 << FRACTION_BITS)).round() as i32;
-        Self { start, weights: row.get(start..end).unwrap_or_default().iter().map(fixed).collect() }
+        let weights = row.get(2 * first..end).unwrap_or_default().chunks(2);
+        Self { first, weights: weights.map(PairWeights::of).collect() }
     }
+}
+
+impl PairWeights {
+    /// Of one or two weights.
+    fn of(weights: &[f64]) -> Self {
+        let fixed = std::array::from_fn(|at| weights.get(at).map_or(0, |weight| fixed(*weight)));
+        Self {
+            low: TwoWeights::new(fixed.map(|weight| (weight & ((1 << HIGH_SHIFT) - 1)) as i16)),
+            high: TwoWeights::new(fixed.map(|weight| (weight >> HIGH_SHIFT) as i16)),
+        }
+    }
+}
+
+impl TwoWeights {
+    pub(super) fn new([first, second]: [i16; 2]) -> Self {
+        Self(i32::from(second) << 16 | i32::from(first as u16))
+    }
+
+    #[inline(always)]
+    pub(super) fn packed(self) -> i32 {
+        self.0
+    }
+
+    #[inline(always)]
+    pub(super) fn parts(self) -> [i32; 2] {
+        [i32::from(self.0 as i16), self.0 >> 16]
+    }
+}
+
+/// A weight, of a magnitude below two, in fixed point.
+fn fixed(weight: f64) -> i32 {
+    (weight * f64::from(1u32 << FRACTION_BITS)).round() as i32
 }

@@ -3,14 +3,15 @@
 //! Images are drawn with replacement, as many as there are; where images belong to groups, such as
 //! the slices of one patient, groups are drawn, for the images of one are not independent (a cluster
 //! bootstrap). The interval is the percentile interval of Efron and Tibshirani (1993, chapter 13).
-//! Pixel metrics have none: they would be counted anew for every draw, over all pixels.
+//! Pixel metrics have intervals where they are asked for: of the same draws, from one pass over the
+//! pixels.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::ranking::Ranking;
-use super::{BinaryMetrics, mean_of_defined};
+use super::{BinaryMetrics, PixelMetrics, mean_of_defined};
 use crate::EvalError;
 
 /// How intervals are made.
@@ -38,6 +39,8 @@ pub struct Interval {
 pub struct Resamples {
     level: f64,
     draws: Vec<BinaryMetrics>,
+    /// None where they were not asked for.
+    pixels: Vec<PixelMetrics>,
 }
 
 impl Bootstrap {
@@ -65,17 +68,27 @@ impl Bootstrap {
         stream: u64,
     ) -> Resamples {
         let ranking = Ranking::new(scores, labels);
+        let draws = self.drawn(groups, stream);
+        let measured = draws.map(|drawn| ranking.weighted(|image| drawn[groups[image]]));
+        Resamples { level: self.level, draws: measured.collect(), pixels: Vec::new() }
+    }
+
+    /// How often each group is drawn, draw by draw; the same for the same groups and stream.
+    pub(crate) fn drawn(
+        &self,
+        groups: &[usize],
+        stream: u64,
+    ) -> impl Iterator<Item = Vec<u64>> + use<> {
         let count = groups.iter().max().map_or(0, |last| last + 1);
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(stream);
-        let draws = (0..self.resamples).map(|_| {
+        (0..self.resamples).map(move |_| {
             let mut drawn = vec![0; count];
             for _ in 0..count {
                 drawn[rng.random_range(0..count as u64) as usize] += 1;
             }
-            ranking.weighted(|image| drawn[groups[image]])
-        });
-        Resamples { level: self.level, draws: draws.collect() }
+            drawn
+        })
     }
 }
 
@@ -95,7 +108,30 @@ impl Resamples {
             ap: mean(draw, |metrics| metrics.ap),
             f1_max: mean(draw, |metrics| metrics.f1_max),
         });
-        Some(Resamples { level: first.level, draws: draws.collect() })
+        let draws = draws.collect();
+        Some(Resamples { level: first.level, draws, pixels: Self::mean_pixels(classes) })
+    }
+
+    /// The same of pixels; none unless all classes have as many.
+    fn mean_pixels(classes: &[&Resamples]) -> Vec<PixelMetrics> {
+        let counts = classes.iter().map(|class| class.pixels.len());
+        let mean = |draw: usize, metric: fn(&PixelMetrics) -> Option<f64>| {
+            mean_of_defined(classes.iter().filter_map(|class| metric(&class.pixels[draw])))
+        };
+        let draws = (0..counts.min().unwrap_or_default()).map(|draw| PixelMetrics {
+            auroc: mean(draw, |metrics| metrics.auroc),
+            ap: mean(draw, |metrics| metrics.ap),
+            f1_max: mean(draw, |metrics| metrics.f1_max),
+            iou: mean(draw, |metrics| metrics.iou),
+            aupro_exact: mean(draw, |metrics| metrics.aupro_exact),
+            aupro_200: None,
+        });
+        draws.collect()
+    }
+
+    /// The same with what pixels gave in each draw.
+    pub(crate) fn with_pixels(self, pixels: Vec<PixelMetrics>) -> Self {
+        Self { pixels, ..self }
     }
 
     /// The share of draws that an interval holds.
@@ -111,7 +147,19 @@ impl Resamples {
     /// The interval of one metric. Draws that leave it undefined, with one kind of image only, have no
     /// say; `None` where all do.
     pub fn interval(&self, metric: fn(&BinaryMetrics) -> Option<f64>) -> Option<Interval> {
-        let mut values: Vec<f64> = self.draws.iter().filter_map(metric).collect();
+        self.middle(self.draws.iter().filter_map(metric).collect())
+    }
+
+    /// The interval of one metric of pixels; `None` too where they were not asked for.
+    pub(crate) fn pixel_interval(
+        &self,
+        metric: fn(&PixelMetrics) -> Option<f64>,
+    ) -> Option<Interval> {
+        self.middle(self.pixels.iter().filter_map(metric).collect())
+    }
+
+    /// The interval that holds the middle of the values.
+    fn middle(&self, mut values: Vec<f64>) -> Option<Interval> {
         values.sort_by(f64::total_cmp);
         let tail = (1.0 - self.level) / 2.0;
         Some(Interval { low: quantile(&values, tail)?, high: quantile(&values, 1.0 - tail)? })

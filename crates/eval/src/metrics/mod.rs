@@ -15,6 +15,7 @@ mod curves;
 mod pixels;
 mod ranking;
 mod regions;
+mod resampled;
 mod sweep;
 mod threshold;
 mod tie;
@@ -27,8 +28,9 @@ pub use bootstrap::{Bootstrap, Interval, Resamples};
 pub(crate) use calibration::of_finite as calibration_of_finite;
 pub use calibration::{CALIBRATION_BINS, expected_calibration_error};
 pub use curves::Curves;
-pub use pixels::{MeasuredPixels, PixelScores, Workspace};
+pub use pixels::{MeasuredPixels, PixelLevel, PixelScores, Workspace};
 use ranking::Ranking;
+pub(crate) use resampled::GroupedPixels;
 
 /// The false-positive rate up to which AUPRO integrates.
 pub const AUPRO_FPR_LIMIT: f64 = 0.3;

@@ -35,6 +35,11 @@ impl Counts {
         self.positives + self.negatives
     }
 
+    /// All of it so many times.
+    pub(super) fn times(self, times: u64) -> Self {
+        Self { positives: times * self.positives, negatives: times * self.negatives }
+    }
+
     pub(super) fn add(&mut self, other: Counts) {
         self.positives += other.positives;
         self.negatives += other.negatives;

@@ -1,11 +1,12 @@
 //! From a class's maps and image scores to the numbers of a table, under a protocol that the report
 //! names.
 //!
-//! The image score and the normalisation follow the method's release; a class's two protocols come
-//! from the same maps.
+//! The image score and the normalisation follow the method's release; a class's protocols come from the
+//! same maps.
 
 mod benchmark;
 mod comparison;
+mod decisions;
 mod evaluation;
 pub mod html;
 mod intervals;
@@ -16,6 +17,7 @@ mod table;
 
 use std::fmt;
 
+use moeclip::{Calibration, Domain, ImageThreshold, PixelThreshold};
 use serde::Serialize;
 
 use crate::metrics::mean_of_defined;
@@ -25,11 +27,12 @@ pub use benchmark::{
     TableColumn, TableRow, Unread,
 };
 pub use comparison::{Auroc, Comparison, ComparisonRow, Entry, MethodResults, Number, Spread};
+pub use decisions::Decisions;
 pub use evaluation::{Evaluation, Studied};
 pub use intervals::Intervals;
 pub use saved::SavedMaps;
 pub use scores::{ClassScores, ImageRecord};
-pub use study::{CaseKind, ClassStudy, ImagePlace, choose_cases};
+pub use study::{CaseKind, ClassStudy, DeployedScores, ImagePlace, choose_cases};
 
 /// How an image's score is made from its map and the image head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -43,6 +46,16 @@ pub enum ScoreRule {
     Image,
 }
 
+impl ScoreRule {
+    /// How a detector scores images of a domain.
+    pub fn of(domain: Domain) -> Self {
+        match domain {
+            Domain::Industrial => Self::MeanOfMapMaxAndImage,
+            Domain::Medical => Self::MapMax,
+        }
+    }
+}
+
 /// What is done to maps and scores before they are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -53,11 +66,23 @@ pub enum Protocol {
     Paper,
     /// Maps and image-head scores as the detector gives them.
     Raw,
+    /// As the detector is used: maps and image-head scores are brought to the ranges of a calibration,
+    /// and decisions are made by its thresholds. Nothing is taken from the test set. Undefined without
+    /// a calibration.
+    Deployed,
 }
 
 impl Protocol {
     /// All of them, in the order in which reports are printed.
-    pub const ALL: [Protocol; 2] = [Protocol::Paper, Protocol::Raw];
+    pub const ALL: [Protocol; 3] = [Protocol::Paper, Protocol::Raw, Protocol::Deployed];
+
+    /// Those that are defined: all with a calibration, else all but [`Protocol::Deployed`].
+    pub fn defined(calibration: Option<&Calibration>) -> &'static [Protocol] {
+        match calibration {
+            Some(_) => &Self::ALL,
+            None => &[Protocol::Paper, Protocol::Raw],
+        }
+    }
 }
 
 impl fmt::Display for Protocol {
@@ -65,6 +90,7 @@ impl fmt::Display for Protocol {
         f.pad(match self {
             Self::Paper => "paper",
             Self::Raw => "raw",
+            Self::Deployed => "deployed",
         })
     }
 }
@@ -110,6 +136,24 @@ pub struct ClassResult {
     /// Intervals of the image metrics, where they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intervals: Option<Intervals>,
+    /// What calibrated thresholds do, under [`Protocol::Deployed`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decisions: Option<Decisions>,
+}
+
+/// What a report under [`Protocol::Deployed`] says of its calibration.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CalibrationSummary {
+    /// The dataset that it was measured on.
+    pub data: String,
+    /// The split of its normal images.
+    pub split: String,
+    /// How many there were.
+    pub images: usize,
+    /// The threshold of calibrated scores, and how sure it is.
+    pub image_threshold: ImageThreshold,
+    /// The threshold of map values.
+    pub pixel_threshold: PixelThreshold,
 }
 
 /// The classes of a dataset under one protocol. [`Display`](fmt::Display) prints the table, in
@@ -125,6 +169,12 @@ pub struct Report {
     /// Intervals of the image metrics' means, where every class has intervals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_intervals: Option<Intervals>,
+    /// The means of the decisions' rates, where every class has decisions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_decisions: Option<Decisions>,
+    /// What scores and decisions rest on, under [`Protocol::Deployed`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationSummary>,
 }
 
 impl Report {
@@ -132,7 +182,25 @@ impl Report {
     pub fn new(protocol: Protocol, classes: Vec<ClassResult>) -> Self {
         let mean = Metrics::mean(classes.iter().map(|class| &class.metrics));
         let mean_intervals = Intervals::of_mean(&classes);
-        Self { protocol, classes, mean, mean_intervals }
+        let decisions: Option<Vec<&Decisions>> =
+            classes.iter().map(|class| class.decisions.as_ref()).collect();
+        let decisions = decisions.filter(|rows| !rows.is_empty());
+        let mean_decisions = decisions.map(|rows| Decisions::mean(rows.into_iter()));
+        Self { protocol, classes, mean, mean_intervals, mean_decisions, calibration: None }
+    }
+
+    /// The same, saying what calibration it rests on.
+    #[must_use]
+    pub fn resting_on(self, calibration: &Calibration) -> Self {
+        let Calibration { images, image_threshold, pixel_threshold, .. } = calibration;
+        let summary = CalibrationSummary {
+            data: images.data.name.clone(),
+            split: images.split.clone(),
+            images: images.data.images.len(),
+            image_threshold: *image_threshold,
+            pixel_threshold: *pixel_threshold,
+        };
+        Self { calibration: Some(summary), ..self }
     }
 }
 

@@ -90,7 +90,7 @@ impl SavedMaps {
     /// they are known only now.
     pub fn close_class(&mut self, class: &ClassScores, rule: ScoreRule) {
         for protocol in Protocol::ALL {
-            let scores = class.image_scores(rule, protocol);
+            let Some(scores) = class.image_scores(rule, protocol) else { continue };
             for (line, score) in self.lines[self.class_start..].iter_mut().zip(scores) {
                 line.scores.insert(protocol, score);
             }

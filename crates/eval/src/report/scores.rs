@@ -2,11 +2,16 @@
 //! compared.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{ClassResult, Intervals, Metrics, Protocol, ScoreRule};
+use moeclip::{Calibration, Verdict};
+
+use super::decisions::Tally;
+use super::{ClassResult, Decisions, Intervals, Metrics, Protocol, ScoreRule};
 use crate::error::{require_finite, require_length};
 use crate::metrics::{
-    self, Bootstrap, Curves, MaskedMap, MeasuredPixels, PixelMetrics, PixelScores, Workspace,
+    self, Bootstrap, Curves, GroupedPixels, MaskedMap, MeasuredPixels, PixelMetrics, PixelScores,
+    Workspace,
 };
 use crate::{EvalError, MapRange, MapView};
 
@@ -42,8 +47,22 @@ pub struct ClassScores {
     groups: Groups,
     pixels: PixelScores,
     has_mask: bool,
+    calibration: Option<Arc<Calibration>>,
+    /// Decisions on pixels by the calibration's threshold.
+    pixel_decisions: Tally,
+    /// Pixels by group, where their intervals are asked for.
+    grouped: Option<GroupedPixels>,
+    /// Pixel metrics of each draw; they do not depend on rule or protocol either.
+    drawn: Option<Drawn>,
     /// Pixel metrics do not depend on rule or protocol, so they are computed once.
     measured: Option<PixelMetrics>,
+}
+
+/// Pixel metrics of each of a bootstrap's draws.
+#[derive(Clone, Debug)]
+struct Drawn {
+    bootstrap: Bootstrap,
+    pixels: Vec<PixelMetrics>,
 }
 
 /// What is kept of an [`ImageRecord`].
@@ -71,8 +90,25 @@ impl ClassScores {
             groups: Groups::default(),
             pixels: PixelScores::new(workspace),
             has_mask: false,
+            calibration: None,
+            pixel_decisions: Tally::default(),
+            grouped: None,
+            drawn: None,
             measured: None,
         }
+    }
+
+    /// The same with the protocol [`Protocol::Deployed`]. To be called before the first image.
+    #[must_use]
+    pub fn calibrated(self, calibration: Arc<Calibration>) -> Self {
+        Self { calibration: Some(calibration), ..self }
+    }
+
+    /// The same, keeping what the intervals of pixel metrics take: [`ClassScores::intervals`] then has
+    /// them. `workspace` is for these alone. To be called before the first image.
+    #[must_use]
+    pub fn with_pixel_intervals(self, workspace: Workspace) -> Self {
+        Self { grouped: Some(GroupedPixels::new(workspace)), ..self }
     }
 
     /// The class's name.
@@ -91,18 +127,19 @@ impl ClassScores {
             image: record.name.to_owned(),
             cause: Box::new(cause),
         })?;
-        match record.mask {
-            Some(mask) => self.pixels.push(MaskedMap::new(record.map, mask)?)?,
-            None if !record.label => self.pixels.push(MaskedMap::normal(record.map))?,
-            None => {}
+        self.decide_pixels(&record);
+        let group = self.groups.number(record.group);
+        if let Some(masked) = record.judged()? {
+            self.pixels.push(masked)?;
+            self.grouped.as_mut().map_or(Ok(()), |grouped| grouped.push(masked, group))?;
         }
         self.has_mask |= record.mask.is_some();
-        self.measured = None;
+        (self.measured, self.drawn) = (None, None);
         self.images.push(Kept {
             range: record.map.range(),
             label: record.label,
             image_score: record.image_score,
-            group: self.groups.number(record.group),
+            group,
         });
         Ok(())
     }
@@ -124,25 +161,31 @@ impl ClassScores {
         ranges.reduce(|all, range| all.union(range))
     }
 
-    /// Each image's score, in the order they were pushed.
-    pub fn image_scores(&self, rule: ScoreRule, protocol: Protocol) -> Vec<f32> {
+    /// Each image's score, in the order they were pushed. `None` under [`Protocol::Deployed`] without a
+    /// calibration; with one, its own rule decides.
+    pub fn image_scores(&self, rule: ScoreRule, protocol: Protocol) -> Option<Vec<f32>> {
+        if protocol == Protocol::Deployed {
+            let calibration = self.calibration.as_ref()?;
+            let score = |image: &Kept| calibration.score(image.range.high(), image.image_score);
+            return Some(self.images.iter().map(score).collect());
+        }
         let mut maxima: Vec<f32> = self.images.iter().map(|image| image.range.high()).collect();
         let mut heads: Vec<f32> = self.images.iter().map(|image| image.image_score).collect();
         if let (Protocol::Paper, Some(maps)) = (protocol, self.range()) {
             maxima.iter_mut().for_each(|maximum| *maximum = maps.fraction(*maximum));
             normalise(&mut heads);
         }
-        match rule {
+        Some(match rule {
             ScoreRule::MapMax => maxima,
             ScoreRule::Image => heads,
             ScoreRule::MeanOfMapMaxAndImage => {
                 maxima.iter().zip(&heads).map(|(map, head)| 0.5 * map + 0.5 * head).collect()
             }
-        }
+        })
     }
 
     /// The class's metrics under a rule and a protocol. May be called for several; pixels are
-    /// counted once.
+    /// counted once. Where image scores are undefined, so are the image metrics.
     ///
     /// # Errors
     /// As [`PixelScores::metrics`].
@@ -152,8 +195,13 @@ impl ClassScores {
         protocol: Protocol,
     ) -> Result<ClassResult, EvalError> {
         let (scores, labels) = (self.image_scores(rule, protocol), self.labels());
-        let images = metrics::of_finite(&scores, &labels);
+        let images = scores.as_ref().map(|scores| metrics::of_finite(scores, &labels));
+        let images = images.unwrap_or_default();
         let pixels = self.pixel_metrics()?;
+        let decisions = match protocol {
+            Protocol::Paper | Protocol::Raw => None,
+            Protocol::Deployed => scores.as_ref().and_then(|scores| self.decisions(scores)),
+        };
         Ok(ClassResult {
             class: self.class.clone(),
             images: labels.len(),
@@ -162,7 +210,8 @@ impl ClassScores {
                 image_auroc: images.auroc,
                 image_ap: images.ap,
                 image_f1_max: images.f1_max,
-                image_ece: metrics::calibration_of_finite(&scores, &labels),
+                image_ece: scores
+                    .and_then(|scores| metrics::calibration_of_finite(&scores, &labels)),
                 pixel_auroc: pixels.auroc,
                 pixel_ap: pixels.ap,
                 pixel_f1_max: pixels.f1_max,
@@ -171,20 +220,77 @@ impl ClassScores {
                 aupro_200: pixels.aupro_200,
             },
             intervals: None,
+            decisions,
         })
     }
 
-    /// Intervals of the class's image metrics. The draws of a class follow from the seed and the
-    /// class's name, so they do not depend on which other classes are measured.
+    /// Intervals of the class's metrics. The draws of a class follow from the seed and the
+    /// class's name, so they do not depend on which other classes are measured. `None` where image
+    /// scores are undefined.
+    ///
+    /// # Errors
+    /// [`EvalError::Workspace`] when the temporary files of pixels cannot be read.
     pub fn intervals(
-        &self,
+        &mut self,
         rule: ScoreRule,
         protocol: Protocol,
         bootstrap: &Bootstrap,
-    ) -> Intervals {
+    ) -> Result<Option<Intervals>, EvalError> {
         let groups: Vec<usize> = self.images.iter().map(|image| image.group).collect();
-        let scores = self.image_scores(rule, protocol);
-        Intervals::new(bootstrap.draw(&scores, &self.labels(), &groups, number(&self.class)))
+        let stream = number(&self.class);
+        let Some(scores) = self.image_scores(rule, protocol) else { return Ok(None) };
+        let draws = bootstrap.draw(&scores, &self.labels(), &groups, stream);
+        let pixels = self.drawn_pixels(&groups, stream, bootstrap)?;
+        Ok(Some(Intervals::new(draws.with_pixels(pixels))))
+    }
+
+    /// Pixel metrics of each draw; none unless they were asked for and there are masks.
+    fn drawn_pixels(
+        &mut self,
+        groups: &[usize],
+        stream: u64,
+        bootstrap: &Bootstrap,
+    ) -> Result<Vec<PixelMetrics>, EvalError> {
+        let known = self.drawn.as_ref().filter(|drawn| drawn.bootstrap == *bootstrap);
+        if let Some(drawn) = known {
+            return Ok(drawn.pixels.clone());
+        }
+        let pixels = match &mut self.grouped {
+            Some(grouped) if self.has_mask => {
+                let drawn: Vec<Vec<u64>> = bootstrap.drawn(groups, stream).collect();
+                grouped.metrics(&drawn)?
+            }
+            _ => Vec::new(),
+        };
+        self.drawn = Some(Drawn { bootstrap: *bootstrap, pixels: pixels.clone() });
+        Ok(pixels)
+    }
+
+    /// What the calibration's thresholds do to images with these scores.
+    fn decisions(&self, scores: &[f32]) -> Option<Decisions> {
+        let calibration = self.calibration.as_ref()?;
+        let mut images = Tally::default();
+        for (image, &score) in self.images.iter().zip(scores) {
+            images.add(image.label, calibration.verdict(score) == Verdict::Anomalous);
+        }
+        let pixels = if self.has_mask { self.pixel_decisions } else { Tally::default() };
+        Some(Decisions::new(images, pixels))
+    }
+
+    /// Decides on the pixels that pixel metrics are over.
+    fn decide_pixels(&mut self, record: &ImageRecord<'_>) {
+        let Some(calibration) = &self.calibration else { return };
+        let threshold = calibration.pixel_threshold.value;
+        let values = record.map.values().iter().map(|&value| value > threshold);
+        match record.mask {
+            Some(mask) => values
+                .zip(mask)
+                .for_each(|(called, &is_anomalous)| self.pixel_decisions.add(is_anomalous, called)),
+            None if !record.label => {
+                values.for_each(|called| self.pixel_decisions.add(false, called));
+            }
+            None => {}
+        }
     }
 
     /// Whether each image is anomalous, in the order they were pushed.
@@ -217,7 +323,15 @@ impl ClassScores {
     }
 }
 
-impl ImageRecord<'_> {
+impl<'a> ImageRecord<'a> {
+    /// What pixel metrics are taken over.
+    fn judged(&self) -> Result<Option<MaskedMap<'a>>, EvalError> {
+        match self.mask {
+            Some(mask) => Ok(Some(MaskedMap::new(self.map, mask)?)),
+            None => Ok((!self.label).then(|| MaskedMap::normal(self.map))),
+        }
+    }
+
     fn check(&self) -> Result<(), EvalError> {
         if let Some(mask) = self.mask {
             require_length("mask", self.map.values().len(), mask.len())?;

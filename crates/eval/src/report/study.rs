@@ -1,6 +1,8 @@
 //! What stands behind a class's numbers: the scores one by one, the curves, and which images a person
 //! should look at.
 
+use moeclip::Calibration;
+
 use super::{ClassScores, Protocol, ScoreRule};
 use crate::metrics::Curves;
 use crate::{EvalError, MapRange};
@@ -19,9 +21,20 @@ pub struct ClassStudy {
     pub images: Option<Curves>,
     /// Over pixels; `None` where undefined.
     pub pixels: Option<Curves>,
+    /// The scores as deployed, where there is a calibration.
+    pub deployed: Option<DeployedScores>,
     /// The lowest and highest value of all maps, for pictures that can be compared; `None` without
     /// images.
     pub range: Option<MapRange>,
+}
+
+/// What a calibration makes of a class's images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeployedScores {
+    /// The score of each image.
+    pub scores: Vec<f32>,
+    /// An image whose score is above this is called anomalous.
+    pub threshold: f32,
 }
 
 /// An image of a list of classes.
@@ -62,12 +75,21 @@ impl ClassStudy {
     ///
     /// # Errors
     /// As [`ClassScores::pixel_curves`].
-    pub(super) fn of(scores: &mut ClassScores, rule: ScoreRule) -> Result<Self, EvalError> {
-        let pixels = scores.pixel_curves()?;
-        let (class, range) = (scores.class().to_owned(), scores.range());
-        let (labels, scores) = (scores.labels(), scores.image_scores(rule, Protocol::Paper));
+    pub(super) fn of(
+        taken: &mut ClassScores,
+        rule: ScoreRule,
+        calibration: Option<&Calibration>,
+    ) -> Result<Self, EvalError> {
+        let pixels = taken.pixel_curves()?;
+        let (class, range, labels) = (taken.class().to_owned(), taken.range(), taken.labels());
+        // Undefined without a calibration only.
+        let scores = taken.image_scores(rule, Protocol::Paper).unwrap_or_default();
+        let deployed = calibration.and_then(|calibration| {
+            let scores = taken.image_scores(rule, Protocol::Deployed)?;
+            Some(DeployedScores { scores, threshold: calibration.image_threshold.value })
+        });
         let images = Curves::of_finite(&scores, &labels);
-        Ok(Self { class, scores, labels, images, pixels, range })
+        Ok(Self { class, scores, labels, images, pixels, deployed, range })
     }
 }
 
@@ -109,6 +131,7 @@ mod tests {
             labels: labels.to_vec(),
             images: None,
             pixels: None,
+            deployed: None,
             range: None,
         };
         let classes = [

@@ -69,6 +69,14 @@ pub enum AdapterFileError {
         /// What it says.
         value: String,
     },
+    /// A file that cannot carry a calibration.
+    #[error("{}: is {what} and cannot carry a calibration; give adapters in our own format", file.display())]
+    NoPlaceForCalibration {
+        /// The file.
+        file: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// Adapters that cannot be built.
     #[error("{}: {source}", file.display())]
     Adapters {

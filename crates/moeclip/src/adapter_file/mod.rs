@@ -1,7 +1,8 @@
 //! Trained adapters on disk: our own safetensors, and the authors' `.pth`, told apart by content.
 //!
 //! Ours holds the tensors under the authors' names and says in its metadata what the authors' file
-//! leaves to the reader: taps, scales, how many experts are asked, and where it comes from.
+//! leaves to the reader: taps, scales, how many experts are asked, where it comes from, and once it has
+//! been calibrated what its numbers mean.
 
 mod error;
 mod layout;
@@ -18,11 +19,14 @@ use serde::{Deserialize, Serialize};
 pub use error::AdapterFileError;
 pub use write::{write_adapter, write_authors};
 
-use crate::{Adapters, MoeClipConfig, PromptSet};
+use crate::{Adapters, Calibration, MoeClipConfig, PromptSet};
 use layout::Layout;
 
 /// Under these names the authors' checkpoint keeps all but the text projection.
 const AUTHORS_PREFIX: &str = "image_adapter.";
+
+/// The key of the calibration.
+const CALIBRATION: &str = "calibration";
 
 /// Whose format a file is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -117,6 +121,7 @@ pub struct AdapterFile {
     config: MoeClipConfig,
     layout: Layout,
     provenance: Option<Provenance>,
+    calibration: Option<Calibration>,
 }
 
 impl AdapterFile {
@@ -144,7 +149,17 @@ impl AdapterFile {
                 Some(Provenance { epoch: metadata(&file, "epoch")?, ..Provenance::default() })
             }
         };
-        Ok(Self { file, format, config, layout, provenance })
+        let calibration = match format {
+            AdapterFormat::Ours => metadata::<Calibration>(&file, CALIBRATION)?,
+            AdapterFormat::Authors => None,
+        };
+        let calibration = calibration.map(Calibration::checked).transpose();
+        let calibration = calibration.map_err(|error| AdapterFileError::Metadata {
+            file: path.into(),
+            key: CALIBRATION,
+            reason: error.to_string(),
+        })?;
+        Ok(Self { file, format, config, layout, provenance, calibration })
     }
 
     /// The path it was opened by.
@@ -165,6 +180,11 @@ impl AdapterFile {
     /// Where it comes from, if it says so.
     pub fn provenance(&self) -> Option<&Provenance> {
         self.provenance.as_ref()
+    }
+
+    /// What its numbers mean on normal images, if that was measured.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
     }
 
     /// The adapters on a device, for this CLIP.

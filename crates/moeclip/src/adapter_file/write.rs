@@ -9,8 +9,11 @@ use clip_vit::weights::write::{HostTensor, TorchValue, write_safetensors, write_
 use moe_lora::Mixture;
 use paa_adapter::{ImageHeadKind, ScaleWeighting};
 
-use super::{AdapterFileError, Provenance};
-use crate::MoeClipConfig;
+use super::{AdapterFile, AdapterFileError, AdapterFormat, CALIBRATION, Provenance};
+use crate::{Calibration, MoeClipConfig};
+
+/// What the metadata calls our format.
+const FORMAT: &str = "moeclip-adapter";
 
 /// Writes adapters as our safetensors; the same adapters give the same bytes.
 ///
@@ -24,7 +27,7 @@ pub fn write_adapter(
     provenance: Option<&Provenance>,
 ) -> Result<(), WeightError> {
     let mut metadata = BTreeMap::from([
-        ("format".to_owned(), "moeclip-adapter".to_owned()),
+        ("format".to_owned(), FORMAT.to_owned()),
         ("version".to_owned(), "1".to_owned()),
         ("config".to_owned(), json(path, "config", config)?),
     ]);
@@ -32,6 +35,48 @@ pub fn write_adapter(
         metadata.insert("provenance".into(), json(path, "provenance", provenance)?);
     }
     write_safetensors(path, &host_tensors(path, tensors)?, &metadata)
+}
+
+impl AdapterFile {
+    /// Refuses what [`AdapterFile::write_calibrated`] would refuse, before a calibration is measured.
+    ///
+    /// # Errors
+    ///
+    /// [`AdapterFileError::NoPlaceForCalibration`] when it is in the authors' format, or a checkpoint,
+    /// which is never changed.
+    pub fn require_place_for_calibration(&self) -> Result<(), AdapterFileError> {
+        let what = match (self.format, self.file.metadata().get("format")) {
+            (AdapterFormat::Ours, Some(format)) if format == FORMAT => return Ok(()),
+            (AdapterFormat::Ours, _) => "a checkpoint of a run",
+            (AdapterFormat::Authors, _) => "in the authors' format",
+        };
+        Err(AdapterFileError::NoPlaceForCalibration { file: self.path().into(), what })
+    }
+
+    /// Writes the file with this calibration to `path`, which may be its own: tensors and all other
+    /// metadata stay as they are, to the byte; an earlier calibration is replaced.
+    ///
+    /// # Errors
+    ///
+    /// As [`AdapterFile::require_place_for_calibration`], and [`WeightError`] when the file cannot be
+    /// written; an older one is then left whole.
+    pub fn write_calibrated(
+        &self,
+        path: &Path,
+        calibration: &Calibration,
+    ) -> Result<(), AdapterFileError> {
+        self.require_place_for_calibration()?;
+        let mut tensors = BTreeMap::new();
+        for name in self.file.names() {
+            if let Some((dtype, shape)) = self.file.dtype(name).zip(self.file.shape(name)) {
+                let (shape, bytes) = (shape.to_vec(), self.file.stored(name)?.into_owned());
+                tensors.insert(name.to_owned(), HostTensor { dtype, shape, bytes });
+            }
+        }
+        let mut metadata = self.file.metadata().clone();
+        metadata.insert(CALIBRATION.into(), json(path, CALIBRATION, calibration)?);
+        Ok(write_safetensors(path, &tensors, &metadata)?)
+    }
 }
 
 /// Writes adapters as the authors' code saves and loads them.

@@ -13,7 +13,7 @@ use moeclip_eval::report::{
 
 use super::BenchArgs;
 use super::drawing;
-use super::plan::{Copy, Plan, Ready, Standing, Task, domain, without};
+use super::plan::{Copy, Deployment, Plan, Ready, Standing, Task, domain, without};
 use super::workers::Failed;
 use crate::interrupt;
 use crate::progress::Progress;
@@ -139,7 +139,11 @@ impl Gatherer<'_> {
         }
         let Studied { reports, classes } = taken.evaluation.finish_studied()?;
         let cases = drawing::cases(copy, ready, &classes, &taken.indices)?;
-        let outcome = Outcome::Measured(Measured { reports, unread: taken.unread });
+        let undeployed = match &ready.deployment {
+            Deployment::Unusable(why) => Some(why.clone()),
+            Deployment::Uncalibrated | Deployment::Calibrated(_) => None,
+        };
+        let outcome = Outcome::Measured(Measured { reports, unread: taken.unread, undeployed });
         Ok(Gathering { outcome, classes, cases })
     }
 
@@ -148,7 +152,10 @@ impl Gatherer<'_> {
         let memory = self.args.pixel_memory.saturating_mul(1 << 20);
         let folder = self.args.pixel_folder.clone();
         let folder = folder.unwrap_or_else(|| Workspace::default().folder);
-        let evaluation = Evaluation::new(rule, Workspace { memory, folder }).studied();
+        let mut evaluation = Evaluation::new(rule, Workspace { memory, folder }).studied();
+        if let Deployment::Calibrated(calibration) = &ready.deployment {
+            evaluation = evaluation.calibrated((**calibration).clone())?;
+        }
         let (unread, indices) = (Vec::new(), Vec::new());
         let mut taken = Taken { evaluation, unread, indices, left: 0, seconds: 0.0 };
         for (index, key) in copy.keys.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! What a stored result follows from: whoever changes any of it finds an empty folder, and what was
 //! stored before stays where it is.
 
-use moeclip::Domain;
+use moeclip::{AdapterFile, Domain};
 use moeclip_data::{ContentHash, MaskRule, Sample};
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ pub(super) struct Identity {
     version: &'static str,
     /// SHA-256 of the CLIP.
     clip: String,
-    /// SHA-256 of the adapters; of the prompts where there are none.
+    /// A hash of the adapters; of the prompts where there are none.
     method: String,
     image_size: usize,
     domain: Domain,
@@ -41,9 +41,7 @@ impl Identity {
     ) -> anyhow::Result<Self> {
         let device = args.devices(common)[0].to_string();
         let (method, image_size) = match subject {
-            Subject::Moeclip(file) => {
-                (ContentHash::of_file(file.path())?.to_string(), file.config().image_size)
-            }
+            Subject::Moeclip(file) => (adapters(file)?, file.config().image_size),
             Subject::Clip(experiment) => {
                 let prompts = serde_json::to_vec(&experiment.prompts)?;
                 let prompts = ContentHash::of_bytes(&prompts);
@@ -78,6 +76,17 @@ impl Identity {
     pub(super) fn image_size(&self) -> usize {
         self.image_size
     }
+}
+
+/// A hash of all that adapters say of an image by: tensors, configuration and prompts. What else their
+/// file holds may change, such as a calibration.
+fn adapters(file: &AdapterFile) -> anyhow::Result<String> {
+    let prompts = file.provenance().map(|from| &from.prompts);
+    let mut lines = serde_json::to_string(&(file.config(), prompts))?;
+    for (name, tensor) in file.tensors()? {
+        lines += &format!("\n{name} {}", ContentHash::of_bytes(tensor.as_bytes()));
+    }
+    Ok(ContentHash::of_bytes(lines.as_bytes()).to_string())
 }
 
 /// The key of an image: of its file, its mask's file, and the words for what it shows.

@@ -5,15 +5,16 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use anyhow::bail;
-use moeclip::Domain;
+use moeclip::{Calibration, Domain};
 use moeclip_data::{ContentHash, Descriptor, PromptNames, Sample, Split};
 use moeclip_eval::ResultFolder;
 
 use super::BenchArgs;
 use super::identity::{Identity, key};
+use crate::calibration::conditions_with;
 use crate::cli::Common;
 use crate::commands::eval::{MethodArgs, MethodChoice, Subject};
-use crate::data::{DataRoot, Dataset, known, trained_on};
+use crate::data::{DataRoot, Dataset, HashedImage, calibrated_on, known, trained_on};
 use crate::interrupt;
 use crate::model::{read_clip, refuse_other_clip, source_sha256};
 use crate::progress::Progress;
@@ -75,6 +76,17 @@ pub(super) enum Task {
 pub(super) struct Ready {
     pub(super) results: ResultFolder,
     pub(super) image_size: usize,
+    pub(super) deployment: Deployment,
+}
+
+/// Whether a method is also measured as it would be deployed.
+pub(super) enum Deployment {
+    /// It has no calibration, or that is to be left aside.
+    Uncalibrated,
+    /// It has one, and it must not be used here, for this reason.
+    Unusable(String),
+    /// By this one.
+    Calibrated(Box<Calibration>),
 }
 
 impl Plan {
@@ -144,7 +156,9 @@ impl Plan {
                 bail!("interrupted while hashing images; nothing was done");
             }
             let hash = ContentHash::of_file(&sample.image);
-            hashes.extend(hash.as_ref().map(|hash| (sample.image.as_path(), hash.short())));
+            hashes.extend(
+                hash.as_ref().map(|hash| HashedImage { path: &sample.image, hash: hash.short() }),
+            );
             let key = hash.map_err(Into::into).and_then(|hash| key(&hash.to_string(), sample));
             keys.push(key.map_err(|error| crate::one_line(&error)));
             progress.advance(String::new());
@@ -157,7 +171,7 @@ impl Plan {
             {
                 return Ok(Task::Refused(relative(&why, dataset) + method.remedy(dataset)));
             }
-            self.ready(args, common, method, dataset).map(Task::Ready)
+            self.ready(args, common, method, dataset, &hashes).map(Task::Ready)
         };
         let tasks = self.methods.iter().map(task).collect::<anyhow::Result<Vec<Task>>>()?;
         Ok(Copy { root: dataset.root.clone(), samples, keys, tasks })
@@ -169,13 +183,14 @@ impl Plan {
         common: &Common,
         method: &Method,
         dataset: &Dataset,
+        images: &[HashedImage<'_>],
     ) -> anyhow::Result<Ready> {
         let Descriptor { name, domain, masks, .. } = &dataset.descriptor;
         let (subject, domain) = (method.subject(&dataset.descriptor), self::domain(*domain));
         let identity = Identity::new(args, common, &self.clip, subject, domain, masks.rule)?;
         let folder = format!("{}-{}", method.word(), identity.number()?);
-        let dataset = args.out.join("results").join(name);
-        let others = others(&dataset, &folder, method.word());
+        let results = args.out.join("results").join(name);
+        let others = others(&results, &folder, method.word());
         if others > 0 && !args.measure_only {
             eprintln!(
                 "note: {name}, {}: stored results of other weights or settings are left alone, and \
@@ -183,9 +198,35 @@ impl Plan {
                 method.word()
             );
         }
-        let results = ResultFolder::open(&dataset.join(folder))?;
+        let results = ResultFolder::open(&results.join(folder))?;
         results.describe(&identity)?;
-        Ok(Ready { results, image_size: identity.image_size() })
+        let deployment = self.deployment(args, common, subject, domain, images);
+        let deployment = match deployment {
+            Deployment::Unusable(why) => Deployment::Unusable(relative(&why, dataset)),
+            other => other,
+        };
+        Ok(Ready { results, image_size: identity.image_size(), deployment })
+    }
+
+    fn deployment(
+        &self,
+        args: &BenchArgs,
+        common: &Common,
+        subject: &Subject,
+        domain: Domain,
+        images: &[HashedImage<'_>],
+    ) -> Deployment {
+        let Subject::Moeclip(adapter) = subject else { return Deployment::Uncalibrated };
+        let wanted = adapter.calibration().filter(|_| !args.calibration.uncalibrated);
+        let Some(calibration) = wanted else { return Deployment::Uncalibrated };
+        let given = conditions_with(adapter, self.clip.clone(), domain, common);
+        if let Err(error) = calibration.require(&given) {
+            return Deployment::Unusable(error.to_string());
+        }
+        match calibrated_on(calibration, images) {
+            Some(why) => Deployment::Unusable(why),
+            None => Deployment::Calibrated(Box::new(calibration.clone())),
+        }
     }
 }
 

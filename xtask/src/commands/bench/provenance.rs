@@ -8,6 +8,7 @@ use moeclip_eval::report::Provenance;
 
 use super::BenchArgs;
 use super::plan::{Method, Plan};
+use crate::calibration::described;
 use crate::cli::Common;
 use crate::code;
 use crate::commands::eval::Subject;
@@ -63,6 +64,11 @@ fn of_adapters(name: &str, file: &AdapterFile) -> Vec<Provenance> {
             from.steps, from.seed, from.version
         );
         facts.push(fact(&format!("{name}, training"), made));
+    }
+    if let Some(calibration) = file.calibration() {
+        let described = described(calibration).into_iter();
+        let lines: Vec<String> = described.map(|(what, said)| format!("{what} {said}")).collect();
+        facts.push(fact(&format!("{name}, calibration"), lines.join("; ")));
     }
     facts
 }

@@ -1,18 +1,20 @@
 //! The vectorised passes against the plainest way to write them, for shapes that leave rows, taps
 //! and strips over.
 
+use grid_resample::AxisMatrix;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::preprocess::window::FRACTION_BITS;
 
-/// One output value after the other.
+/// One output value after the other, every weight whole.
 fn plain(picture: &Pixels<'_>, size: usize) -> Vec<u8> {
-    let (columns, rows) = (windows(picture.width, size), windows(picture.height, size));
-    let sum = |window: &Window, value: &dyn Fn(usize) -> u8| {
-        let products = window.weights.iter().enumerate();
-        let products = products.map(|(at, w)| i32::from(value(window.start + at)) * w);
-        to_byte(HALF + products.sum::<i32>())
+    let (columns, rows) = (weights(picture.width, size), weights(picture.height, size));
+    let sum = |weights: &[i32], value: &dyn Fn(usize) -> u8| {
+        let products = weights.iter().enumerate().filter(|(_, weight)| **weight != 0);
+        let sum: i32 = products.map(|(at, weight)| i32::from(value(at)) * weight).sum();
+        ((sum + (1 << (FRACTION_BITS - 1))) >> FRACTION_BITS).clamp(0, 255) as u8
     };
     let at = |x: usize, y: usize, channel: usize| {
         picture.bytes[(y * picture.width + x) * CHANNELS + channel]
@@ -27,6 +29,13 @@ fn plain(picture: &Pixels<'_>, size: usize) -> Vec<u8> {
         }
     }
     planes
+}
+
+/// For each output the weights of all inputs, in fixed point.
+fn weights(inputs: usize, outputs: usize) -> Vec<Vec<i32>> {
+    let matrix = AxisMatrix::bicubic_antialias(inputs, outputs);
+    let fixed = |weight: &f64| (weight * f64::from(1u32 << FRACTION_BITS)).round() as i32;
+    (0..outputs).map(|output| matrix.row(output).iter().map(fixed).collect()).collect()
 }
 
 /// Noise of black, white and what lies between: the sharpest edges there are.

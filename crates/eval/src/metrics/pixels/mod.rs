@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use super::curves::{Curves, Recorder};
 use super::regions::Regions;
 use super::sweep::{Sweep, Totals};
-use super::tie::key;
+use super::tie::{Tie, key};
 use super::{MaskedMap, PixelMetrics};
 use crate::{EvalError, MapView};
 use histogram::Histogram;
@@ -46,6 +46,15 @@ impl Default for Workspace {
     fn default() -> Self {
         Self { memory: 256 << 20, folder: std::env::temp_dir() }
     }
+}
+
+/// A score, and how many normal pixels have a higher one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PixelLevel {
+    /// The score.
+    pub value: f32,
+    /// Normal pixels above it.
+    pub above: u64,
 }
 
 /// Collects maps and masks, and measures all that were collected.
@@ -115,6 +124,25 @@ impl PixelScores {
             recorder.lower(&tie);
         }))?;
         Ok(MeasuredPixels { metrics: sweep.metrics(), curves: Some(recorder.finish()) })
+    }
+
+    /// The lowest score with at most `pixels` normal pixels above it, in one pass; more may be taken in
+    /// after. Without a pixel, or with fewer than that, the level is the lowest number there is.
+    ///
+    /// # Errors
+    /// As [`PixelScores::push`].
+    pub fn level_with_at_most(&mut self, pixels: u64) -> Result<PixelLevel, EvalError> {
+        self.close_batch()?;
+        let mut level = PixelLevel { value: f32::MIN, above: 0 };
+        let mut is_found = false;
+        self.store.read(&mut Histogram::new(|tie: Tie| {
+            if !is_found && level.above + tie.counts.negatives > pixels {
+                level.value = tie.score();
+                is_found = true;
+            }
+            level.above += if is_found { 0 } else { tie.counts.negatives };
+        }))?;
+        Ok(level)
     }
 
     fn push_normal(&mut self, map: MapView<'_>) -> Result<(), EvalError> {

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{Benchmark, Level, Outcome, Pair, Published};
 use crate::metrics::mean_of_defined;
+use crate::report::Protocol;
 
 /// One level's table. [`Display`](std::fmt::Display) prints it for a terminal, in percent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,8 +22,8 @@ pub struct ResultTable {
 pub struct TableColumn {
     /// Its name.
     pub name: String,
-    /// Whether the numbers were measured here; else they were published.
-    pub is_measured: bool,
+    /// What the numbers were measured under, here; `None` where they were published.
+    pub protocol: Option<Protocol>,
 }
 
 /// A dataset, or an average.
@@ -53,22 +54,31 @@ pub enum Cell {
 impl ResultTable {
     /// The rows are those datasets of the benchmark that the published table lists.
     pub(super) fn new(level: Level, benchmark: &Benchmark, published: &Published) -> Self {
-        let column =
-            |is_measured| move |name: &String| TableColumn { name: name.clone(), is_measured };
-        let columns = published.methods().iter().map(column(false));
-        let columns = columns.chain(benchmark.methods.iter().map(column(true))).collect();
+        let measured = measured_columns(level, benchmark);
         let listed: Vec<&str> = published.datasets(level).collect();
         let datasets = benchmark.datasets.iter().filter(|set| listed.contains(&set.name.as_str()));
         let mut rows: Vec<TableRow> = datasets
             .map(|set| {
                 let others = published.on(level, &set.name).unwrap_or_default();
                 let others = others.into_iter().map(Cell::Numbers);
-                let ours = set.outcomes.iter().map(|outcome| Cell::of(level, outcome));
+                let ours = measured.iter().map(|ours| match set.outcomes.get(ours.method) {
+                    Some(outcome) => Cell::of(level, outcome, ours.protocol),
+                    None => Cell::Absent,
+                });
                 TableRow::of_dataset(&set.name, others.chain(ours).collect())
             })
             .collect();
-        let averages = averages(level, published, &rows, listed.len());
+        let as_paper = |ours: &MeasuredColumn| ours.protocol == Protocol::Paper;
+        let compared = measured.iter().filter(|ours| as_paper(ours)).count();
+        let averages = averages(level, published, &rows, Extent { listed: listed.len(), compared });
         rows.extend(averages);
+        let columns = published.methods().iter();
+        let columns = columns.map(|name| TableColumn { name: name.clone(), protocol: None });
+        let columns = columns.chain(measured.iter().map(|ours| TableColumn {
+            name: benchmark.methods[ours.method].clone(),
+            protocol: Some(ours.protocol),
+        }));
+        let columns = columns.collect();
         Self { level, columns, rows }
     }
 
@@ -79,6 +89,38 @@ impl ResultTable {
         let highest = row.cells.iter().filter_map(shown).max();
         row.cells.iter().map(|cell| highest.is_some() && shown(cell) == highest).collect()
     }
+}
+
+/// A method under a protocol.
+#[derive(Clone, Copy)]
+struct MeasuredColumn {
+    method: usize,
+    protocol: Protocol,
+}
+
+/// How much of a table averages are over.
+#[derive(Clone, Copy)]
+struct Extent {
+    /// Datasets that the published table lists.
+    listed: usize,
+    /// Columns of ours that are compared with published ones; they come before the others.
+    compared: usize,
+}
+
+/// Every method under the paper's protocol, then the calibrated ones as deployed. A protocol changes
+/// scores of images; the numbers of pixels are the same under all.
+fn measured_columns(level: Level, benchmark: &Benchmark) -> Vec<MeasuredColumn> {
+    let under = |protocol| move |method| MeasuredColumn { method, protocol };
+    let methods = 0..benchmark.methods.len();
+    let is_deployed = |method: &usize| {
+        level == Level::Image
+            && benchmark.datasets.iter().any(|set| {
+                let measured = set.outcomes.get(*method).and_then(Outcome::measured);
+                measured.is_some_and(|measured| measured.under(Protocol::Deployed).is_some())
+            })
+    };
+    let deployed = methods.clone().filter(is_deployed).map(under(Protocol::Deployed));
+    methods.map(under(Protocol::Paper)).chain(deployed).collect()
 }
 
 /// A fraction in the digits that tables print.
@@ -93,13 +135,14 @@ impl TableRow {
 }
 
 impl Cell {
-    fn of(level: Level, outcome: &Outcome) -> Self {
+    fn of(level: Level, outcome: &Outcome, protocol: Protocol) -> Self {
         match outcome {
             Outcome::Missing => Self::Missing,
             Outcome::Refused(_) => Self::Refused,
             Outcome::Failed(_) => Self::Absent,
             Outcome::Measured(measured) => {
-                let mean = measured.paper().map(|report| level.pair(&report.mean));
+                let report = measured.under(protocol);
+                let mean = report.map(|report| level.pair(&report.mean));
                 mean.map_or(Self::Absent, Self::Numbers)
             }
         }
@@ -120,24 +163,28 @@ fn averages(
     level: Level,
     published: &Published,
     rows: &[TableRow],
-    listed: usize,
+    extent: Extent,
 ) -> Vec<TableRow> {
     let Some(mut cells) =
         published.average(level).map(|row| row.into_iter().map(Cell::Numbers).collect::<Vec<_>>())
     else {
         return Vec::new();
     };
+    let Some(columns) = rows.first().map(|row| row.cells.len()) else { return Vec::new() };
     let (all, ours) = (rows.iter().collect::<Vec<_>>(), cells.len());
-    let columns = rows.first().map_or(ours, |row| row.cells.len());
-    let is_measured = |row: &&TableRow| row.cells[ours..].iter().all(|cell| cell.pair().is_some());
-    cells.extend((ours..columns).map(|column| match rows.len() == listed {
+    let compared = ours..ours + extent.compared;
+    let is_measured = |row: &&TableRow| {
+        let mut cells = row.cells[compared.clone()].iter();
+        cells.all(|cell| cell.pair().is_some())
+    };
+    cells.extend((ours..columns).map(|column| match rows.len() == extent.listed {
         true => mean(&all, column),
         false => Cell::Absent,
     }));
     let average = |name: String, cells| TableRow { name, is_average: true, cells };
     let mut averages = vec![average("Average".into(), cells)];
     let shared: Vec<&TableRow> = rows.iter().filter(is_measured).collect();
-    if !shared.is_empty() && shared.len() < listed {
+    if !shared.is_empty() && shared.len() < extent.listed {
         let cells = (0..columns).map(|column| mean(&shared, column)).collect();
         averages.push(average(format!("Average of {}", shared.len()), cells));
     }

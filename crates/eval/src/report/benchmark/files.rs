@@ -56,13 +56,16 @@ impl Benchmark {
         for table in self.tables(published) {
             for row in &table.rows {
                 for (column, cell) in table.columns.iter().zip(&row.cells) {
-                    let source = if column.is_measured { "measured" } else { "published" };
+                    let source = match column.protocol {
+                        None => "published".to_owned(),
+                        Some(protocol) => format!("measured, {protocol}"),
+                    };
                     let pair = cell.pair().unwrap_or_default();
                     lines.push([
                         table.level.name().into(),
                         row.name.clone(),
                         column.name.clone(),
-                        source.into(),
+                        source,
                         state(cell).into(),
                         full(pair.auroc),
                         full(pair.ap),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::report::Protocol;
+
 use super::{Benchmark, Cell, Pair, Published, ResultTable, TableColumn};
 
 /// What stands under every table.
@@ -70,11 +72,12 @@ impl Benchmark {
 }
 
 impl TableColumn {
-    /// The name; ours says that it is.
+    /// The name; ours says that it is, and under what if not as in the paper.
     pub(super) fn head(&self) -> String {
-        match self.is_measured {
-            true => format!("{} (here)", self.name),
-            false => self.name.clone(),
+        match self.protocol {
+            None => self.name.clone(),
+            Some(Protocol::Paper) => format!("{} (here)", self.name),
+            Some(protocol) => format!("{} ({protocol})", self.name),
         }
     }
 }

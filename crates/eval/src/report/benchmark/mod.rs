@@ -83,6 +83,9 @@ pub struct Measured {
     pub reports: Vec<Report>,
     /// Images that could not be read, and so are in no number.
     pub unread: Vec<Unread>,
+    /// Why there is no report as deployed although the method is calibrated; `None` where there is
+    /// one, or no calibration.
+    pub undeployed: Option<String>,
 }
 
 /// An image that could not be read.
@@ -118,7 +121,12 @@ impl Level {
 impl Measured {
     /// The report that is comparable with published tables.
     pub fn paper(&self) -> Option<&Report> {
-        self.reports.iter().find(|report| report.protocol == Protocol::Paper)
+        self.under(Protocol::Paper)
+    }
+
+    /// The report under a protocol, where it is defined.
+    pub fn under(&self, protocol: Protocol) -> Option<&Report> {
+        self.reports.iter().find(|report| report.protocol == protocol)
     }
 }
 
@@ -175,10 +183,11 @@ impl Outcome {
             Self::Refused(reason) => Box::new(std::iter::once(format!("refused: {reason}"))),
             Self::Failed(reason) => Box::new(std::iter::once(format!("failed: {reason}"))),
             Self::Measured(measured) => {
-                let unread = measured.unread.iter();
-                Box::new(unread.map(|one| {
+                let unread = measured.unread.iter().map(|one| {
                     format!("{} could not be read and is in no number: {}", one.image, one.reason)
-                }))
+                });
+                let undeployed = measured.undeployed.iter();
+                Box::new(unread.chain(undeployed.map(|why| format!("not as deployed: {why}"))))
             }
         }
     }

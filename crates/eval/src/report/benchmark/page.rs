@@ -124,7 +124,7 @@ impl BenchmarkPage<'_> {
     fn results(&self, tables: &[ResultTable]) -> Markup {
         let notes = self.benchmark.notes();
         html! {
-            p { (LEGEND) ". Bold: the best of its row. Shaded: measured here, under the paper protocol." }
+            p { (LEGEND) ". Bold: the best of its row. Shaded: measured here, under the paper's protocol unless it says deployed: then with a calibration, and nothing taken from the test images." }
             @for table in tables { (table.block()) }
             @if !notes.is_empty() {
                 h3 { "Not in these numbers" }
@@ -148,7 +148,7 @@ impl ResultTable {
     /// The table on a page: ours stands first, where a narrow window shows it.
     fn block(&self) -> Table {
         let (own, others): (Vec<usize>, Vec<usize>) =
-            (0..self.columns.len()).partition(|&column| self.columns[column].is_measured);
+            (0..self.columns.len()).partition(|&column| self.columns[column].protocol.is_some());
         let order: Vec<usize> = own.iter().chain(&others).copied().collect();
         let heads = order.iter().map(|&column| self.columns[column].head());
         let what = match self.level {

@@ -3,10 +3,12 @@
 use super::{DatasetOutcome, DatasetPictures, Level, Measured, Outcome, Published};
 use crate::metrics::Curves;
 use crate::report::benchmark::classes::heads;
+use crate::report::benchmark::format::percent;
 use crate::report::html::{
     Axis, Bar, Bars, Cases, Histogram, Line, LineChart, LineStyle, Mark, Markup, Table, TableBody,
     html,
 };
+use crate::report::table::DECISION_HEADS;
 use crate::report::{ClassStudy, Report};
 
 /// Points of a mean curve.
@@ -47,7 +49,10 @@ impl DatasetSection<'_> {
                     (self.cases(number, method))
                     details {
                         summary { "All metrics of " (method) ", class by class" }
-                        @for report in &measured.reports { (class_table(method, report)) }
+                        @for report in &measured.reports {
+                            (class_table(method, report))
+                            @if let Some(table) = decision_table(method, report) { (table) }
+                        }
                     }
                 }
             }
@@ -89,8 +94,9 @@ impl DatasetSection<'_> {
             .iter()
             .flat_map(|level| KINDS.iter().filter_map(|kind| self.chart(*level, kind)));
         let charts: Vec<LineChart> = charts.collect();
-        let histograms = (0..self.methods.len()).filter_map(|method| self.histogram(method));
-        let histograms: Vec<Histogram> = histograms.collect();
+        let histograms = (0..self.methods.len())
+            .flat_map(|method| [self.histogram(method), self.deployed_histogram(method)]);
+        let histograms: Vec<Histogram> = histograms.flatten().collect();
         html! {
             div.charts {
                 @for chart in &charts { (chart) }
@@ -102,8 +108,7 @@ impl DatasetSection<'_> {
     /// Every method's mean curve, and behind them the classes of the first.
     fn chart(&self, level: Level, kind: &Kind) -> Option<LineChart> {
         let curves = |method: usize| -> Vec<&[[f64; 2]]> {
-            let classes = self.pictures.classes.get(method).map(Vec::as_slice).unwrap_or_default();
-            classes
+            self.classes(method)
                 .iter()
                 .filter_map(|study| Some((kind.points)(of(study, level)?).as_slice()))
                 .collect()
@@ -128,18 +133,33 @@ impl DatasetSection<'_> {
         Some(LineChart { title, description: described, x, y, lines })
     }
 
+    fn classes(&self, method: usize) -> &[ClassStudy] {
+        self.pictures.classes.get(method).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// All scores under the paper's protocol, with the threshold that would have been best.
     fn histogram(&self, method: usize) -> Option<Histogram> {
-        let classes = self.pictures.classes.get(method).filter(|classes| !classes.is_empty())?;
-        let of_kind = |label: bool| {
-            let all = classes.iter().flat_map(|class| class.scores.iter().zip(&class.labels));
-            all.filter(|(_, is)| **is == label).map(|(score, _)| *score).collect::<Vec<f32>>()
-        };
+        let classes = self.classes(method);
+        let of_kind = |label| of_kind(classes, label, |class| Some(&class.scores));
         let (normal, anomalous) = (of_kind(false), of_kind(true));
         let scores: Vec<f32> = normal.iter().chain(&anomalous).copied().collect();
         let labels: Vec<bool> = (0..scores.len()).map(|at| at >= normal.len()).collect();
         let threshold = Curves::of_finite(&scores, &labels).map(|curves| curves.best_threshold);
         let title = format!("Image scores, {}", self.methods.get(method)?);
         let threshold_name = "threshold of the best F1".into();
+        let histogram = Histogram { title, normal, anomalous, threshold, threshold_name };
+        (!classes.is_empty()).then_some(histogram)
+    }
+
+    /// The same as deployed, with the threshold that was calibrated.
+    fn deployed_histogram(&self, method: usize) -> Option<Histogram> {
+        let classes = self.classes(method);
+        let threshold = Some(classes.first()?.deployed.as_ref()?.threshold);
+        let of_kind =
+            |label| of_kind(classes, label, |class| Some(&class.deployed.as_ref()?.scores));
+        let title = format!("Image scores, {} as deployed", self.methods.get(method)?);
+        let threshold_name = "calibrated threshold".into();
+        let (normal, anomalous) = (of_kind(false), of_kind(true));
         Some(Histogram { title, normal, anomalous, threshold, threshold_name })
     }
 
@@ -201,6 +221,16 @@ impl DatasetSection<'_> {
     }
 }
 
+/// The scores of all normal, or of all anomalous images.
+fn of_kind(
+    classes: &[ClassStudy],
+    label: bool,
+    scores: impl Fn(&ClassStudy) -> Option<&Vec<f32>>,
+) -> Vec<f32> {
+    let all = classes.iter().filter_map(|class| Some(scores(class)?.iter().zip(&class.labels)));
+    all.flatten().filter(|(_, is)| **is == label).map(|(score, _)| *score).collect()
+}
+
 fn of(study: &ClassStudy, level: Level) -> Option<&Curves> {
     match level {
         Level::Image => study.images.as_ref(),
@@ -247,6 +277,25 @@ fn class_table(method: &str, report: &Report) -> Table {
             .map(|(at, row)| TableBody::of_texts(row.name, at == last, row.cells()))
             .collect(),
     }
+}
+
+/// What calibrated thresholds do, where there are any.
+fn decision_table(method: &str, report: &Report) -> Option<Table> {
+    let calibration = report.calibration.as_ref()?;
+    let rows = report.classes.iter().map(|class| (class.class.as_str(), &class.decisions));
+    let rows = rows.chain([("mean", &report.mean_decisions)]);
+    let rows = rows.filter_map(|(name, decisions)| {
+        let cells = decisions.as_ref()?.columns().map(percent);
+        Some(TableBody::of_texts(name, name == "mean", cells.into_iter()))
+    });
+    Some(Table {
+        caption: format!(
+            "{method}, decisions by thresholds that were set before, percent; {calibration}"
+        ),
+        heads: ["class"].iter().chain(&DECISION_HEADS).map(ToString::to_string).collect(),
+        own: 0..0,
+        rows: rows.collect(),
+    })
 }
 
 fn capital(text: &str) -> String {

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 pub(super) const WIDTH: f64 = 320.0;
 pub(super) const HEIGHT: f64 = 250.0;
 const LEFT: f64 = 52.0;
-const RIGHT: f64 = 8.0;
+const RIGHT: f64 = 14.0;
 const TOP: f64 = 8.0;
 const BOTTOM: f64 = 36.0;
 

@@ -1,0 +1,270 @@
+//! What a detector's numbers mean on normal images: ranges and thresholds that were measured once and
+//! are stored with the adapters, so that the score of one image says something on its own.
+//!
+//! Here is what a calibration is and how it is applied to a detection. It is measured elsewhere, from
+//! detections of normal images.
+
+use clip_vit::Precision;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::{AuxiliaryData, Detection, Domain, PromptSet};
+
+/// Everything that was measured on normal images, and what it holds for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Range of all values of all maps.
+    pub map: ScoreRange,
+    /// Range of the image head's scores.
+    pub image: ScoreRange,
+    /// From which calibrated score on an image is called anomalous.
+    pub image_threshold: ImageThreshold,
+    /// From which value of the map on a pixel is called anomalous.
+    pub pixel_threshold: PixelThreshold,
+    /// What it was measured on.
+    pub images: CalibrationImages,
+    /// What it holds for.
+    pub conditions: CalibrationConditions,
+}
+
+/// The lowest and the highest of some numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ScoreRange {
+    /// The lowest.
+    pub low: f32,
+    /// The highest; above the lowest.
+    pub high: f32,
+}
+
+/// A threshold of the calibrated score, set for a rate of false alarms.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ImageThreshold {
+    /// An image whose calibrated score is above this is anomalous.
+    pub value: f32,
+    /// The share of normal images that may be called anomalous, on average over calibrations.
+    pub target_fpr: f64,
+    /// The confidence of the two intervals, such as 0.95.
+    pub level: f64,
+    /// Where the threshold would lie that has exactly the target rate: between two of the measured
+    /// scores. An end is `None` where the images were too few to bound it.
+    pub low: Option<f32>,
+    /// Its upper end.
+    pub high: Option<f32>,
+    /// The true rate of false alarms at `value` lies in this interval.
+    pub fpr: RateInterval,
+}
+
+/// An interval of a rate, as fractions of 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RateInterval {
+    /// Its lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+}
+
+/// A threshold of a map's values, set for a rate of false alarms among pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PixelThreshold {
+    /// A pixel is anomalous where the map, as the detector gives it, is above this.
+    pub value: f32,
+    /// The share of a normal image's pixels that may be called anomalous, on average over normal
+    /// images and calibrations.
+    pub target_fpr: f64,
+    /// The share of the pixels measured that lie above it.
+    pub measured_fpr: f64,
+}
+
+/// The normal images that a calibration was measured on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CalibrationImages {
+    /// The dataset, and every image by its hash: none of them is a test image any more.
+    pub data: AuxiliaryData,
+    /// The split that they are of.
+    pub split: String,
+    /// What they show, as it stands in prompts.
+    pub classes: Vec<String>,
+    /// How many of them the adapters had been trained on.
+    pub trained_on: usize,
+}
+
+/// What changes a detector's numbers, so that a calibration holds for it alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CalibrationConditions {
+    /// Decides blur and score.
+    pub domain: Domain,
+    /// Side of the images, pixels.
+    pub image_size: usize,
+    /// Precision of the frozen CLIP, as in `F32`.
+    pub precision: String,
+    /// SHA-256 of the CLIP's own file, before any conversion.
+    pub clip_sha256: String,
+    /// SHA-256 of the state phrases and templates.
+    pub prompts_sha256: String,
+}
+
+/// What a threshold says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Not above it.
+    Normal,
+    /// Above it.
+    Anomalous,
+}
+
+/// A detection in the light of a calibration.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Judgement {
+    /// The calibrated score.
+    pub score: f32,
+    /// What the threshold of images says of it.
+    pub verdict: Verdict,
+    /// The share of the image's pixels above the threshold of pixels.
+    pub anomalous_share: f64,
+}
+
+/// A calibration that cannot be used.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum CalibrationError {
+    /// A number that no measurement gives.
+    #[error("{key} of the calibration is not usable: {found}; calibrate again")]
+    Broken {
+        /// The number's name.
+        key: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// It was measured under other conditions.
+    #[error(
+        "the calibration is for {key} {calibrated}, not {given}; calibrate for that, or go without"
+    )]
+    Conditions {
+        /// What differs.
+        key: &'static str,
+        /// What it was measured under.
+        calibrated: String,
+        /// What it is to be used under.
+        given: String,
+    },
+}
+
+impl Calibration {
+    /// The score of an image whose map has this maximum and whose image head says this: both are
+    /// brought to their ranges, then combined as the domain has it.
+    ///
+    /// 1 is where the highest of the normal images lay. Nothing is clamped: two anomalous images
+    /// beyond all normal ones keep their order.
+    pub fn score(&self, map_maximum: f32, image_score: f32) -> f32 {
+        let (map, image) = (self.map.place(map_maximum), self.image.place(image_score));
+        self.conditions.domain.score(map, image)
+    }
+
+    /// What the threshold of images says of a calibrated score.
+    pub fn verdict(&self, score: f32) -> Verdict {
+        if score > self.image_threshold.value { Verdict::Anomalous } else { Verdict::Normal }
+    }
+
+    /// Score, verdict and anomalous pixels of a detection that was made under the same conditions.
+    pub fn judge(&self, detection: &Detection) -> Judgement {
+        let values = &detection.map.values;
+        let above = values.iter().filter(|&&value| value > self.pixel_threshold.value).count();
+        let score = self.score(detection.map.maximum(), detection.image_score);
+        let anomalous_share = above as f64 / values.len().max(1) as f64;
+        Judgement { score, verdict: self.verdict(score), anomalous_share }
+    }
+
+    /// Refuses other conditions.
+    ///
+    /// # Errors
+    ///
+    /// [`CalibrationError::Conditions`] naming the first that differs.
+    pub fn require(&self, given: &CalibrationConditions) -> Result<(), CalibrationError> {
+        let (ours, theirs) = (self.conditions.named(), given.named());
+        let mut pairs = std::iter::zip(ours, theirs);
+        match pairs.find(|((_, calibrated), (_, given))| calibrated != given) {
+            None => Ok(()),
+            Some(((key, calibrated), (_, given))) => {
+                Err(CalibrationError::Conditions { key, calibrated, given })
+            }
+        }
+    }
+
+    /// The calibration, if its numbers can be computed with.
+    ///
+    /// # Errors
+    ///
+    /// [`CalibrationError::Broken`] when a range is not in order or a threshold is not finite.
+    pub fn checked(self) -> Result<Self, CalibrationError> {
+        self.map.check("map")?;
+        self.image.check("image")?;
+        let thresholds = [
+            ("image_threshold", self.image_threshold.value),
+            ("pixel_threshold", self.pixel_threshold.value),
+        ];
+        match thresholds.into_iter().find(|(_, value)| !value.is_finite()) {
+            None => Ok(self),
+            Some((key, value)) => Err(CalibrationError::Broken { key, found: value.to_string() }),
+        }
+    }
+}
+
+impl ScoreRange {
+    /// Where `value` lies: 0 at the low end, 1 at the high end, and as far beyond as it is.
+    pub fn place(&self, value: f32) -> f32 {
+        // In f64 the difference of two finite f32 cannot overflow.
+        let span = f64::from(self.high) - f64::from(self.low);
+        ((f64::from(value) - f64::from(self.low)) / span) as f32
+    }
+
+    fn check(&self, key: &'static str) -> Result<(), CalibrationError> {
+        let Self { low, high } = self;
+        if low.is_finite() && high.is_finite() && low < high {
+            return Ok(());
+        }
+        Err(CalibrationError::Broken { key, found: format!("a range from {low} to {high}") })
+    }
+}
+
+impl CalibrationConditions {
+    /// The conditions of a detector.
+    pub fn new(
+        domain: Domain,
+        image_size: usize,
+        precision: Precision,
+        clip_sha256: String,
+        prompts: &PromptSet,
+    ) -> Self {
+        let mut digest = Sha256::new();
+        for part in [&prompts.normal, &prompts.abnormal, &prompts.templates] {
+            digest.update((part.len() as u64).to_le_bytes());
+            for phrase in part {
+                digest.update((phrase.len() as u64).to_le_bytes());
+                digest.update(phrase);
+            }
+        }
+        let prompts_sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let precision = precision.dtype().name().to_owned();
+        Self { domain, image_size, precision, clip_sha256, prompts_sha256 }
+    }
+
+    /// Each by what a person calls it, hashes shortened.
+    fn named(&self) -> [(&'static str, String); 5] {
+        let short = |hash: &str| format!("{}...", hash.chars().take(12).collect::<String>());
+        let domain = match self.domain {
+            Domain::Industrial => "industrial",
+            Domain::Medical => "medical",
+        };
+        [
+            ("images of the domain", domain.to_owned()),
+            ("images of the size", self.image_size.to_string()),
+            ("the precision", self.precision.clone()),
+            ("the CLIP with SHA-256", short(&self.clip_sha256)),
+            ("the prompts with SHA-256", short(&self.prompts_sha256)),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests;
