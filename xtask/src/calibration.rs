@@ -43,9 +43,19 @@ pub(crate) fn conditions(
     common: &Common,
 ) -> anyhow::Result<CalibrationConditions> {
     let clip_sha256 = source_sha256(&read_clip(&clip.clip, &clip.shape)?);
+    Ok(conditions_with(adapter, clip_sha256, domain, common))
+}
+
+/// The same where the CLIP's SHA-256 is known.
+pub(crate) fn conditions_with(
+    adapter: &AdapterFile,
+    clip_sha256: String,
+    domain: Domain,
+    common: &Common,
+) -> CalibrationConditions {
     let prompts = adapter.provenance().map_or_else(PromptSet::default, |from| from.prompts.clone());
     let (size, precision) = (adapter.config().image_size, common.precision.into());
-    Ok(CalibrationConditions::new(domain, size, precision, clip_sha256, &prompts))
+    CalibrationConditions::new(domain, size, precision, clip_sha256, &prompts)
 }
 
 /// A calibration for a person: names and what they say.

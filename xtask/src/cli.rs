@@ -40,6 +40,9 @@ pub(crate) enum Command {
     Train(commands::train::TrainArgs),
     /// Measure a detector on a dataset
     Eval(commands::eval::EvalArgs),
+    /// Measure on all fourteen benchmarks, and report beside the paper's numbers
+    #[command(name = "bench-14")]
+    Bench(Box<commands::bench::BenchArgs>),
     /// Train and measure a grid of runs, and print their table beside the paper's
     Ablate(commands::ablate::AblateArgs),
     /// Measure on normal images what scores mean, and store it with the adapters

@@ -38,6 +38,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Demo(args) => commands::demo::run(args, common),
         Command::Train(args) => commands::train::run(args, common),
         Command::Eval(args) => commands::eval::run(args, common),
+        Command::Bench(args) => commands::bench::run(args, common),
         Command::Ablate(args) => commands::ablate::run(args, common),
         Command::Calibrate(args) => commands::calibrate::run(args, common),
         Command::Predict(args) => commands::predict::run(args, common),

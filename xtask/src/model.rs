@@ -204,7 +204,8 @@ pub(crate) struct LoadedDetector<B: Backend> {
     pub(crate) image_size: usize,
 }
 
-fn refuse_other_clip(clip: &ClipCheckpoint, file: &AdapterFile) -> anyhow::Result<()> {
+/// Refuses adapters that were trained on another CLIP than the one given.
+pub(crate) fn refuse_other_clip(clip: &ClipCheckpoint, file: &AdapterFile) -> anyhow::Result<()> {
     let trained = file.provenance().and_then(|from| from.clip_sha256.as_ref());
     let Some(trained) = trained else { return Ok(()) };
     let given = source_sha256(clip);

@@ -1,46 +1,15 @@
 //! The fourteen descriptors against the authors' table: classes, counts and prompt names, and the
 //! ways in which copies of each dataset lie on disk.
 
-use std::collections::BTreeMap;
+mod copies;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use moeclip_data::{Descriptor, ImageDomain, Label, Layout, Sample, Scan, Split};
-use serde::Deserialize;
+use moeclip_data::{Descriptor, Label, Layout, Sample, Scan, Split};
 use tempfile::TempDir;
 
-/// A dataset as the authors scored it.
-#[derive(Deserialize)]
-struct Scored {
-    domain: ImageDomain,
-    normal: usize,
-    anomalous: usize,
-    masks: bool,
-    classes: BTreeMap<String, ScoredClass>,
-    example: Examples,
-}
-
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-struct ScoredClass {
-    normal: usize,
-    anomalous: usize,
-    real_name: String,
-}
-
-/// One normal and one anomalous file of the authors' repack.
-#[derive(Deserialize)]
-struct Examples {
-    #[serde(rename = "0")]
-    normal: Option<Example>,
-    #[serde(rename = "1")]
-    anomalous: Option<Example>,
-}
-
-#[derive(Deserialize)]
-struct Example {
-    image: String,
-    mask: Option<String>,
-}
+use copies::{Examples, List, ScoredClass, VISA_SPLIT, scored};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets")
@@ -52,11 +21,6 @@ fn descriptors() -> Vec<Descriptor> {
     files.sort();
     let read = |file: &PathBuf| Descriptor::parse(&fs::read_to_string(file).unwrap(), file);
     files.iter().map(|file| read(file).unwrap()).collect()
-}
-
-fn scored() -> BTreeMap<String, Scored> {
-    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/datasets.json");
-    serde_json::from_str(&fs::read_to_string(table).unwrap()).unwrap()
 }
 
 /// The only descriptor that `name` means.
@@ -148,12 +112,6 @@ struct DiskCopy<'a> {
     list: Option<List<'a>>,
 }
 
-/// A list that says what is what.
-struct List<'a> {
-    file: &'a str,
-    text: &'a str,
-}
-
 impl DiskCopy<'_> {
     fn write(&self) -> TempDir {
         let root = tempfile::tempdir().unwrap();
@@ -185,13 +143,6 @@ impl DiskCopy<'_> {
         samples
     }
 }
-
-const VISA_SPLIT: List = List {
-    file: "split_csv/1cls.csv",
-    text: "object,split,label,image,mask\n\
-        candle,test,normal,candle/Data/Images/Normal/0790.JPG,\n\
-        candle,test,anomaly,candle/Data/Images/Anomaly/000.JPG,candle/Data/Masks/Anomaly/000.png\n",
-};
 
 #[test]
 fn the_authors_repack_is_read() {

@@ -129,6 +129,12 @@ pub enum EvalError {
         /// The folder.
         folder: PathBuf,
     },
+    /// A stored result that is not whole. It was removed.
+    #[error("{path}: is damaged and was removed; run the same command again, it is made anew")]
+    Stored {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file that could not be written. Nothing is left in its place.
     #[error(
         "{path}: cannot write ({cause}); give a file name in an existing folder that you may write to"

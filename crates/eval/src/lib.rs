@@ -18,7 +18,9 @@ mod map;
 pub mod metrics;
 pub mod pictures;
 pub mod report;
+mod store;
 
 pub use calibrator::{CalibrationTargets, Calibrator};
 pub use error::EvalError;
 pub use map::{MapRange, MapView, Peak};
+pub use store::{ResultFolder, StoredResult};

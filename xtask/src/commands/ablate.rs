@@ -4,7 +4,6 @@
 //! with it, and a grid that was killed finds on disk what was done.
 
 mod arguments;
-mod child;
 mod inputs;
 mod table;
 
@@ -17,9 +16,9 @@ use clap::Args;
 use moeclip_train::{Failure, Grid, Ingredients, Measured, Method, PlannedRun, RunFolder};
 use serde_json::Value;
 
-use self::child::{Child, Trouble};
 use self::inputs::Inputs;
 use crate::cli::Common;
+use crate::commands::child::{Child, Heard, Trouble};
 use crate::data::CacheArgs;
 use crate::interrupt;
 use crate::model::ClipShapeArgs;
@@ -236,7 +235,8 @@ impl Runner<'_> {
         arguments: Vec<std::ffi::OsString>,
         folder: &RunFolder,
     ) -> Result<Value, Trouble> {
-        Child { stage, arguments, log: folder.log() }.run(&self.lock)
+        let (environment, log, heard) = (Vec::new(), folder.log(), Heard::ByUser);
+        Child { stage, arguments, environment, log, heard }.run(&self.lock, |_| ())
     }
 
     fn is_measured(

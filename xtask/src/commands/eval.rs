@@ -17,8 +17,7 @@ use moeclip_eval::metrics::{Bootstrap, Workspace};
 use moeclip_eval::report::{Evaluation, ImageRecord, Report, SavedMaps, ScoreRule};
 use serde::Serialize;
 
-pub(crate) use self::method::MethodArgs;
-use self::method::Subject;
+pub(crate) use self::method::{MethodArgs, MethodChoice, Subject};
 use crate::backends::{Job, run_on};
 use crate::calibration::CalibrationArgs;
 use crate::cli::{Common, DomainChoice};
@@ -130,7 +129,7 @@ impl Default for MeasuringArgs {
 }
 
 /// MiB for the pixels of a class.
-const PIXEL_MEMORY: usize = 256;
+pub(crate) const PIXEL_MEMORY: usize = 256;
 /// The share of draws that an interval holds.
 const INTERVAL_LEVEL: f64 = 0.95;
 
@@ -249,6 +248,6 @@ fn detect_image<B: Backend>(
     Ok(detection.score)
 }
 
-fn to_bools<B: Backend>(mask: Tensor<B, 4>) -> Vec<bool> {
+pub(crate) fn to_bools<B: Backend>(mask: Tensor<B, 4>) -> Vec<bool> {
     mask.into_data().iter::<f32>().map(|value| value != 0.0).collect()
 }

@@ -1,7 +1,9 @@
 //! One file per command.
 
 pub(crate) mod ablate;
+pub(crate) mod bench;
 pub(crate) mod calibrate;
+mod child;
 pub(crate) mod convert_adapter;
 pub(crate) mod convert_openclip;
 pub(crate) mod datasets;

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod overlap;
+mod paper;
 mod root;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +17,11 @@ use moeclip_data::{
 use crate::cli::PromptNamesChoice;
 
 pub(crate) use catalogue::known;
-pub(crate) use overlap::{Fingerprint, fingerprint, refuse_calibration_data, refuse_training_data};
+pub(crate) use overlap::{
+    Fingerprint, HashedImage, calibrated_on, fingerprint, refuse_calibration_data,
+    refuse_training_data, trained_on,
+};
+pub(crate) use paper::published;
 pub(crate) use root::DataRoot;
 
 /// A description that lies beside the images.

@@ -2,6 +2,7 @@
 //! and refused as a test set.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use anyhow::bail;
 use moeclip::{AdapterFile, AuxiliaryData, Calibration};
@@ -36,29 +37,22 @@ pub(crate) fn fingerprint(dataset: &Dataset, samples: &[Sample]) -> anyhow::Resu
     Ok(Fingerprint { data, in_order: ContentHash::of_bytes(lines.as_bytes()).to_string() })
 }
 
+/// An image file and the [short hash](ContentHash::short) of its content.
+#[derive(Debug, Clone)]
+pub(crate) struct HashedImage<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) hash: String,
+}
+
 /// Refuses a test set that adapters were trained on, as a whole or in part.
 pub(crate) fn refuse_training_data(
     adapter: &AdapterFile,
     dataset: &Dataset,
     samples: &[Sample],
 ) -> anyhow::Result<()> {
-    let Some(trained) = adapter.provenance().and_then(|from| from.data.as_ref()) else {
-        return Ok(());
-    };
-    let (file, name) = (adapter.path().display(), &dataset.descriptor.name);
-    let is_known = catalogue::find(&trained.name)?.is_some();
-    if is_known && dataset.descriptor.is_called(&trained.name) {
-        bail!("{file}: was trained on {name}; measure it on another dataset");
-    }
-    let shared = shared(samples, trained)?;
-    if let Some(first) = shared.first() {
-        let (count, first) = (shared.len(), first.image.display());
-        bail!(
-            "{file}: was trained on {count} of these images, {first} among them; measure it on \
-             images that it has not seen"
-        );
-    }
-    Ok(())
+    let why = trained_on(adapter, dataset, || hashed(samples))?;
+    let file = adapter.path().display();
+    why.map_or(Ok(()), |why| Err(anyhow::anyhow!("{file}: {why}")))
 }
 
 /// Refuses a test set that the adapters were calibrated on, as a whole or in part: under `deployed`
@@ -68,20 +62,54 @@ pub(crate) fn refuse_calibration_data(
     calibration: &Calibration,
     samples: &[Sample],
 ) -> anyhow::Result<()> {
-    let shared = shared(samples, &calibration.images.data)?;
-    let Some(first) = shared.first() else { return Ok(()) };
-    let (file, count, first) = (adapter.path().display(), shared.len(), first.image.display());
+    let Some(why) = calibrated_on(calibration, &hashed(samples)?) else { return Ok(()) };
+    let file = adapter.path().display();
     bail!(
-        "{file}: was calibrated on {count} of these images, {first} among them; calibrate it on \
-         others, or leave the calibration aside with --uncalibrated"
-    );
+        "{file}: {why}; calibrate it on others, or leave the calibration aside with --uncalibrated"
+    )
 }
 
-/// The samples that are among the images of `data`.
-fn shared<'a>(samples: &'a [Sample], data: &AuxiliaryData) -> anyhow::Result<Vec<&'a Sample>> {
+/// Why adapters must not be measured on a dataset, if they must not. `images` are its files, asked for
+/// only where adapters say what they were trained on.
+pub(crate) fn trained_on<'a>(
+    adapter: &AdapterFile,
+    dataset: &Dataset,
+    images: impl FnOnce() -> anyhow::Result<Vec<HashedImage<'a>>>,
+) -> anyhow::Result<Option<String>> {
+    let Some(trained) = adapter.provenance().and_then(|from| from.data.as_ref()) else {
+        return Ok(None);
+    };
+    let name = &dataset.descriptor.name;
+    let is_known = catalogue::find(&trained.name)?.is_some();
+    if is_known && dataset.descriptor.is_called(&trained.name) {
+        return Ok(Some(format!("was trained on {name}; measure it on another dataset")));
+    }
+    let why = shared(&images()?, trained);
+    Ok(why.map(|why| format!("was trained on {why}; measure it on images that it has not seen")))
+}
+
+/// Why a calibration must not be used on these images, if it must not.
+pub(crate) fn calibrated_on(
+    calibration: &Calibration,
+    images: &[HashedImage<'_>],
+) -> Option<String> {
+    let why = shared(images, &calibration.images.data);
+    why.map(|why| format!("was calibrated on {why}"))
+}
+
+/// Which images are among those of `data`; `None` where none is.
+fn shared(images: &[HashedImage<'_>], data: &AuxiliaryData) -> Option<String> {
     let known: HashSet<&String> = data.images.iter().collect();
-    let hashed = std::iter::zip(samples, fingerprints(samples)?);
-    Ok(hashed.filter(|(_, hash)| known.contains(hash)).map(|(sample, _)| sample).collect())
+    let mut shared = images.iter().filter(|image| known.contains(&image.hash));
+    let first = shared.next()?;
+    let count = 1 + shared.count();
+    Some(format!("{count} of these images, {} among them", first.path.display()))
+}
+
+/// The images of samples, in order.
+fn hashed(samples: &[Sample]) -> anyhow::Result<Vec<HashedImage<'_>>> {
+    let images = samples.iter().zip(fingerprints(samples)?);
+    Ok(images.map(|(sample, hash)| HashedImage { path: &sample.image, hash }).collect())
 }
 
 /// One short hash per image, in order.

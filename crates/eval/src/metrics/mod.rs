@@ -11,6 +11,7 @@
 mod aupro;
 mod bootstrap;
 mod calibration;
+mod curves;
 mod pixels;
 mod ranking;
 mod regions;
@@ -26,7 +27,8 @@ use crate::{EvalError, MapView};
 pub use bootstrap::{Bootstrap, Interval, Resamples};
 pub(crate) use calibration::of_finite as calibration_of_finite;
 pub use calibration::{CALIBRATION_BINS, expected_calibration_error};
-pub use pixels::{PixelLevel, PixelScores, Workspace};
+pub use curves::Curves;
+pub use pixels::{MeasuredPixels, PixelLevel, PixelScores, Workspace};
 use ranking::Ranking;
 pub(crate) use resampled::GroupedPixels;
 

@@ -19,5 +19,6 @@ pub use bars::comparison_chart;
 pub use experts::ExpertSheet;
 pub use npy::write_npy_f32;
 pub use overlay::Overlay;
+pub(crate) use overlay::{heat, tint};
 pub use png_file::{write_map_png, write_png};
 pub use sheet::{SheetOptions, contact_sheet};

@@ -91,14 +91,20 @@ impl MapOverImage<'_> {
 
 /// `pixel` under the colour of `fraction`: the higher, the stronger; where nothing is found the
 /// image stays as it is.
-pub(super) fn tint(pixel: Rgb<u8>, fraction: f32) -> Rgb<u8> {
-    let colour = colorous::TURBO.eval_continuous(f64::from(fraction));
+pub(crate) fn tint(pixel: Rgb<u8>, fraction: f32) -> Rgb<u8> {
+    let Rgb([red, green, blue]) = heat(fraction);
     let strength = STRONGEST * fraction.clamp(0.0, 1.0);
     let mix = |under: u8, over: u8| {
         (f32::from(under) * (1.0 - strength) + f32::from(over) * strength).round() as u8
     };
     let Rgb([r, g, b]) = pixel;
-    Rgb([mix(r, colour.r), mix(g, colour.g), mix(b, colour.b)])
+    Rgb([mix(r, red), mix(g, green), mix(b, blue)])
+}
+
+/// The colour of `fraction`, from 0 to 1.
+pub(crate) fn heat(fraction: f32) -> Rgb<u8> {
+    let colour = colorous::TURBO.eval_continuous(f64::from(fraction.clamp(0.0, 1.0)));
+    Rgb([colour.r, colour.g, colour.b])
 }
 
 /// A thin white ring with dark edges, seen on any colour.

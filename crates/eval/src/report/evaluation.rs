@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use moeclip::Calibration;
 
-use super::{ClassResult, ClassScores, ImageRecord, Protocol, Report, SavedMaps, ScoreRule};
+use super::{
+    ClassResult, ClassScores, ClassStudy, ImageRecord, Protocol, Report, SavedMaps, ScoreRule,
+};
 use crate::EvalError;
 use crate::metrics::{Bootstrap, Workspace};
 
@@ -18,11 +20,22 @@ pub struct Evaluation {
     /// What intervals of pixel metrics may take, where they are asked for.
     pixel_intervals: Option<Workspace>,
     saved: Option<SavedMaps>,
+    /// What stands behind the numbers of the closed classes, where it was asked for.
+    studies: Option<Vec<ClassStudy>>,
     calibration: Option<Arc<Calibration>>,
     /// The class that is being filled.
     open: Option<ClassScores>,
     /// The closed classes, under each of [`Protocol::ALL`] that is defined.
     results: [Vec<ClassResult>; Protocol::ALL.len()],
+}
+
+/// The reports of a dataset, and what stands behind them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Studied {
+    /// One for each of [`Protocol::ALL`].
+    pub reports: Vec<Report>,
+    /// One for each class, in the order in which they were taken in.
+    pub classes: Vec<ClassStudy>,
 }
 
 impl Evaluation {
@@ -35,6 +48,7 @@ impl Evaluation {
             bootstrap: None,
             pixel_intervals: None,
             saved: None,
+            studies: None,
             calibration: None,
             open: None,
             results,
@@ -55,6 +69,11 @@ impl Evaluation {
     /// The same, saving every map and mask.
     pub fn saving(self, saved: SavedMaps) -> Self {
         Self { saved: Some(saved), ..self }
+    }
+
+    /// The same, keeping what stands behind the numbers: see [`Evaluation::finish_studied`].
+    pub fn studied(self) -> Self {
+        Self { studies: Some(Vec::new()), ..self }
     }
 
     /// The same with the protocol [`Protocol::Deployed`]. To be called before the first image.
@@ -123,10 +142,24 @@ impl Evaluation {
         scores
     }
 
+    /// The reports, and the study of each class of an evaluation that is
+    /// [`studied`](Evaluation::studied).
+    ///
+    /// # Errors
+    /// As [`Evaluation::finish`].
+    pub fn finish_studied(mut self) -> Result<Studied, EvalError> {
+        self.close_class()?;
+        let classes = self.studies.take().unwrap_or_default();
+        Ok(Studied { reports: self.finish()?, classes })
+    }
+
     fn close_class(&mut self) -> Result<(), EvalError> {
         let Some(mut scores) = self.open.take() else { return Ok(()) };
         if let Some(saved) = &mut self.saved {
             saved.close_class(&scores, self.rule);
+        }
+        if let Some(studies) = &mut self.studies {
+            studies.push(ClassStudy::of(&mut scores, self.rule, self.calibration.as_deref())?);
         }
         let protocols = Protocol::defined(self.calibration.as_deref());
         for (&protocol, results) in protocols.iter().zip(&mut self.results) {

@@ -4,12 +4,15 @@
 //! The image score and the normalisation follow the method's release; a class's protocols come from the
 //! same maps.
 
+mod benchmark;
 mod comparison;
 mod decisions;
 mod evaluation;
+pub mod html;
 mod intervals;
 mod saved;
 mod scores;
+mod study;
 mod table;
 
 use std::fmt;
@@ -18,12 +21,18 @@ use moeclip::{Calibration, Domain, ImageThreshold, PixelThreshold};
 use serde::Serialize;
 
 use crate::metrics::mean_of_defined;
+pub use benchmark::{
+    Ablation, AblationEntry, Benchmark, BenchmarkPage, Cell, DatasetOutcome, DatasetPictures,
+    Level, Measured, Outcome, Pair, Provenance, Published, ResultTable, StageTime, TABLE_LEGEND,
+    TableColumn, TableRow, Unread,
+};
 pub use comparison::{Auroc, Comparison, ComparisonRow, Entry, MethodResults, Number, Spread};
 pub use decisions::Decisions;
-pub use evaluation::Evaluation;
+pub use evaluation::{Evaluation, Studied};
 pub use intervals::Intervals;
 pub use saved::SavedMaps;
 pub use scores::{ClassScores, ImageRecord};
+pub use study::{CaseKind, ClassStudy, DeployedScores, ImagePlace, choose_cases};
 
 /// How an image's score is made from its map and the image head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

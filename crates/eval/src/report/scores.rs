@@ -10,7 +10,8 @@ use super::decisions::Tally;
 use super::{ClassResult, Decisions, Intervals, Metrics, Protocol, ScoreRule};
 use crate::error::{require_finite, require_length};
 use crate::metrics::{
-    self, Bootstrap, GroupedPixels, MaskedMap, PixelMetrics, PixelScores, Workspace,
+    self, Bootstrap, Curves, GroupedPixels, MaskedMap, MeasuredPixels, PixelMetrics, PixelScores,
+    Workspace,
 };
 use crate::{EvalError, MapRange, MapView};
 
@@ -292,8 +293,23 @@ impl ClassScores {
         }
     }
 
-    fn labels(&self) -> Vec<bool> {
+    /// Whether each image is anomalous, in the order they were pushed.
+    pub fn labels(&self) -> Vec<bool> {
         self.images.iter().map(|image| image.label).collect()
+    }
+
+    /// The pixels' curves; `None` where undefined. Counted in one pass with the metrics, so it comes
+    /// before [`ClassScores::finish`].
+    ///
+    /// # Errors
+    /// As [`PixelScores::metrics`].
+    pub fn pixel_curves(&mut self) -> Result<Option<Curves>, EvalError> {
+        if !self.has_mask {
+            return Ok(None);
+        }
+        let MeasuredPixels { metrics, curves } = self.pixels.metrics_and_curves()?;
+        self.measured = Some(metrics);
+        Ok(curves)
     }
 
     fn pixel_metrics(&mut self) -> Result<PixelMetrics, EvalError> {

@@ -6,11 +6,11 @@ use std::fmt;
 use super::{CalibrationSummary, Intervals, Protocol, Report};
 use crate::metrics::Interval;
 
-const HEADS: [&str; 10] =
+pub(super) const HEADS: [&str; 10] =
     ["I-AUROC", "I-AP", "I-F1", "I-ECE", "P-AUROC", "P-AP", "P-F1", "P-IoU", "AUPRO", "AUPRO200"];
 
 /// Heads of the decisions by calibrated thresholds.
-const DECISION_HEADS: [&str; 6] = ["I-TPR", "I-FPR", "I-F1", "P-TPR", "P-FPR", "P-F1"];
+pub(super) const DECISION_HEADS: [&str; 6] = ["I-TPR", "I-FPR", "I-F1", "P-TPR", "P-FPR", "P-F1"];
 
 /// Heads of the columns of [`Intervals`].
 const INTERVAL_HEADS: [&str; 8] =

@@ -42,14 +42,14 @@ pub(crate) enum MethodChoice {
 }
 
 /// A method with what was opened for it.
-pub(super) enum Subject {
+pub(crate) enum Subject {
     Moeclip(Box<AdapterFile>),
     Clip(Box<Experiment>),
 }
 
 impl MethodArgs {
     /// Opens what the method needs.
-    pub(super) fn open(&self) -> anyhow::Result<Subject> {
+    pub(crate) fn open(&self) -> anyhow::Result<Subject> {
         match self.method {
             MethodChoice::Moeclip => {
                 let file = self.adapter.as_ref().context(
@@ -68,7 +68,7 @@ impl MethodArgs {
 
 impl Subject {
     /// The detector on a device; `classes` are names for prompts.
-    pub(super) fn load<B: Backend>(
+    pub(crate) fn load<B: Backend>(
         &self,
         clip: &ClipArgs,
         classes: &[String],
@@ -91,7 +91,7 @@ impl Subject {
     }
 
     /// How an image's score is made.
-    pub(super) fn score_rule(&self, domain: Domain) -> ScoreRule {
+    pub(crate) fn score_rule(&self, domain: Domain) -> ScoreRule {
         match (self, domain) {
             (Self::Clip(_), _) => ScoreRule::Image,
             (Self::Moeclip(_), Domain::Industrial) => ScoreRule::MeanOfMapMaxAndImage,

@@ -18,6 +18,7 @@ mod store;
 
 use std::path::PathBuf;
 
+use super::curves::{Curves, Recorder};
 use super::regions::Regions;
 use super::sweep::{Sweep, Totals};
 use super::tie::{Tie, key};
@@ -64,6 +65,15 @@ pub struct PixelScores {
     totals: Totals,
 }
 
+/// The metrics of pixels with the curves behind them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MeasuredPixels {
+    /// The numbers.
+    pub metrics: PixelMetrics,
+    /// ROC and precision over recall; `None` where undefined.
+    pub curves: Option<Curves>,
+}
+
 impl PixelScores {
     /// Without a pixel yet.
     pub fn new(workspace: Workspace) -> Self {
@@ -97,6 +107,23 @@ impl PixelScores {
         };
         self.store.read(&mut Histogram::new(|tie| sweep.lower(&tie)))?;
         Ok(sweep.metrics())
+    }
+
+    /// The metrics and, from the same pass, the curves.
+    ///
+    /// # Errors
+    /// As [`PixelScores::push`].
+    pub fn metrics_and_curves(&mut self) -> Result<MeasuredPixels, EvalError> {
+        self.close_batch()?;
+        let (sweep, recorder) = (Sweep::new(&self.totals), Recorder::new(self.totals.counts));
+        let (Some(mut sweep), Some(mut recorder)) = (sweep, recorder) else {
+            return Ok(MeasuredPixels::default());
+        };
+        self.store.read(&mut Histogram::new(|tie| {
+            sweep.lower(&tie);
+            recorder.lower(&tie);
+        }))?;
+        Ok(MeasuredPixels { metrics: sweep.metrics(), curves: Some(recorder.finish()) })
     }
 
     /// The lowest score with at most `pixels` normal pixels above it, in one pass; more may be taken in

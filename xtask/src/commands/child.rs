@@ -1,4 +1,5 @@
-//! One process of a run: started, listened to, and understood when it fails.
+//! A command of this program in a process of its own: started, listened to, and understood when it
+//! fails. Grids and benchmarks are made of them.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -25,17 +26,30 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const KEPT: usize = 60;
 
 /// A command of this program to be run.
-pub(super) struct Child<'a> {
+pub(crate) struct Child<'a> {
     /// What it does, for messages.
-    pub(super) stage: &'a str,
-    pub(super) arguments: Vec<OsString>,
-    /// Everything that it says goes there too.
-    pub(super) log: PathBuf,
+    pub(crate) stage: &'a str,
+    pub(crate) arguments: Vec<OsString>,
+    /// Variables that are set for it, besides those of this process.
+    pub(crate) environment: Vec<(&'static str, String)>,
+    /// Everything that it says goes there.
+    pub(crate) log: PathBuf,
+    /// Who else hears it.
+    pub(crate) heard: Heard,
+}
+
+/// Who hears what a process says on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// The user, line by line.
+    ByUser,
+    /// Nobody: several processes would talk at once.
+    InLogOnly,
 }
 
 /// Why a run did not come to its end.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// Ctrl-C; no fault of the run.
     Interrupted,
     Failed(Failure),
@@ -43,7 +57,7 @@ pub(super) enum Trouble {
 
 impl Trouble {
     /// Turns errors of a stage into failures.
-    pub(super) fn at(stage: &str) -> impl Fn(anyhow::Error) -> Trouble {
+    pub(crate) fn at(stage: &str) -> impl Fn(anyhow::Error) -> Trouble {
         let stage = stage.to_owned();
         move |error| {
             let (stage, reason) = (stage.clone(), crate::one_line(&error));
@@ -53,10 +67,11 @@ impl Trouble {
 }
 
 impl Child<'_> {
-    /// Runs it; what it printed last is its result, as JSON. `lock` stays locked as long as it runs.
-    pub(super) fn run(self, lock: &File) -> Result<Value, Trouble> {
+    /// Runs it; what it printed last is its result, as JSON. Each line that it prints goes to `take`.
+    /// `lock` stays locked as long as it runs.
+    pub(crate) fn run(self, lock: &File, take: impl FnMut(&str) + Send) -> Result<Value, Trouble> {
         let failed = |reason| Trouble::Failed(Failure { stage: self.stage.into(), reason });
-        let ended = self.end(lock).map_err(|error| failed(crate::one_line(&error)))?;
+        let ended = self.end(lock, take).map_err(|error| failed(crate::one_line(&error)))?;
         if interrupt::asked() {
             return Err(Trouble::Interrupted);
         }
@@ -66,7 +81,7 @@ impl Child<'_> {
         serde_json::from_str(&ended.printed).map_err(|_| failed("it printed no result".into()))
     }
 
-    fn end(&self, lock: &File) -> anyhow::Result<Ended> {
+    fn end(&self, lock: &File, take: impl FnMut(&str) + Send) -> anyhow::Result<Ended> {
         let program = std::env::current_exe().context("this program cannot be found again")?;
         let cannot = || format!("{}: cannot be written", self.log.display());
         let log = OpenOptions::new().create(true).append(true).open(&self.log);
@@ -74,17 +89,22 @@ impl Child<'_> {
         writeln!(log, "== {}", self.stage).with_context(cannot)?;
         let mut child = Command::new(program)
             .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::from(lock.try_clone().context("the lock cannot be handed on")?))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .context("a process cannot be started")?;
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let printed = thread::spawn(move || out.map(last_line).unwrap_or_default());
-        let said = thread::spawn(move || err.map(|err| pass_on(err, log)).unwrap_or_default());
-        let status = wait(&mut child)?;
-        let (printed, said) = (printed.join().unwrap_or_default(), said.join().unwrap_or_default());
-        Ok(Ended { status, printed, said })
+        let heard = self.heard;
+        thread::scope(|scope| {
+            let printed = scope.spawn(|| out.map(|out| last_line(out, take)).unwrap_or_default());
+            let said = scope.spawn(|| err.map(|err| pass_on(err, log, heard)).unwrap_or_default());
+            let status = wait(&mut child)?;
+            let (printed, said) =
+                (printed.join().unwrap_or_default(), said.join().unwrap_or_default());
+            Ok(Ended { status, printed, said })
+        })
     }
 }
 
@@ -113,17 +133,21 @@ fn wait(child: &mut std::process::Child) -> anyhow::Result<ExitStatus> {
     }
 }
 
-fn last_line(out: impl Read) -> String {
+/// Hands every line on; the last one with something in it is returned.
+fn last_line(out: impl Read, mut take: impl FnMut(&str)) -> String {
     let lines = BufReader::new(out).lines().map_while(Result::ok);
-    lines.filter(|line| !line.trim().is_empty()).last().unwrap_or_default()
+    let lines = lines.filter(|line| !line.trim().is_empty());
+    lines.inspect(|line| take(line)).last().unwrap_or_default()
 }
 
-/// Passes every line on to stderr and the log; the last ones are returned.
-fn pass_on(err: impl Read, mut log: File) -> Vec<String> {
+/// Passes every line on to the log and to who else hears it; the last ones are returned.
+fn pass_on(err: impl Read, mut log: File, heard: Heard) -> Vec<String> {
     let mut kept = Vec::new();
     for line in BufReader::new(err).lines().map_while(Result::ok) {
         // A reader that went away, or a full disk, must not end a run.
-        let _ = writeln!(std::io::stderr(), "    {line}");
+        if heard == Heard::ByUser {
+            let _ = writeln!(std::io::stderr(), "    {line}");
+        }
         let _ = writeln!(log, "{line}");
         if kept.len() == KEPT {
             kept.remove(0);
@@ -189,7 +213,9 @@ mod tests {
 
     #[test]
     fn the_last_line_with_something_in_it_is_the_result() {
-        assert_eq!(last_line("{\"a\":1}\n{\"b\":2}\n\n".as_bytes()), "{\"b\":2}");
-        assert_eq!(last_line("".as_bytes()), "");
+        let mut lines = 0;
+        let last = last_line("{\"a\":1}\n{\"b\":2}\n\n".as_bytes(), |_| lines += 1);
+        assert_eq!((last.as_str(), lines), ("{\"b\":2}", 2));
+        assert_eq!(last_line("".as_bytes(), |_| ()), "");
     }
 }

@@ -1,0 +1,216 @@
+//! From stored results to numbers: one image at a time, so that memory does not grow with a dataset.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use moeclip_data::Label;
+use moeclip_eval::metrics::Workspace;
+use moeclip_eval::report::html::Case;
+use moeclip_eval::report::{
+    Benchmark, ClassStudy, DatasetOutcome, DatasetPictures, Evaluation, ImageRecord, Measured,
+    Outcome, ScoreRule, StageTime, Studied, Unread,
+};
+
+use super::BenchArgs;
+use super::drawing;
+use super::plan::{Copy, Deployment, Plan, Ready, Standing, Task, domain, without};
+use super::workers::Failed;
+use crate::interrupt;
+use crate::progress::Progress;
+
+/// What stands above the tables.
+const TITLE: &str = "Zero-shot anomaly detection, fourteen benchmarks";
+
+/// What a killed process left unfinished so long ago is nobody's any more.
+const STRAY: Duration = Duration::from_secs(3600);
+
+/// Everything that a report is made of.
+pub(super) struct Gathered {
+    pub(super) benchmark: Benchmark,
+    pub(super) pictures: Vec<DatasetPictures>,
+    pub(super) times: Vec<StageTime>,
+}
+
+/// Measures what is stored.
+pub(super) fn run(args: &BenchArgs, plan: &Plan, failed: &[Failed]) -> anyhow::Result<Gathered> {
+    let start = Instant::now();
+    let mut gatherer = Gatherer { args, plan, times: Vec::new(), progress: progress(plan) };
+    let (mut datasets, mut pictures) = (Vec::new(), Vec::new());
+    for (number, planned) in plan.datasets.iter().enumerate() {
+        let mut shown = DatasetPictures::default();
+        let mut outcomes = Vec::new();
+        for method in 0..plan.methods.len() {
+            let failure = failed.iter().find(|one| one.dataset == number && one.method == method);
+            let gathered = gatherer.outcome(number, method, failure)?;
+            outcomes.push(gathered.outcome);
+            shown.classes.push(gathered.classes);
+            shown.cases.push(gathered.cases);
+        }
+        datasets.push(DatasetOutcome { name: planned.descriptor.name.clone(), outcomes });
+        pictures.push(shown);
+    }
+    gatherer.progress.finish();
+    let methods = plan.methods.iter().map(|method| method.name().to_owned()).collect();
+    let benchmark = Benchmark { title: TITLE.into(), methods, datasets };
+    let (mut times, seconds) = (gatherer.times, start.elapsed().as_secs_f64());
+    let images = times.iter().map(|time| time.images).sum();
+    times.push(StageTime { stage: "counting and drawing".into(), images, seconds });
+    Ok(Gathered { benchmark, pictures, times })
+}
+
+fn progress(plan: &Plan) -> Progress {
+    let images = plan.datasets.iter().map(|planned| match &planned.copy {
+        Standing::Found(copy) => {
+            let ready = copy.tasks.iter().filter(|task| matches!(task, Task::Ready(_)));
+            copy.samples.len() * ready.count()
+        }
+        Standing::Missing | Standing::Unusable(_) => 0,
+    });
+    Progress::of_short_work("counting", images.sum())
+}
+
+struct Gatherer<'a> {
+    args: &'a BenchArgs,
+    plan: &'a Plan,
+    times: Vec<StageTime>,
+    progress: Progress,
+}
+
+/// A method on a dataset.
+struct Gathering {
+    outcome: Outcome,
+    classes: Vec<ClassStudy>,
+    cases: Vec<Case>,
+}
+
+impl From<Outcome> for Gathering {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, classes: Vec::new(), cases: Vec::new() }
+    }
+}
+
+impl Gatherer<'_> {
+    fn outcome(
+        &mut self,
+        dataset: usize,
+        method: usize,
+        failure: Option<&Failed>,
+    ) -> anyhow::Result<Gathering> {
+        let copy = match &self.plan.datasets[dataset].copy {
+            Standing::Missing => return Ok(Outcome::Missing.into()),
+            Standing::Unusable(reason) => return Ok(Outcome::Failed(reason.clone()).into()),
+            Standing::Found(copy) => copy,
+        };
+        match (&copy.tasks[method], failure) {
+            (Task::Refused(reason), _) => Ok(Outcome::Refused(reason.clone()).into()),
+            (Task::Ready(_), Some(failed)) => {
+                Ok(Outcome::Failed(without(&failed.reason, &copy.root)).into())
+            }
+            (Task::Ready(ready), None) => self.measured(dataset, method, copy, ready),
+        }
+    }
+
+    fn measured(
+        &mut self,
+        dataset: usize,
+        method: usize,
+        copy: &Copy,
+        ready: &Ready,
+    ) -> anyhow::Result<Gathering> {
+        ready.results.tidy(STRAY)?;
+        let (planned, method) = (&self.plan.datasets[dataset], &self.plan.methods[method]);
+        let descriptor = &planned.descriptor;
+        let rule = method.subject(descriptor).score_rule(domain(descriptor.domain));
+        let taken = match self.take(copy, ready, rule) {
+            // A file that turned on the disk is a fault of this dataset, not of the others.
+            Err(error) if !interrupt::asked() => {
+                return Ok(
+                    Outcome::Failed(without(&crate::one_line(&error), &self.args.out)).into()
+                );
+            }
+            taken => taken?,
+        };
+        let stage = format!("{}, {}", descriptor.name, method.name());
+        self.times.push(StageTime { stage, images: taken.indices.len(), seconds: taken.seconds });
+        if taken.left > 0 {
+            let (left, all) = (taken.left, copy.samples.len());
+            let reason = format!("{left} of {all} images are left to be measured");
+            return Ok(Outcome::Failed(reason).into());
+        }
+        let Studied { reports, classes } = taken.evaluation.finish_studied()?;
+        let cases = drawing::cases(copy, ready, &classes, &taken.indices)?;
+        let undeployed = match &ready.deployment {
+            Deployment::Unusable(why) => Some(why.clone()),
+            Deployment::Uncalibrated | Deployment::Calibrated(_) => None,
+        };
+        let outcome = Outcome::Measured(Measured { reports, unread: taken.unread, undeployed });
+        Ok(Gathering { outcome, classes, cases })
+    }
+
+    /// Every stored result of a dataset into an evaluation.
+    fn take(&mut self, copy: &Copy, ready: &Ready, rule: ScoreRule) -> anyhow::Result<Taken> {
+        let memory = self.args.pixel_memory.saturating_mul(1 << 20);
+        let folder = self.args.pixel_folder.clone();
+        let folder = folder.unwrap_or_else(|| Workspace::default().folder);
+        let mut evaluation = Evaluation::new(rule, Workspace { memory, folder }).studied();
+        if let Deployment::Calibrated(calibration) = &ready.deployment {
+            evaluation = evaluation.calibrated((**calibration).clone())?;
+        }
+        let (unread, indices) = (Vec::new(), Vec::new());
+        let mut taken = Taken { evaluation, unread, indices, left: 0, seconds: 0.0 };
+        for (index, key) in copy.keys.iter().enumerate() {
+            if interrupt::asked() {
+                bail!("interrupted; what was measured is stored");
+            }
+            match key {
+                Ok(key) => taken.image(copy, ready, index, key)?,
+                Err(reason) => taken.unreadable(copy, index, reason.clone()),
+            }
+            self.progress.advance(String::new());
+        }
+        Ok(taken)
+    }
+}
+
+/// What was taken in.
+struct Taken {
+    evaluation: Evaluation,
+    unread: Vec<Unread>,
+    /// The samples that are in, in their order.
+    indices: Vec<usize>,
+    /// Images without result or reason.
+    left: usize,
+    /// Of all detections.
+    seconds: f64,
+}
+
+impl Taken {
+    fn image(&mut self, copy: &Copy, ready: &Ready, index: usize, key: &str) -> anyhow::Result<()> {
+        let Some(result) = ready.results.get(key)? else {
+            match ready.results.unread(key) {
+                Some(reason) => self.unreadable(copy, index, reason),
+                None => self.left += 1,
+            }
+            return Ok(());
+        };
+        let sample = &copy.samples[index];
+        let name = copy.path_of(sample);
+        let record = ImageRecord {
+            name: &name,
+            group: sample.group.as_deref(),
+            map: result.view()?,
+            mask: result.mask.as_deref(),
+            label: sample.label == Label::Anomalous,
+            image_score: result.image_score,
+        };
+        self.evaluation.push(&sample.class, record)?;
+        self.indices.push(index);
+        self.seconds += result.seconds;
+        Ok(())
+    }
+
+    fn unreadable(&mut self, copy: &Copy, index: usize, reason: String) {
+        let reason = without(&reason, &copy.root);
+        self.unread.push(Unread { image: copy.path_of(&copy.samples[index]), reason });
+    }
+}

@@ -1,0 +1,98 @@
+//! What a stored result follows from: whoever changes any of it finds an empty folder, and what was
+//! stored before stays where it is.
+
+use moeclip::{AdapterFile, Domain};
+use moeclip_data::{ContentHash, MaskRule, Sample};
+use serde::Serialize;
+
+use super::BenchArgs;
+use crate::cli::{ActivationChoice, Common};
+use crate::code::VERSION;
+use crate::commands::eval::Subject;
+
+/// Everything besides an image that decides what is said of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Identity {
+    version: &'static str,
+    /// SHA-256 of the CLIP.
+    clip: String,
+    /// A hash of the adapters; of the prompts where there are none.
+    method: String,
+    image_size: usize,
+    domain: Domain,
+    mask_rule: MaskRule,
+    /// The kind of device: two of a kind say the same.
+    device: String,
+    precision: String,
+    heads: [Option<usize>; 2],
+    activation: Option<String>,
+    assumed: String,
+}
+
+impl Identity {
+    /// Of a method on the datasets of a domain. `clip` is the CLIP's SHA-256.
+    pub(super) fn new(
+        args: &BenchArgs,
+        common: &Common,
+        clip: &str,
+        subject: &Subject,
+        domain: Domain,
+        mask_rule: MaskRule,
+    ) -> anyhow::Result<Self> {
+        let device = args.devices(common)[0].to_string();
+        let (method, image_size) = match subject {
+            Subject::Moeclip(file) => (adapters(file)?, file.config().image_size),
+            Subject::Clip(experiment) => {
+                let prompts = serde_json::to_vec(&experiment.prompts)?;
+                let prompts = ContentHash::of_bytes(&prompts);
+                (format!("clip {prompts}"), experiment.model.image_size)
+            }
+        };
+        let shape = &args.clip.shape;
+        Ok(Self {
+            version: VERSION,
+            clip: clip.to_owned(),
+            method,
+            image_size,
+            domain,
+            mask_rule,
+            device: device.split(':').next().unwrap_or_default().to_owned(),
+            precision: format!("{:?}", common.precision),
+            heads: [shape.vision_heads, shape.text_heads],
+            activation: shape.activation.map(|choice: ActivationChoice| format!("{choice:?}")),
+            assumed: match subject {
+                Subject::Moeclip(_) => format!("{:?}", args.assumed),
+                Subject::Clip(_) => String::new(),
+            },
+        })
+    }
+
+    /// A short number of its own.
+    pub(super) fn number(&self) -> anyhow::Result<String> {
+        Ok(ContentHash::of_bytes(&serde_json::to_vec(self)?).short())
+    }
+
+    /// The side of the images, in pixels.
+    pub(super) fn image_size(&self) -> usize {
+        self.image_size
+    }
+}
+
+/// A hash of all that adapters say of an image by: tensors, configuration and prompts. What else their
+/// file holds may change, such as a calibration.
+fn adapters(file: &AdapterFile) -> anyhow::Result<String> {
+    let prompts = file.provenance().map(|from| &from.prompts);
+    let mut lines = serde_json::to_string(&(file.config(), prompts))?;
+    for (name, tensor) in file.tensors()? {
+        lines += &format!("\n{name} {}", ContentHash::of_bytes(tensor.as_bytes()));
+    }
+    Ok(ContentHash::of_bytes(lines.as_bytes()).to_string())
+}
+
+/// The key of an image: of its file, its mask's file, and the words for what it shows.
+pub(super) fn key(image: &str, sample: &Sample) -> anyhow::Result<String> {
+    let mask = sample.mask.as_deref().map(ContentHash::of_file).transpose()?;
+    let mask = mask.map(|mask| mask.to_string()).unwrap_or_default();
+    let text = format!("{image}\n{mask}\n{}", sample.prompt);
+    Ok(ContentHash::of_bytes(text.as_bytes()).short())
+}
