@@ -8,6 +8,7 @@
 use std::thread;
 
 use image::{GrayImage, RgbImage};
+use moeclip::local_contrast;
 use moeclip_data::Split;
 use moeclip_data::synthetic::{Category, Picture, Role, Shot, World};
 use moeclip_eval::MapView;
@@ -224,7 +225,7 @@ fn statistics_of_a_picture_do_not_tell_what_is_defective() {
         println!("{name} alone: {alone:.1}");
         assert!((alone - 50.0).abs() < MOST_ALONE, "{name}: {alone:.1}");
     }
-    local_contrast(&all);
+    measure_contrast(&all);
 }
 
 /// What local contrast reaches on one category, in percent.
@@ -238,7 +239,7 @@ struct Contrast {
 
 /// How far each pixel's surroundings differ from their wider surroundings: the baseline that knows
 /// nothing and was never taught.
-fn local_contrast(all: &[Seen]) {
+fn measure_contrast(all: &[Seen]) {
     let measured: Vec<Contrast> = Category::of(Role::Test)
         .map(|category| {
             let contrast = Contrast::of(&of_category(all, category));
@@ -260,7 +261,8 @@ fn local_contrast(all: &[Seen]) {
 
 impl Contrast {
     fn of(pictures: &[&Seen]) -> Self {
-        let maps: Vec<Vec<f32>> = pictures.iter().map(|seen| contrast(seen)).collect();
+        let maps: Vec<Vec<f32>> =
+            pictures.iter().map(|seen| local_contrast(&seen.grey, seen.size)).collect();
         let marked = |mask: &GrayImage| mask.pixels().map(|p| p.0[0] > 0).collect::<Vec<bool>>();
         let masks: Vec<_> = pictures.iter().map(|seen| seen.mask.as_ref().map(marked)).collect();
         let masked = pictures.iter().zip(maps.iter().zip(&masks)).map(|(seen, (map, mask))| {
@@ -278,29 +280,4 @@ impl Contrast {
         let image_auroc = 100.0 * image.expect("both labels are there");
         Self { image_auroc, pixel_auroc, ap, aupro }
     }
-}
-
-/// A small box mean less a wide one, and the small mean of its absolute value.
-fn contrast(seen: &Seen) -> Vec<f32> {
-    let (near, far) = (seen.size / 40, seen.size / 8);
-    let narrow = box_mean(&seen.grey, seen.size, near);
-    let wide = box_mean(&seen.grey, seen.size, far);
-    let difference: Vec<f32> = narrow.iter().zip(&wide).map(|(a, b)| (a - b).abs()).collect();
-    box_mean(&difference, seen.size, near)
-}
-
-/// The mean over the pixels up to `reach` away in both directions, of those that there are.
-fn box_mean(values: &[f32], size: usize, reach: usize) -> Vec<f32> {
-    let along = |values: &[f32], index: fn(usize, usize, usize) -> usize| {
-        let mut means = vec![0.0; values.len()];
-        for (line, place) in (0..size).flat_map(|line| (0..size).map(move |place| (line, place))) {
-            let window = place.saturating_sub(reach)..(place + reach + 1).min(size);
-            let count = window.len() as f32;
-            let sum: f32 = window.map(|at| values[index(line, at, size)]).sum();
-            means[index(line, place, size)] = sum / count;
-        }
-        means
-    };
-    let rows = along(values, |line, place, size| line * size + place);
-    along(&rows, |line, place, size| place * size + line)
 }

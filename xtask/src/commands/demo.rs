@@ -1,181 +1,56 @@
-//! `demo`: the whole method on a small built-in model and made-up pictures.
+//! `demo`: the whole method on a small built-in model and made-up pictures, from data to report.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod inspection;
+mod measure;
+mod plain;
+mod routing;
 
-use anyhow::Context;
-use clap::Args;
-use clip_vit::weights::canonical_shapes;
-use clip_vit::weights::write::{HostTensor, write_safetensors};
-use clip_vit::{ClipSpecBuilder, Precision, RandomWeights, WeightSource};
-use moeclip_data::{Surface, SyntheticSet, write_synthetic};
+use std::path::PathBuf;
 
-use super::{eval, predict, train};
-use crate::calibration::CalibrationArgs;
-use crate::cli::{ActivationChoice, Common, DomainChoice};
-use crate::data::{CacheArgs, DataOptions};
-use crate::model::{AdapterArgs, AssumedArgs, ClipArgs, ClipShapeArgs, PromptArgs};
+use clap::{Args, ValueEnum};
 
-/// Side of the demo's pictures; the model looks at all of their pixels.
-const SIZE: u32 = 112;
+use crate::cli::Common;
 
-/// See the whole method run on a small built-in model and made-up pictures: train on one surface,
-/// measure and draw maps on another.
+/// See the whole method run on a built-in small CLIP: make an inspection world, train adapters on some
+/// categories, measure them on others that were never seen, and write a report.
 ///
-/// The built-in CLIP has random weights: what comes out shows that everything runs, and how the
-/// files look, not how well MoECLIP detects.
+/// The report is one file, OUT/report.html. A demo that was interrupted goes on where it was when the
+/// same command is given again.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example: cargo xtask demo --out runs/demo")]
 pub(crate) struct DemoArgs {
     /// Folder to write to
     #[arg(long, default_value = "runs/demo", value_name = "DIR")]
     out: PathBuf,
-    /// Steps of training
-    #[arg(long, default_value_t = 60)]
-    steps: usize,
-    /// Seed of pictures, model and training
+    /// What is looked at
+    #[arg(long, value_enum, default_value_t = WorldChoice::Inspection)]
+    world: WorldChoice,
+    /// Steps of training; 60 in the plain world, else as configs/demo.toml has it
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// Seed of pictures and training
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
 
+/// Worlds that can be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WorldChoice {
+    /// Surfaces and objects of 22 categories, seen by a small CLIP
+    Inspection,
+    /// Two surfaces, seen by a CLIP with random weights: seconds, to try that everything runs
+    Plain,
+}
+
+/// Steps of training in the plain world.
+const PLAIN_STEPS: usize = 60;
+
 pub(crate) fn run(args: DemoArgs, common: Common) -> anyhow::Result<()> {
-    let DemoArgs { out, steps, seed } = args;
-    let demo = Demo::prepare(out, seed, common)?;
-    demo.train(settings(steps, seed))?;
-    demo.measure()?;
-    demo.draw()?;
-    demo.heading(
-        "The CLIP of this demo is random: it shows that all parts run, not what MoECLIP can do",
-    );
-    Ok(())
-}
-
-/// The demo's files.
-struct Demo {
-    auxiliary: PathBuf,
-    unseen: PathBuf,
-    maps: PathBuf,
-    clip: ClipArgs,
-    adapter: AdapterArgs,
-    common: Common,
-}
-
-impl Demo {
-    fn prepare(out: PathBuf, seed: u64, common: Common) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(&out)
-            .with_context(|| format!("{}: cannot be made; choose another --out", out.display()))?;
-        let (auxiliary, unseen) = (out.join("auxiliary"), out.join("unseen"));
-        write_synthetic(&auxiliary, &set(Surface::Weave, 8, seed))?;
-        write_synthetic(&unseen, &set(Surface::Speckle, 4, seed.wrapping_add(1)))?;
-        let clip_file = out.join("clip.safetensors");
-        write_random_clip(&clip_file, seed)?;
-        let activation = Some(ActivationChoice::QuickGelu);
-        let shape = ClipShapeArgs { activation, ..ClipShapeArgs::default() };
-        let assumed = AssumedArgs::default();
-        Ok(Self {
-            auxiliary,
-            unseen,
-            maps: out.join("maps"),
-            clip: ClipArgs { clip: clip_file, shape, prompting: PromptArgs::default() },
-            adapter: AdapterArgs { adapter: out.join("adapter.safetensors"), assumed },
-            common,
-        })
-    }
-
-    fn train(&self, settings: train::TrainSettings) -> anyhow::Result<()> {
-        self.heading("Training on weave");
-        let (clip, data) = (self.clip.clone(), Some(self.auxiliary.clone()));
-        let out = self.adapter.adapter.clone();
-        let options = DataOptions::default();
-        let (cache, saving) = (CacheArgs::default(), train::CheckpointArgs::default());
-        let progress = train::ProgressChoice::Plain;
-        let display = train::DisplayArgs { progress, ..train::DisplayArgs::default() };
-        let devices = Vec::new();
-        let args = train::TrainArgs {
-            clip,
-            data,
-            options,
-            cache,
-            out,
-            settings,
-            saving,
-            display,
-            devices,
-        };
-        train::run(args, self.common.clone())
-    }
-
-    fn measure(&self) -> anyhow::Result<()> {
-        self.heading("Measuring on speckle, never seen in training");
-        let clip = self.clip.clone();
-        let adapter = Some(self.adapter.adapter.clone());
-        let method = eval::MethodArgs { adapter, ..eval::MethodArgs::default() };
-        let (data, options) = (self.unseen.clone(), DataOptions::default());
-        let cache = CacheArgs::default();
-        let measuring = eval::MeasuringArgs::default();
-        let calibration = CalibrationArgs::default();
-        let args = eval::EvalArgs {
-            clip,
-            method,
-            data,
-            options,
-            cache,
-            domain: None,
-            calibration,
-            measuring,
-        };
-        eval::run(args, self.common.clone())
-    }
-
-    fn draw(&self) -> anyhow::Result<()> {
-        self.heading("Drawing maps");
-        let args = predict::PredictArgs {
-            input: self.unseen.clone(),
-            clip: self.clip.clone(),
-            adapter: self.adapter.clone(),
-            out: self.maps.clone(),
-            class: None,
-            domain: DomainChoice::Industrial,
-            calibration: CalibrationArgs::default(),
-            range: None,
-            npy: false,
-            viewing: predict::ViewingArgs::default(),
-        };
-        predict::run(args, self.common.clone())
-    }
-
-    fn heading(&self, text: &str) {
-        if !self.common.json {
-            println!("\n== {text}");
+    let DemoArgs { out, world, steps, seed } = args;
+    match world {
+        WorldChoice::Inspection => {
+            inspection::run(inspection::Settings { out, steps, seed }, common)
         }
+        WorldChoice::Plain => plain::run(out, steps.unwrap_or(PLAIN_STEPS), seed, common),
     }
-}
-
-fn set(surface: Surface, per_kind: usize, seed: u64) -> SyntheticSet {
-    SyntheticSet { surface, size: SIZE, per_kind, seed }
-}
-
-fn settings(steps: usize, seed: u64) -> train::TrainSettings {
-    train::TrainSettings {
-        epochs: Some(steps.max(1)),
-        steps: Some(steps),
-        batch: Some(4),
-        seed: Some(seed),
-        image_size: Some(SIZE as usize),
-        ..train::TrainSettings::default()
-    }
-}
-
-/// A CLIP small enough for seconds on a CPU, with the published ones' shape: twelve layers would
-/// mirror ViT-B, eight give taps after 2, 4, 6 and 8.
-fn write_random_clip(path: &Path, seed: u64) -> anyhow::Result<()> {
-    let spec = ClipSpecBuilder::new().vision(14, 8, 128, 8).text(64, 2).embed(64).build()?;
-    let source = RandomWeights::new(seed);
-    let mut tensors = BTreeMap::new();
-    for (name, shape) in canonical_shapes(&spec) {
-        let data = source.tensor(&name, &shape, Precision::F16)?;
-        let tensor = HostTensor::from_data(&data).context("f16 is a type that files store")?;
-        tensors.insert(name, tensor);
-    }
-    Ok(write_safetensors(path, &tensors, &BTreeMap::new())?)
 }

@@ -14,6 +14,7 @@ mod saved;
 mod scores;
 mod study;
 mod table;
+mod trial;
 
 use std::fmt;
 
@@ -33,6 +34,7 @@ pub use intervals::Intervals;
 pub use saved::SavedMaps;
 pub use scores::{ClassScores, ImageRecord};
 pub use study::{CaseKind, ClassStudy, DeployedScores, ImagePlace, choose_cases};
+pub use trial::{ExpertShare, ExpertView, TapRouting, TrainingStep, TrialPage};
 
 /// How an image's score is made from its map and the image head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -96,7 +96,7 @@ impl Cell {
 }
 
 /// Percent with one decimal; `n/a` where undefined.
-pub(super) fn percent(fraction: Option<f64>) -> String {
+pub(in crate::report) fn percent(fraction: Option<f64>) -> String {
     fraction.map_or_else(|| "n/a".into(), |fraction| format!("{:.1}", 100.0 * fraction))
 }
 

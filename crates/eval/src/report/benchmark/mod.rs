@@ -20,8 +20,11 @@ use serde::Serialize;
 use super::{Metrics, Protocol, Report};
 pub use cells::{Cell, ResultTable, TableColumn, TableRow};
 pub use format::LEGEND as TABLE_LEGEND;
+pub(super) use format::percent;
+pub(super) use page::times;
 pub use page::{BenchmarkPage, DatasetPictures, Provenance, StageTime};
 pub use published::{Ablation, AblationEntry, Published};
+pub(super) use sections::DatasetSection;
 
 /// What a table's numbers are taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

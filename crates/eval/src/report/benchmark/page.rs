@@ -192,7 +192,8 @@ fn markup(cell: &Cell, [auroc, ap]: [bool; 2]) -> Markup {
     }
 }
 
-fn times(times: &[StageTime]) -> Table {
+/// How long everything took.
+pub(in crate::report) fn times(times: &[StageTime]) -> Table {
     let rows = times.iter().map(|time| {
         let each = (time.images > 0).then(|| 1000.0 * time.seconds / time.images as f64);
         let each = each.map_or_else(|| "n/a".into(), |each| format!("{each:.1}"));

@@ -17,7 +17,7 @@ const AVERAGE: &str = "Average";
 pub struct Published(Numbers);
 
 /// The file as it stands.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Numbers {
     source: String,
@@ -58,6 +58,11 @@ pub struct AblationEntry {
 }
 
 impl Published {
+    /// Where nothing was published.
+    pub fn nothing() -> Self {
+        Self(Numbers::default())
+    }
+
     /// Where the numbers stand.
     pub fn source(&self) -> &str {
         &self.0.source

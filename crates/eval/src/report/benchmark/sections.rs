@@ -15,11 +15,11 @@ use crate::report::{ClassStudy, Report};
 const GRID: usize = 100;
 
 /// What the section is made of.
-pub(super) struct DatasetSection<'a> {
-    pub(super) dataset: &'a DatasetOutcome,
-    pub(super) pictures: &'a DatasetPictures,
-    pub(super) methods: &'a [String],
-    pub(super) published: &'a Published,
+pub(in crate::report) struct DatasetSection<'a> {
+    pub(in crate::report) dataset: &'a DatasetOutcome,
+    pub(in crate::report) pictures: &'a DatasetPictures,
+    pub(in crate::report) methods: &'a [String],
+    pub(in crate::report) published: &'a Published,
 }
 
 /// One of the two curves.
@@ -39,7 +39,7 @@ const KINDS: [Kind; 2] = [
 ];
 
 impl DatasetSection<'_> {
-    pub(super) fn body(&self) -> Markup {
+    pub(in crate::report) fn body(&self) -> Markup {
         html! {
             (self.standing())
             (self.charts())

@@ -1,0 +1,242 @@
+//! The inspection world: part after part, each of which goes on where it was interrupted.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use moeclip_data::synthetic::{Quotas, World, write_world};
+use moeclip_eval::report::StageTime;
+use moeclip_train::logged_steps;
+use serde::Serialize;
+use tempfile::NamedTempFile;
+
+use super::measure::{self, Measure};
+use crate::backends::run_on;
+use crate::cli::Common;
+use crate::commands::train;
+use crate::data::{CacheArgs, DataOptions};
+use crate::interrupt;
+use crate::model::{ClipArgs, ClipShapeArgs, PromptArgs};
+use crate::output::write_json;
+use crate::progress::Progress;
+
+/// The small CLIP, a part of the program. Its card is docs/small-clip.md.
+const CLIP: &[u8] = include_bytes!("../../../../assets/small-clip.safetensors");
+
+/// How adapters are trained on it.
+const CONFIG: &str = include_str!("../../../../configs/demo.toml");
+
+/// Side of the pictures: as large as the small CLIP sees them.
+pub(super) const SIZE: u32 = 112;
+
+/// Pictures in each category's test split.
+const PICTURES: usize = 40;
+
+/// Steps between two checkpoints of the adapters.
+const CHECKPOINT: usize = 100;
+
+/// What can be chosen.
+pub(super) struct Settings {
+    pub(super) out: PathBuf,
+    pub(super) steps: Option<usize>,
+    pub(super) seed: u64,
+}
+
+pub(super) fn run(settings: Settings, common: Common) -> anyhow::Result<()> {
+    interrupt::listen()?;
+    let demo = Demo { settings, common };
+    std::fs::create_dir_all(demo.out()).with_context(|| {
+        format!("{}: cannot be made; choose another --out", demo.out().display())
+    })?;
+    let mut clock = Clock::open(demo.out().join("times.json"));
+    clock.time("making the world", || demo.make_world())?;
+    demo.write_inputs()?;
+    clock.time("training", || demo.train())?;
+    let methods = clock.time("measuring", || demo.measure())?;
+    demo.report(&methods, &clock)
+}
+
+/// The demo's files.
+pub(super) struct Demo {
+    settings: Settings,
+    common: Common,
+}
+
+impl Demo {
+    fn out(&self) -> &Path {
+        &self.settings.out
+    }
+
+    fn world(&self) -> PathBuf {
+        self.out().join("world")
+    }
+
+    pub(super) fn unseen(&self) -> PathBuf {
+        self.world().join("test")
+    }
+
+    pub(super) fn clip(&self) -> ClipArgs {
+        let clip = self.out().join("clip.safetensors");
+        ClipArgs { clip, shape: ClipShapeArgs::default(), prompting: PromptArgs::default() }
+    }
+
+    pub(super) fn config(&self) -> PathBuf {
+        self.out().join("demo.toml")
+    }
+
+    pub(super) fn adapter(&self) -> PathBuf {
+        self.out().join("adapter.safetensors")
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.out().join("checkpoints")
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        self.settings.seed
+    }
+
+    pub(super) fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn heading(&self, text: &str) {
+        if !self.common.json {
+            println!("\n== {text}");
+        }
+    }
+
+    /// All of the world is there, or nothing of it.
+    fn make_world(&self) -> anyhow::Result<()> {
+        if self.world().exists() {
+            return Ok(());
+        }
+        self.heading("Making an inspection world");
+        let world = World::new(self.settings.seed, SIZE)?;
+        let quotas = Quotas::per_category(0, PICTURES);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut progress: Option<Progress> = None;
+        let written = write_world(&self.world(), &world, &quotas, threads, |drawn| {
+            let progress = progress.get_or_insert_with(|| Progress::new("pictures", drawn.total));
+            progress.advance(String::new());
+            if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if let Some(progress) = progress {
+            progress.finish();
+        }
+        written.map(|_| ()).context(INTERRUPTED)
+    }
+
+    /// CLIP and configuration, so that every command of the demo can be given by hand too.
+    fn write_inputs(&self) -> anyhow::Result<()> {
+        let files = [(self.clip().clip, CLIP), (self.config(), CONFIG.as_bytes())];
+        for (path, bytes) in files {
+            if std::fs::read(&path).is_ok_and(|there| there == bytes) {
+                continue;
+            }
+            let written = NamedTempFile::new_in(self.out()).and_then(|mut file| {
+                file.write_all(bytes)?;
+                Ok(file.persist(&path)?)
+            });
+            written.with_context(|| format!("{}: cannot be written", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn train(&self) -> anyhow::Result<()> {
+        self.heading("Training adapters on 14 categories");
+        let settings = train::TrainSettings {
+            config: Some(self.config()),
+            steps: self.settings.steps,
+            seed: Some(self.settings.seed),
+            ..Default::default()
+        };
+        let saving = train::CheckpointArgs {
+            checkpoints: Some(self.checkpoints()),
+            checkpoint_every: Some(CHECKPOINT),
+            keep: Some(1),
+            resume: true,
+            ..Default::default()
+        };
+        let args = train::TrainArgs {
+            clip: self.clip(),
+            data: Some(self.world().join("auxiliary")),
+            options: DataOptions::default(),
+            cache: CacheArgs::default(),
+            out: self.adapter(),
+            devices: Vec::new(),
+            settings,
+            saving,
+            display: train::DisplayArgs::default(),
+        };
+        train::run(args, self.common.clone())?;
+        if interrupt::asked() {
+            bail!(INTERRUPTED)
+        }
+        Ok(())
+    }
+
+    fn measure(&self) -> anyhow::Result<measure::Measured> {
+        self.heading("Measuring on 8 categories that were never seen");
+        let mut measured = None;
+        run_on(&self.common, Measure { demo: self, measured: &mut measured })?;
+        measured.context(INTERRUPTED)
+    }
+
+    fn report(&self, measured: &measure::Measured, clock: &Clock) -> anyhow::Result<()> {
+        let path = self.out().join("report.html");
+        let steps = logged_steps(&self.checkpoints().join("log"))?;
+        measured.page(self, &steps, &clock.times()).write(&path)?;
+        measured.print(&path, &self.common)
+    }
+}
+
+/// What an interrupted demo says.
+pub(super) const INTERRUPTED: &str = "interrupted; the same command goes on from here";
+
+/// How long every part took, over all sittings.
+struct Clock {
+    path: PathBuf,
+    seconds: BTreeMap<String, f64>,
+    order: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Seconds<'a> {
+    seconds: &'a BTreeMap<String, f64>,
+}
+
+impl Clock {
+    /// With what earlier sittings took. A file that is not there or cannot be read tells nothing.
+    fn open(path: PathBuf) -> Self {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let seconds = serde_json::from_value(value["seconds"].clone()).unwrap_or_default();
+        Self { path, seconds, order: Vec::new() }
+    }
+
+    fn time<T>(
+        &mut self,
+        part: &'static str,
+        work: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let start = Instant::now();
+        let done = work();
+        *self.seconds.entry(part.to_owned()).or_default() += start.elapsed().as_secs_f64();
+        self.order.push(part);
+        write_json(&self.path, &Seconds { seconds: &self.seconds })?;
+        done
+    }
+
+    fn times(&self) -> Vec<StageTime> {
+        let time = |part: &&str| StageTime {
+            stage: (*part).to_owned(),
+            images: 0,
+            seconds: self.seconds.get(*part).copied().unwrap_or(0.0),
+        };
+        self.order.iter().map(time).collect()
+    }
+}
