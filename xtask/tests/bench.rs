@@ -245,6 +245,8 @@ fn mistakes_are_one_line(folder: &Path) {
     assert!(adapter.contains("--adapter FILE is missing"), "{adapter}");
     let workers = complaint(&line("root", "x", &["--workers", "0"]));
     assert!(workers.contains("--workers 0"), "{workers}");
+    let devices = complaint(&line("root", "x", &["--devices", "flex,ndarray"]));
+    assert!(devices.contains("--devices: two kinds of devices"), "{devices}");
 }
 
 #[test]
