@@ -125,6 +125,8 @@ fn files_hold_the_same_numbers_in_every_format() {
     );
     assert!(text("classes.csv").contains("Parts,Ours,paper,a,2,1,100.0000"));
     assert!(text("classes.csv").contains("Scans,Ours,raw,mean,4,2"));
+    let classes = text("classes.csv");
+    assert!(classes.lines().all(|line| line.split(',').count() == 4 + 2 + 10 + 6), "{classes}");
     let json: serde_json::Value = serde_json::from_str(&text("table.json")).unwrap();
     assert_eq!(json["tables"][0]["rows"][0]["cells"][2]["numbers"]["auroc"], 1.0);
     assert_eq!(
