@@ -181,7 +181,7 @@ fn calibrated_adapters_are_measured_as_deployed_too(folder: &Path) {
     let said = works(&args, folder);
     assert_eq!(results(&folder.join("two")).len(), before, "nothing was measured again");
     assert!(said.contains("MoECLIP (deployed)") && said.contains("protocol deployed"), "{said}");
-    assert!(said.contains("HeadCT, MoECLIP: not as deployed: the calibration is for"), "{said}");
+    assert!(said.contains("MoECLIP, not as deployed on HeadCT: the calibration is for"), "{said}");
     let table = &json(folder, "two")["tables"][0];
     assert_eq!(table["columns"][9]["protocol"], "deployed");
     assert!(table["rows"][0]["cells"][9]["numbers"]["auroc"].is_number(), "{table}");
@@ -214,7 +214,7 @@ fn other_weights_do_not_mix(folder: &Path) {
         said.contains("HeadCT, moeclip: stored results of other weights or settings"),
         "{said}"
     );
-    assert!(table.contains("BTAD, MoECLIP: refused: was trained on BTAD"), "{table}");
+    assert!(table.contains("MoECLIP, refused on BTAD: was trained on BTAD"), "{table}");
     let rows = &json(folder, "two")["tables"][0]["rows"];
     assert_eq!(rows[0]["cells"][7], "refused");
     assert!(
@@ -245,6 +245,8 @@ fn mistakes_are_one_line(folder: &Path) {
     assert!(adapter.contains("--adapter FILE is missing"), "{adapter}");
     let workers = complaint(&line("root", "x", &["--workers", "0"]));
     assert!(workers.contains("--workers 0"), "{workers}");
+    let devices = complaint(&line("root", "x", &["--devices", "flex,ndarray"]));
+    assert!(devices.contains("--devices: two kinds of devices"), "{devices}");
 }
 
 #[test]
@@ -266,9 +268,9 @@ fn a_broken_picture_is_named_and_the_rest_is_measured() {
         assert!(
             said.lines().last().unwrap().starts_with("error: not everything could be measured")
         );
-        let note = "HeadCT, MoECLIP: test/good/0100.png could not be read and is in no number: ";
+        let note = "MoECLIP, on HeadCT: test/good/0100.png could not be read and is in no number: ";
         assert!(table.contains(note), "{table}");
-        assert!(table.contains("missing: Kvasir"), "{table}");
+        assert!(table.contains("missing: MVTec-AD, VisA, BTAD,"), "{table}");
         assert!(!table.contains(folder.to_str().unwrap()), "{table}");
         fs::read_to_string(folder.join("out/table.json")).unwrap()
     };

@@ -76,8 +76,12 @@ fn an_average_is_over_what_the_published_table_lists() {
 fn what_was_not_measured_is_no_number_and_everybody_is_averaged_over_the_rest() {
     for (outcome, cell, note) in [
         (Outcome::Missing, "missing", "missing: Scans"),
-        (Outcome::Refused("trained on it".into()), "refused", "refused: trained on it"),
-        (Outcome::Failed("no memory".into()), "-", "failed: no memory"),
+        (
+            Outcome::Refused("trained on it".into()),
+            "refused",
+            "Ours, refused on Scans: trained on it",
+        ),
+        (Outcome::Failed("no memory".into()), "-", "Ours, failed on Scans: no memory"),
     ] {
         let benchmark = benchmark(measured(true), outcome);
         let table = &benchmark.tables(&published())[0];
@@ -99,7 +103,8 @@ fn an_unreadable_image_is_a_note_and_no_clean_end() {
     let benchmark = benchmark(Outcome::Measured(found), Outcome::Missing);
     assert!(!benchmark.is_whole());
     assert!(
-        benchmark.notes()[0].contains("a/0.png could not be read and is in no number: is empty")
+        benchmark.notes()[0]
+            .contains("Ours, on Parts: a/0.png could not be read and is in no number: is empty")
     );
 }
 
@@ -120,6 +125,8 @@ fn files_hold_the_same_numbers_in_every_format() {
     );
     assert!(text("classes.csv").contains("Parts,Ours,paper,a,2,1,100.0000"));
     assert!(text("classes.csv").contains("Scans,Ours,raw,mean,4,2"));
+    let classes = text("classes.csv");
+    assert!(classes.lines().all(|line| line.split(',').count() == 4 + 2 + 10 + 6), "{classes}");
     let json: serde_json::Value = serde_json::from_str(&text("table.json")).unwrap();
     assert_eq!(json["tables"][0]["rows"][0]["cells"][2]["numbers"]["auroc"], 1.0);
     assert_eq!(

@@ -127,6 +127,12 @@ impl BenchArgs {
         if self.workers == 0 {
             bail!("--workers 0: nobody would do the work; use 1 or more");
         }
+        let kind = |device: &DeviceChoice| std::mem::discriminant(device);
+        if self.devices.iter().any(|device| kind(device) != kind(&self.devices[0])) {
+            bail!(
+                "--devices: two kinds of devices do not say the same to the last bit; name one kind"
+            );
+        }
         if self.methods.contains(&MethodChoice::Moeclip) && self.adapter.is_none() {
             bail!(
                 "--adapter FILE is missing; give the adapters, or --methods clip for CLIP as it is"

@@ -35,11 +35,19 @@ pub(super) fn of(
     for (name, path) in paths {
         path.into_iter().for_each(|path| option(name, path.into()));
     }
+    for (name, text) in settings(args) {
+        text.into_iter().for_each(|text| option(name, text.into()));
+    }
+    line
+}
+
+/// Options that are no paths, where they were given.
+fn settings(args: &BenchArgs) -> [(&'static str, Option<String>); 8] {
     let taps = args.assumed.taps.as_ref().map(|taps| {
         let taps: Vec<String> = taps.iter().map(ToString::to_string).collect();
         taps.join(",")
     });
-    let texts = [
+    [
         ("--vision-heads", args.clip.shape.vision_heads.map(|heads| heads.to_string())),
         ("--text-heads", args.clip.shape.text_heads.map(|heads| heads.to_string())),
         ("--activation", args.clip.shape.activation.map(name_of)),
@@ -48,11 +56,7 @@ pub(super) fn of(
         ("--alpha", args.assumed.alpha.map(|alpha| alpha.to_string())),
         ("--prompt-names", args.prompt_names.map(name_of)),
         ("--cache-limit", args.cache.cache_limit.map(|limit| limit.to_string())),
-    ];
-    for (name, text) in texts {
-        text.into_iter().for_each(|text| option(name, text.into()));
-    }
-    line
+    ]
 }
 
 /// A choice as it is typed.

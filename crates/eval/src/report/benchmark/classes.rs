@@ -1,12 +1,18 @@
 //! The classes of a report as Markdown and as rows of a CSV file.
 
 use super::format::{markdown_row, percent};
-use crate::report::table::HEADS;
-use crate::report::{Metrics, Report};
+use crate::report::table::{DECISION_HEADS, HEADS};
+use crate::report::{Decisions, Metrics, Report};
 
 /// The heads of every table of classes.
 pub(super) fn heads() -> Vec<String> {
     ["images", "anomalous"].iter().chain(&HEADS).map(ToString::to_string).collect()
+}
+
+/// The heads of a file of classes: those of the tables, and of decisions by calibrated thresholds.
+pub(super) fn file_heads() -> Vec<String> {
+    let decisions = DECISION_HEADS.iter().map(|head| format!("decided {head}"));
+    heads().into_iter().chain(decisions).collect()
 }
 
 /// A class or the mean of all.
@@ -15,6 +21,7 @@ pub(super) struct ClassRow<'a> {
     images: usize,
     anomalous: usize,
     metrics: &'a Metrics,
+    decisions: Option<&'a Decisions>,
 }
 
 impl ClassRow<'_> {
@@ -27,7 +34,8 @@ impl ClassRow<'_> {
     /// In percent with four decimals; empty where undefined.
     pub(super) fn fields(&self) -> impl Iterator<Item = String> {
         let counts = [self.images, self.anomalous].map(|count| count.to_string());
-        counts.into_iter().chain(self.metrics.columns().map(full))
+        let decisions = self.decisions.map(Decisions::columns).unwrap_or_default();
+        counts.into_iter().chain(self.metrics.columns().map(full)).chain(decisions.map(full))
     }
 }
 
@@ -52,12 +60,14 @@ impl Report {
             images: class.images,
             anomalous: class.anomalous,
             metrics: &class.metrics,
+            decisions: class.decisions.as_ref(),
         });
         let mean = ClassRow {
             name: "mean",
             images: self.classes.iter().map(|class| class.images).sum(),
             anomalous: self.classes.iter().map(|class| class.anomalous).sum(),
             metrics: &self.mean,
+            decisions: self.mean_decisions.as_ref(),
         };
         rows.chain([mean]).collect()
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::classes::{full, heads};
+use super::classes::{file_heads, full};
 use super::{Benchmark, Cell, Published, ResultTable};
 use crate::EvalError;
 use crate::pictures::write_atomically;
@@ -76,13 +76,14 @@ impl Benchmark {
         csv_text(lines.iter().map(|line| line.as_slice()))
     }
 
-    /// One line for each class, method and protocol: all metrics, in percent.
+    /// One line for each class, method and protocol: all metrics, and what calibrated thresholds do, in
+    /// percent.
     ///
     /// # Errors
     /// As [`Benchmark::csv`].
     pub fn classes_csv(&self) -> Result<String, EvalError> {
         let first = ["dataset", "method", "protocol", "class"].map(str::to_owned);
-        let mut lines = vec![first.into_iter().chain(heads()).collect::<Vec<String>>()];
+        let mut lines = vec![first.into_iter().chain(file_heads()).collect::<Vec<String>>()];
         for dataset in &self.datasets {
             for (method, outcome) in self.methods.iter().zip(&dataset.outcomes) {
                 let reports = outcome.measured().map(|measured| measured.reports.as_slice());

@@ -91,6 +91,15 @@ pub struct Measured {
     pub undeployed: Option<String>,
 }
 
+/// What is to be said of some datasets.
+struct Note {
+    /// Before their names.
+    head: String,
+    datasets: Vec<String>,
+    /// Behind them.
+    reason: String,
+}
+
 /// An image that could not be read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Unread {
@@ -140,19 +149,23 @@ impl Benchmark {
     }
 
     /// What readers of the tables have to know: what is missing, was refused or failed, and which
-    /// images are in no number.
+    /// images are in no number. Datasets that share a reason share a line.
     pub fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes: Vec<Note> = Vec::new();
         for dataset in &self.datasets {
-            let name = &dataset.name;
-            if dataset.outcomes.contains(&Outcome::Missing) {
-                notes.push(format!("missing: {name}: the data root holds no folder of that name"));
-            }
-            for (method, outcome) in self.methods.iter().zip(&dataset.outcomes) {
-                notes.extend(outcome.notes().map(|note| format!("{name}, {method}: {note}")));
+            let found = self.methods.iter().zip(&dataset.outcomes);
+            for (head, reason) in found.flat_map(|(method, outcome)| outcome.notes(method)) {
+                match notes.iter_mut().find(|note| note.head == head && note.reason == reason) {
+                    // A dataset that is missing is missing for every method.
+                    Some(note) if note.datasets.last() == Some(&dataset.name) => {}
+                    Some(note) => note.datasets.push(dataset.name.clone()),
+                    None => notes.push(Note { head, reason, datasets: vec![dataset.name.clone()] }),
+                }
             }
         }
-        notes
+        let line =
+            |note: &Note| format!("{}{}: {}", note.head, note.datasets.join(", "), note.reason);
+        notes.iter().map(line).collect()
     }
 
     /// Whether everything that was there and allowed was measured whole.
@@ -180,17 +193,23 @@ impl Outcome {
         }
     }
 
-    fn notes(&self) -> Box<dyn Iterator<Item = String> + '_> {
+    /// What stands before and behind the dataset's name in each note.
+    fn notes(&self, method: &str) -> Vec<(String, String)> {
+        let note = |what: &str, reason: &str| (format!("{method}, {what} "), reason.to_owned());
         match self {
-            Self::Missing => Box::new(std::iter::empty()),
-            Self::Refused(reason) => Box::new(std::iter::once(format!("refused: {reason}"))),
-            Self::Failed(reason) => Box::new(std::iter::once(format!("failed: {reason}"))),
+            Self::Missing => {
+                let reason = "the data root holds no folder of that name";
+                vec![("missing: ".to_owned(), reason.to_owned())]
+            }
+            Self::Refused(reason) => vec![note("refused on", reason)],
+            Self::Failed(reason) => vec![note("failed on", reason)],
             Self::Measured(measured) => {
-                let unread = measured.unread.iter().map(|one| {
-                    format!("{} could not be read and is in no number: {}", one.image, one.reason)
+                let unread = measured.unread.iter().map(|Unread { image, reason }| {
+                    let reason = format!("{image} could not be read and is in no number: {reason}");
+                    note("on", &reason)
                 });
                 let undeployed = measured.undeployed.iter();
-                Box::new(unread.chain(undeployed.map(|why| format!("not as deployed: {why}"))))
+                unread.chain(undeployed.map(|why| note("not as deployed on", why))).collect()
             }
         }
     }
