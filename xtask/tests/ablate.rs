@@ -61,7 +61,7 @@ fn line(out: &str) -> Vec<&str> {
 
 fn prepared() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let demo = xtask(&["demo", "--out", "demo", "--steps", "1"], folder.path());
+    let demo = xtask(&["demo", "--world", "plain", "--out", "demo", "--steps", "1"], folder.path());
     assert!(demo.status.success(), "{}", stderr(&demo));
     std::fs::write(folder.path().join("grid.toml"), GRID).unwrap();
     folder

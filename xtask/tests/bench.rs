@@ -47,7 +47,7 @@ fn works(args: &[&str], folder: &Path) -> String {
 /// A data root of all fourteen, a CLIP and adapters.
 fn prepared() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    works(&["demo", "--out", "demo", "--steps", "1"], folder.path());
+    works(&["demo", "--world", "plain", "--out", "demo", "--steps", "1"], folder.path());
     fs::write(folder.path().join("clip.toml"), CONFIG).unwrap();
     copies::write_root(&folder.path().join("root"), 2);
     folder

@@ -61,7 +61,7 @@ fn elements(path: &Path) -> Vec<u8> {
 fn a_calibration_from_end_to_end() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    printed(&["demo", "--out", "demo", "--steps", "3"], folder);
+    printed(&["demo", "--world", "plain", "--out", "demo", "--steps", "3"], folder);
     let set = SyntheticSet { surface: Surface::Speckle, size: 112, per_kind: 20, seed: 77 };
     write_synthetic(&folder.join("made"), &set).unwrap();
     what_cannot_be_calibrated_is_refused(folder);

@@ -28,7 +28,7 @@ fn complaint(args: &[&str], folder: &Path) -> String {
 }
 
 fn demo(folder: &Path) {
-    let output = xtask(&["demo", "--out", "demo", "--steps", "3"], folder);
+    let output = xtask(&["demo", "--world", "plain", "--out", "demo", "--steps", "3"], folder);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     assert!(stdout(&output).contains("== Measuring on speckle"));

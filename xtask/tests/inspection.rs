@@ -42,7 +42,7 @@ fn values(npy: &Path) -> Vec<f32> {
 fn an_image_is_explained_and_seen_at_its_own_size_and_in_tiles() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let demo = xtask(&["demo", "--out", "demo", "--steps", "3"], folder);
+    let demo = xtask(&["demo", "--world", "plain", "--out", "demo", "--steps", "3"], folder);
     assert!(demo.status.success(), "{}", String::from_utf8_lossy(&demo.stderr));
     write_large(folder);
     why_an_image_has_its_score(folder);

@@ -28,6 +28,9 @@ pub(crate) struct DemoArgs {
     /// Steps of training; 60 in the plain world, else as configs/demo.toml has it
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
+    /// Pictures of each category of the inspection world
+    #[arg(long, default_value_t = 40, value_name = "N")]
+    per_category: usize,
     /// Seed of pictures and training
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -46,10 +49,10 @@ enum WorldChoice {
 const PLAIN_STEPS: usize = 60;
 
 pub(crate) fn run(args: DemoArgs, common: Common) -> anyhow::Result<()> {
-    let DemoArgs { out, world, steps, seed } = args;
+    let DemoArgs { out, world, steps, per_category, seed } = args;
     match world {
         WorldChoice::Inspection => {
-            inspection::run(inspection::Settings { out, steps, seed }, common)
+            inspection::run(inspection::Settings { out, steps, per_category, seed }, common)
         }
         WorldChoice::Plain => plain::run(out, steps.unwrap_or(PLAIN_STEPS), seed, common),
     }

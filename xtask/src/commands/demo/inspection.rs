@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use moeclip_data::synthetic::{Quotas, World, write_world};
 use moeclip_eval::report::StageTime;
 use moeclip_train::logged_steps;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::measure::{self, Measure};
@@ -32,9 +32,6 @@ const CONFIG: &str = include_str!("../../../../configs/demo.toml");
 /// Side of the pictures: as large as the small CLIP sees them.
 pub(super) const SIZE: u32 = 112;
 
-/// Pictures in each category's test split.
-const PICTURES: usize = 40;
-
 /// Steps between two checkpoints of the adapters.
 const CHECKPOINT: usize = 100;
 
@@ -42,7 +39,16 @@ const CHECKPOINT: usize = 100;
 pub(super) struct Settings {
     pub(super) out: PathBuf,
     pub(super) steps: Option<usize>,
+    /// Pictures in each category's test split.
+    pub(super) per_category: usize,
     pub(super) seed: u64,
+}
+
+/// What a folder's files follow from, besides the number of steps, which may grow.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Claim {
+    per_category: usize,
+    seed: u64,
 }
 
 pub(super) fn run(settings: Settings, common: Common) -> anyhow::Result<()> {
@@ -51,6 +57,7 @@ pub(super) fn run(settings: Settings, common: Common) -> anyhow::Result<()> {
     std::fs::create_dir_all(demo.out()).with_context(|| {
         format!("{}: cannot be made; choose another --out", demo.out().display())
     })?;
+    demo.claim()?;
     let mut clock = Clock::open(demo.out().join("times.json"));
     clock.time("making the world", || demo.make_world())?;
     demo.write_inputs()?;
@@ -109,6 +116,23 @@ impl Demo {
         }
     }
 
+    /// Refuses a folder that another demo works in.
+    fn claim(&self) -> anyhow::Result<()> {
+        let path = self.out().join("demo.json");
+        let Settings { per_category, seed, .. } = self.settings;
+        let claim = Claim { per_category, seed };
+        let Ok(text) = std::fs::read_to_string(&path) else { return write_json(&path, &claim) };
+        match serde_json::from_str::<Claim>(&text) {
+            Ok(there) if there == claim => Ok(()),
+            Ok(Claim { per_category, seed }) => bail!(
+                "{}: holds a demo of --seed {seed} --per-category {per_category}; give these, or \
+                 another --out",
+                self.out().display()
+            ),
+            Err(_) => bail!("{}: is of no demo; give another --out", path.display()),
+        }
+    }
+
     /// All of the world is there, or nothing of it.
     fn make_world(&self) -> anyhow::Result<()> {
         if self.world().exists() {
@@ -116,7 +140,7 @@ impl Demo {
         }
         self.heading("Making an inspection world");
         let world = World::new(self.settings.seed, SIZE)?;
-        let quotas = Quotas::per_category(0, PICTURES);
+        let quotas = Quotas::per_category(0, self.settings.per_category);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut progress: Option<Progress> = None;
         let written = write_world(&self.world(), &world, &quotas, threads, |drawn| {

@@ -120,7 +120,8 @@ impl DatasetSection<'_> {
             lines.extend(points.map(|points| Line { name: None, points, style: LineStyle::Faint }));
             lines[0].name = Some("its classes".into());
         }
-        let styles = std::iter::once(LineStyle::First).chain(std::iter::repeat(LineStyle::Second));
+        let styles = [LineStyle::First, LineStyle::Second].into_iter();
+        let styles = styles.chain(std::iter::repeat(LineStyle::Third));
         for ((method, name), style) in self.methods.iter().enumerate().zip(styles) {
             let curves = curves(method);
             if !curves.is_empty() {

@@ -37,6 +37,8 @@ pub enum LineStyle {
     First,
     /// What it is held against.
     Second,
+    /// What it is held against besides.
+    Third,
     /// Many lines behind the others.
     Faint,
 }
@@ -46,6 +48,7 @@ impl LineStyle {
         match self {
             Self::First => "first",
             Self::Second => "second",
+            Self::Third => "third",
             Self::Faint => "faint",
         }
     }

@@ -1,0 +1,65 @@
+//! The demo as a newcomer meets it, cut down: killed and given again it goes on, its report stands alone,
+//! and a folder of another demo is refused.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const DEMO: [&str; 8] = ["demo", "--out", "demo", "--steps", "3", "--per-category", "4", "--json"];
+
+fn command(args: &[&str], folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(args).current_dir(folder);
+    command
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Everything on the page but how long it took.
+fn report(folder: &Path) -> String {
+    let page = std::fs::read_to_string(folder.join("demo/report.html")).unwrap();
+    let (before, times) = page.split_once("Time, added up over workers").unwrap();
+    assert!(times.contains("making the world") && times.contains("training"));
+    before.to_owned()
+}
+
+fn finished(folder: &Path) -> serde_json::Value {
+    let done = command(&DEMO, folder).output().unwrap();
+    assert!(done.status.success(), "{}", stderr(&done));
+    let last = String::from_utf8(done.stdout).unwrap();
+    serde_json::from_str(last.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn a_killed_demo_goes_on_and_ends_in_the_same_report() {
+    let (whole, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let printed = finished(whole.path());
+    assert_eq!(printed["methods"].as_array().unwrap().len(), 3);
+    let mean = &printed["methods"][0]["mean"];
+    assert!(mean["pixel_auroc"].is_f64() && mean["image_auroc"].is_f64(), "{mean}");
+
+    let mut child = command(&DEMO, killed.path());
+    let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let world = killed.path().join("demo/world/test/dataset.toml");
+    let start = Instant::now();
+    while !world.exists() && start.elapsed() < Duration::from_secs(120) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!killed.path().join("demo/report.html").exists());
+    finished(killed.path());
+    let page = report(whole.path());
+    assert_eq!(page, report(killed.path()));
+    for outside in ["http:", "https:", "<script", "url(", "@import"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    assert!(page.contains("CLIP alone") && page.contains("local contrast"));
+
+    let other = command(&[&DEMO[..], &["--seed", "9"]].concat(), whole.path()).output().unwrap();
+    assert!(!other.status.success());
+    let line = stderr(&other);
+    assert!(line.contains("holds a demo of --seed 0 --per-category 4"), "{line}");
+}
