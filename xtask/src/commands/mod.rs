@@ -10,4 +10,5 @@ pub(crate) mod eval;
 pub(crate) mod inspect;
 pub(crate) mod parity;
 pub(crate) mod predict;
+pub(crate) mod pretrain;
 pub(crate) mod train;

@@ -1,5 +1,7 @@
 //! One picture of the world: what it shows follows from the world's seed and from which picture it is.
 
+use std::ops::ControlFlow;
+
 use image::{GrayImage, RgbImage};
 
 use super::camera::{Camera, Exposure, TEXELS};
@@ -10,6 +12,7 @@ use super::kind::DefectKind;
 use super::marks::{Mark, MarkKind};
 use super::mask::Change;
 use super::stage::Stage;
+use super::threads;
 use crate::error::DataError;
 use crate::sample::Split;
 
@@ -48,6 +51,15 @@ pub struct Picture {
     pub mask: Option<GrayImage>,
     /// What is peculiar about it and harmless.
     pub marks: Vec<MarkKind>,
+}
+
+/// How far the drawing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// Pictures drawn.
+    pub done: usize,
+    /// Pictures in all.
+    pub total: usize,
 }
 
 impl World {
@@ -99,6 +111,20 @@ impl World {
             .ok_or_else(|| DataError::setting("defect", defect.name(), NOT_POSSIBLE))?;
         let mask = Some(change.mask());
         Ok(Picture { image: camera.develop(&exposure), mask, marks: kinds })
+    }
+
+    /// Takes several pictures on so many threads; they are in the order of `shots`. `observe` is told of
+    /// each; where it breaks, `None` is returned.
+    ///
+    /// # Errors
+    /// As [`World::picture`], and [`DataError::Setting`] for no threads.
+    pub fn pictures(
+        &self,
+        shots: &[Shot],
+        threads: usize,
+        observe: impl FnMut(Drawn) -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Picture>>, DataError> {
+        threads::run(shots, threads, |shot| self.picture(shot), observe)
     }
 }
 

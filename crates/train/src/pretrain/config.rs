@@ -1,0 +1,284 @@
+//! What decides a pretraining run, as one TOML file and `--set`, read as strictly as any run.
+
+use std::path::Path;
+
+use clip_vit::{ClipSpec, ClipSpecBuilder};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::rate::WarmCosine;
+use crate::experiment::overlay;
+use crate::{ExperimentError, TrainConfigError};
+
+/// Everything that decides the weights of a small CLIP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PretrainConfig {
+    /// Seed of the start, the world, the crops and the captions.
+    pub seed: u64,
+    /// Steps in all.
+    pub steps: usize,
+    /// Sizes of both towers.
+    pub model: SmallClip,
+    /// What is looked at.
+    pub pictures: PictureSettings,
+    /// How much of it a step takes.
+    pub batch: BatchSettings,
+    /// Learning rate over time.
+    pub learning_rate: WarmCosine,
+    /// Weights of the terms.
+    pub losses: PretrainLosses,
+}
+
+/// Sizes of a small CLIP; its token table is CLIP's, and its feed-forward layers four widths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmallClip {
+    /// Side of a patch in pixels.
+    pub patch: usize,
+    /// Patches along a side of a whole picture.
+    pub grid: usize,
+    /// Width of the image tower.
+    pub width: usize,
+    /// Layers of the image tower; taps stand behind its quarters.
+    pub layers: usize,
+    /// Heads of the image tower.
+    pub heads: usize,
+    /// Width of the text tower.
+    pub text_width: usize,
+    /// Layers of the text tower.
+    pub text_layers: usize,
+    /// Heads of the text tower.
+    pub text_heads: usize,
+    /// Tokens per prompt.
+    pub context: usize,
+    /// Width of the joint embedding.
+    pub embed: usize,
+}
+
+/// What is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PictureSettings {
+    /// Pictures that are drawn before the first step and looked at again and again, never in the
+    /// same crop, orientation and colours.
+    pub count: usize,
+    /// Share of them that have a defect, and of the crops that show one.
+    pub defective: f64,
+    /// Side of a crop in patches.
+    pub crop: usize,
+    /// Share of captions in which a word that means nothing stands for the thing.
+    pub unknown_names: f64,
+    /// Share of captions that only say "object" or the like.
+    pub nameless: f64,
+}
+
+/// How much a step takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchSettings {
+    /// Captioned crops.
+    pub crops: usize,
+    /// Crops of normal pictures parts of which are replaced; they have no caption.
+    pub replaced: usize,
+    /// Every so many steps, whole pictures take the place of crops; 0 for never.
+    pub whole_every: usize,
+    /// By how much fewer pictures such a step takes, for they are larger.
+    pub whole_divisor: usize,
+    /// Parts of a batch that are worked on beside each other; sentences are contrasted within one.
+    pub shards: usize,
+}
+
+/// Weights of the terms; 0 leaves one out.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PretrainLosses {
+    /// Is this sentence true of this picture?
+    pub pairs: f64,
+    /// Which of the two states that its caption could name?
+    pub state: f64,
+    /// Is there a patch that shows the state?
+    pub patches: f64,
+    /// Which patches were replaced?
+    pub replaced: f64,
+}
+
+impl Default for PretrainConfig {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            steps: 10_000,
+            model: SmallClip::default(),
+            pictures: PictureSettings {
+                count: 6000,
+                defective: 0.6,
+                crop: 8,
+                unknown_names: 0.25,
+                nameless: 0.15,
+            },
+            batch: BatchSettings {
+                crops: 24,
+                replaced: 8,
+                whole_every: 4,
+                whole_divisor: 3,
+                shards: 2,
+            },
+            learning_rate: WarmCosine { peak: 1e-3, warmup: 300 },
+            losses: PretrainLosses { pairs: 1.0, state: 1.0, patches: 1.0, replaced: 1.0 },
+        }
+    }
+}
+
+impl Default for SmallClip {
+    fn default() -> Self {
+        Self {
+            patch: 8,
+            grid: 14,
+            width: 128,
+            layers: 12,
+            heads: 4,
+            text_width: 64,
+            text_layers: 2,
+            text_heads: 2,
+            context: 32,
+            embed: 64,
+        }
+    }
+}
+
+impl SmallClip {
+    /// Sizes of the whole CLIP, as its file says them.
+    ///
+    /// # Errors
+    ///
+    /// [`clip_vit::SpecError`] for sizes that cannot be built.
+    pub fn spec(&self) -> Result<ClipSpec, clip_vit::SpecError> {
+        let vocab = ClipSpecBuilder::new().build()?.text.vocab;
+        ClipSpecBuilder::new()
+            .vision(self.patch, self.grid, self.width, self.layers)
+            .vision_heads(self.heads)
+            .text(self.text_width, self.text_layers)
+            .text_heads(self.text_heads)
+            .tokens(self.context, vocab)
+            .embed(self.embed)
+            .build()
+    }
+
+    /// Layers behind which a tap stands: the quarters.
+    pub fn taps(&self) -> [usize; 4] {
+        [1, 2, 3, 4].map(|quarter| quarter * self.layers / 4)
+    }
+}
+
+impl PretrainConfig {
+    /// Reads the text of a file; `path` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// [`ExperimentError`] naming the line or key: no TOML, an unknown key, a value of another kind
+    /// or out of its range.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ExperimentError> {
+        let origin = path.display().to_string();
+        let given = overlay::toml(text)
+            .map_err(|reason| ExperimentError { origin: origin.clone(), reason })?;
+        Self::default().with(given, origin)
+    }
+
+    /// The same with one setting changed, as in `losses.patches=0.5`.
+    ///
+    /// # Errors
+    ///
+    /// [`ExperimentError`] as [`PretrainConfig::parse`].
+    pub fn set(self, assignment: &str) -> Result<Self, ExperimentError> {
+        let origin = format!("--set {assignment}");
+        let given = overlay::assignment(assignment, "losses.patches=0.5")
+            .map_err(|reason| ExperimentError { origin: origin.clone(), reason })?;
+        self.with(given, origin)
+    }
+
+    /// The whole description as TOML, defaults written out.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    fn with(self, given: Value, origin: String) -> Result<Self, ExperimentError> {
+        let refuse = |reason: String| ExperimentError { origin: origin.clone(), reason };
+        let mut settings = serde_json::to_value(&self).map_err(|e| refuse(e.to_string()))?;
+        overlay::overlay(&mut settings, given, "").map_err(refuse)?;
+        let config: Self = overlay::read(settings).map_err(refuse)?;
+        config.check().map_err(|error| refuse(error.to_string()))?;
+        config.model.spec().map_err(|error| refuse(format!("model: {error}")))?;
+        Ok(config)
+    }
+
+    /// Checks every setting but the sizes, which [`SmallClip::spec`] checks.
+    ///
+    /// # Errors
+    ///
+    /// The first [`TrainConfigError`] found.
+    pub fn check(&self) -> Result<(), TrainConfigError> {
+        let PretrainConfig { steps, model, pictures, batch, learning_rate, losses, .. } = self;
+        let share = |value: f64| (0.0..=1.0).contains(&value);
+        let weight = |value: f64| value.is_finite() && value >= 0.0;
+        let PictureSettings { count, defective, crop, unknown_names, nameless } = *pictures;
+        let BatchSettings { crops, replaced, whole_divisor, shards, .. } = *batch;
+        let WarmCosine { peak, .. } = *learning_rate;
+        let PretrainLosses { pairs, state, patches, replaced: told } = *losses;
+        let side = model.patch.saturating_mul(model.grid) as f64;
+        let number = |value: usize| value as f64;
+        let rules = [
+            ("steps", number(*steps), *steps > 0, "at least 1"),
+            ("model.layers", number(model.layers), model.layers >= 4, "at least 4"),
+            (
+                "model.context",
+                number(model.context),
+                (24..=77).contains(&model.context),
+                "24 to 77, for captions to fit",
+            ),
+            ("model.patch * model.grid", side, (32.0..=512.0).contains(&side), "32 to 512 pixels"),
+            ("pictures.count", number(count), (200..=100_000).contains(&count), "200 to 100000"),
+            (
+                "pictures.defective",
+                defective,
+                defective > 0.0 && defective < 1.0,
+                "over 0 and under 1",
+            ),
+            (
+                "pictures.crop",
+                number(crop),
+                (2..=model.grid).contains(&crop),
+                "from 2 to model.grid patches",
+            ),
+            ("pictures.unknown_names", unknown_names, share(unknown_names), "0 to 1"),
+            (
+                "pictures.nameless",
+                nameless,
+                share(nameless) && nameless + unknown_names <= 1.0,
+                "0 to 1, with pictures.unknown_names at most 1",
+            ),
+            ("batch.shards", number(shards), shards > 0, "at least 1"),
+            ("batch.whole_divisor", number(whole_divisor), whole_divisor > 0, "at least 1"),
+            (
+                "batch.crops",
+                number(crops),
+                crops / whole_divisor.max(1) >= 2 * shards,
+                "at least 2 * whole_divisor * shards",
+            ),
+            (
+                "batch.replaced",
+                number(replaced),
+                replaced / whole_divisor.max(1) >= shards || told == 0.0,
+                "at least whole_divisor * shards where losses.replaced counts",
+            ),
+            ("learning_rate.peak", peak, peak.is_finite() && peak > 0.0, "a positive number"),
+            ("losses.pairs", pairs, weight(pairs), "0 or more"),
+            ("losses.state", state, weight(state), "0 or more"),
+            ("losses.patches", patches, weight(patches), "0 or more"),
+            ("losses.replaced", told, weight(told), "0 or more"),
+        ];
+        match rules.into_iter().find(|(_, _, holds, _)| !holds) {
+            Some((field, value, _, must)) => Err(TrainConfigError { field, value, must }),
+            None => Ok(()),
+        }
+    }
+}
