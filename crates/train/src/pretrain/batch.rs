@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::captions::{CaptionPair, Captions, Facts};
 use super::pictures::Pictures;
 use super::replaced::replace;
-use super::view::{View, Window, normalised};
+use super::view::{Colour, View, Window, normalised};
 use super::{BatchSettings, PretrainConfig};
 
 /// A shard of a batch, on the host. The pictures with captions come first.
@@ -28,6 +28,12 @@ pub struct Shard {
     pub told: Vec<f32>,
 }
 
+/// What is said of a picture.
+struct Told {
+    facts: Facts,
+    pair: CaptionPair,
+}
+
 /// Which shard of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardNumber {
@@ -46,7 +52,8 @@ impl Shard {
         number: ShardNumber,
     ) -> Self {
         let mut rng = rng(config.seed, number);
-        let BatchSettings { crops, replaced, whole_every, whole_divisor, shards } = config.batch;
+        let BatchSettings { pairs, normal, replaced, whole_every, whole_divisor, shards } =
+            config.batch;
         let ShardNumber { step, shard } = number;
         let is_whole = whole_every > 0 && step % whole_every == whole_every - 1;
         let patches = if is_whole { config.model.grid } else { config.pictures.crop };
@@ -56,20 +63,14 @@ impl Shard {
         };
         let side = patches * config.model.patch;
         let mut filled = Self { side, ..Self::default() };
-        let defective = (part(crops) as f64 * config.pictures.defective).round() as usize;
-        for place in 0..part(crops) {
-            let view = match place < defective {
-                true => pictures.defective_view(side, &mut rng),
-                false => pictures.normal_view(side, &mut rng),
-            };
-            if let Some((view, facts)) = view {
-                filled.add_captioned(
-                    config,
-                    pictures,
-                    &view,
-                    facts,
-                    captions.pair(&facts, &mut rng),
-                );
+        for _ in 0..part(pairs) {
+            filled.add_pair(config, pictures, captions, &mut rng);
+        }
+        for _ in 0..part(normal) {
+            if let Some((view, facts)) = pictures.normal_view(side, &mut rng) {
+                let pixels = view.pixels(pictures.bytes(view.picture), pictures.side());
+                let pair = captions.pair(&facts, &mut rng);
+                filled.add_captioned(config, pictures, &view, pixels, Told { facts, pair });
             }
         }
         if config.losses.replaced > 0.0 {
@@ -92,7 +93,9 @@ impl Shard {
         for index in indices {
             let view = View::plain(index, Window { top: 0, left: 0, side });
             let facts = pictures.facts(index);
-            filled.add_captioned(config, pictures, &view, facts, captions.plain_pair(&facts));
+            let pixels = view.pixels(pictures.bytes(index), side);
+            let pair = captions.plain_pair(&facts);
+            filled.add_captioned(config, pictures, &view, pixels, Told { facts, pair });
         }
         filled
     }
@@ -107,22 +110,39 @@ impl Shard {
         self.corners.is_empty()
     }
 
+    /// A crop with a defect, and the same one without it: all that differs is what the sentences say.
+    fn add_pair(
+        &mut self,
+        config: &PretrainConfig,
+        pictures: &Pictures,
+        captions: &Captions,
+        rng: &mut ChaCha8Rng,
+    ) {
+        let Some((view, facts)) = pictures.defective_view(self.side, rng) else { return };
+        let pair = captions.pair(&facts, rng);
+        let (whole, picture) = (pictures.side(), view.picture);
+        let pixels = view.pixels(pictures.bytes(picture), whole);
+        self.add_captioned(config, pictures, &view, pixels, Told { facts, pair: pair.clone() });
+        let facts = Facts { defect: None, ..facts };
+        let pixels = view.pixels(pictures.sound_bytes(picture), whole);
+        self.add_captioned(config, pictures, &view, pixels, Told { facts, pair });
+    }
+
     fn add_captioned(
         &mut self,
         config: &PretrainConfig,
         pictures: &Pictures,
         view: &View,
-        facts: Facts,
-        captions: CaptionPair,
+        pixels: Vec<Colour>,
+        told: Told,
     ) {
-        let whole = pictures.side();
-        self.pixels.extend(normalised(&view.pixels(pictures.bytes(view.picture), whole)));
-        self.corners.push(view.corner(whole, config.model.patch));
-        self.facts.push(facts);
-        self.captions.push(captions);
+        self.pixels.extend(normalised(&pixels));
+        self.corners.push(view.corner(pictures.side(), config.model.patch));
+        self.facts.push(told.facts);
+        self.captions.push(told.pair);
         let patches = self.side / config.model.patch;
         self.replaced.resize(self.replaced.len() + patches * patches, 0.0);
-        self.told.push(if facts.defect.is_none() { 1.0 } else { 0.0 });
+        self.told.push(if told.facts.defect.is_none() { 1.0 } else { 0.0 });
     }
 
     fn add_replaced(&mut self, config: &PretrainConfig, pictures: &Pictures, rng: &mut ChaCha8Rng) {

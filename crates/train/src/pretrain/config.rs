@@ -63,7 +63,7 @@ pub struct PictureSettings {
     /// Pictures that are drawn before the first step and looked at again and again, never in the
     /// same crop, orientation and colours.
     pub count: usize,
-    /// Share of them that have a defect, and of the crops that show one.
+    /// Share of them that have a defect.
     pub defective: f64,
     /// Side of a crop in patches.
     pub crop: usize,
@@ -77,8 +77,10 @@ pub struct PictureSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchSettings {
-    /// Captioned crops.
-    pub crops: usize,
+    /// Crops with a defect, each with the same crop without it.
+    pub pairs: usize,
+    /// Crops of pictures that have no defect.
+    pub normal: usize,
     /// Crops of normal pictures parts of which are replaced; they have no caption.
     pub replaced: usize,
     /// Every so many steps, whole pictures take the place of crops; 0 for never.
@@ -117,9 +119,10 @@ impl Default for PretrainConfig {
                 nameless: 0.15,
             },
             batch: BatchSettings {
-                crops: 24,
+                pairs: 10,
+                normal: 4,
                 replaced: 8,
-                whole_every: 4,
+                whole_every: 8,
                 whole_divisor: 3,
                 shards: 2,
             },
@@ -134,9 +137,9 @@ impl Default for SmallClip {
         Self {
             patch: 8,
             grid: 14,
-            width: 128,
+            width: 96,
             layers: 12,
-            heads: 4,
+            heads: 3,
             text_width: 64,
             text_layers: 2,
             text_heads: 2,
@@ -217,68 +220,103 @@ impl PretrainConfig {
     ///
     /// The first [`TrainConfigError`] found.
     pub fn check(&self) -> Result<(), TrainConfigError> {
-        let PretrainConfig { steps, model, pictures, batch, learning_rate, losses, .. } = self;
-        let share = |value: f64| (0.0..=1.0).contains(&value);
-        let weight = |value: f64| value.is_finite() && value >= 0.0;
-        let PictureSettings { count, defective, crop, unknown_names, nameless } = *pictures;
-        let BatchSettings { crops, replaced, whole_divisor, shards, .. } = *batch;
-        let WarmCosine { peak, .. } = *learning_rate;
-        let PretrainLosses { pairs, state, patches, replaced: told } = *losses;
-        let side = model.patch.saturating_mul(model.grid) as f64;
-        let number = |value: usize| value as f64;
-        let rules = [
-            ("steps", number(*steps), *steps > 0, "at least 1"),
-            ("model.layers", number(model.layers), model.layers >= 4, "at least 4"),
-            (
-                "model.context",
-                number(model.context),
-                (24..=77).contains(&model.context),
-                "24 to 77, for captions to fit",
-            ),
-            ("model.patch * model.grid", side, (32.0..=512.0).contains(&side), "32 to 512 pixels"),
-            ("pictures.count", number(count), (200..=100_000).contains(&count), "200 to 100000"),
-            (
-                "pictures.defective",
-                defective,
-                defective > 0.0 && defective < 1.0,
-                "over 0 and under 1",
-            ),
-            (
-                "pictures.crop",
-                number(crop),
-                (2..=model.grid).contains(&crop),
-                "from 2 to model.grid patches",
-            ),
-            ("pictures.unknown_names", unknown_names, share(unknown_names), "0 to 1"),
-            (
-                "pictures.nameless",
-                nameless,
-                share(nameless) && nameless + unknown_names <= 1.0,
-                "0 to 1, with pictures.unknown_names at most 1",
-            ),
-            ("batch.shards", number(shards), shards > 0, "at least 1"),
-            ("batch.whole_divisor", number(whole_divisor), whole_divisor > 0, "at least 1"),
-            (
-                "batch.crops",
-                number(crops),
-                crops / whole_divisor.max(1) >= 2 * shards,
-                "at least 2 * whole_divisor * shards",
-            ),
-            (
-                "batch.replaced",
-                number(replaced),
-                replaced / whole_divisor.max(1) >= shards || told == 0.0,
-                "at least whole_divisor * shards where losses.replaced counts",
-            ),
-            ("learning_rate.peak", peak, peak.is_finite() && peak > 0.0, "a positive number"),
-            ("losses.pairs", pairs, weight(pairs), "0 or more"),
-            ("losses.state", state, weight(state), "0 or more"),
-            ("losses.patches", patches, weight(patches), "0 or more"),
-            ("losses.replaced", told, weight(told), "0 or more"),
-        ];
-        match rules.into_iter().find(|(_, _, holds, _)| !holds) {
-            Some((field, value, _, must)) => Err(TrainConfigError { field, value, must }),
+        let rules = [self.run_rules(), self.picture_rules(), self.batch_rules()];
+        match rules.into_iter().flatten().find(|rule| !rule.holds) {
+            Some(Rule { field, value, must, .. }) => Err(TrainConfigError { field, value, must }),
             None => Ok(()),
         }
+    }
+
+    fn run_rules(&self) -> Vec<Rule> {
+        let PretrainLosses { pairs, state, patches, replaced } = self.losses;
+        let weight = |field, value: f64| {
+            Rule::new(field, value, value.is_finite() && value >= 0.0, "0 or more")
+        };
+        let (steps, peak) = (self.steps, self.learning_rate.peak);
+        let rises = peak.is_finite() && peak > 0.0;
+        vec![
+            Rule::new("steps", steps as f64, steps > 0, "at least 1"),
+            Rule::new("learning_rate.peak", peak, rises, "a positive number"),
+            weight("losses.pairs", pairs),
+            weight("losses.state", state),
+            weight("losses.patches", patches),
+            weight("losses.replaced", replaced),
+        ]
+    }
+
+    fn picture_rules(&self) -> Vec<Rule> {
+        let SmallClip { patch, grid, layers, context, .. } = self.model;
+        let PictureSettings { count, defective, crop, unknown_names, nameless } = self.pictures;
+        let share = |value: f64| (0.0..=1.0).contains(&value);
+        let side = patch.saturating_mul(grid);
+        let fits = (2..=grid).contains(&crop);
+        let mixed = defective > 0.0 && defective < 1.0;
+        let named = share(nameless) && nameless + unknown_names <= 1.0;
+        vec![
+            Rule::new("model.layers", layers as f64, layers >= 4, "at least 4"),
+            Rule::new(
+                "model.context",
+                context as f64,
+                (24..=77).contains(&context),
+                "24 to 77, for captions to fit",
+            ),
+            Rule::new(
+                "model.patch * model.grid",
+                side as f64,
+                (32..=512).contains(&side),
+                "32 to 512 pixels",
+            ),
+            Rule::new(
+                "pictures.count",
+                count as f64,
+                (200..=100_000).contains(&count),
+                "200 to 100000",
+            ),
+            Rule::new("pictures.defective", defective, mixed, "over 0 and under 1"),
+            Rule::new("pictures.crop", crop as f64, fits, "from 2 to model.grid patches"),
+            Rule::new("pictures.unknown_names", unknown_names, share(unknown_names), "0 to 1"),
+            Rule::new(
+                "pictures.nameless",
+                nameless,
+                named,
+                "0 to 1, with pictures.unknown_names at most 1",
+            ),
+        ]
+    }
+
+    fn batch_rules(&self) -> Vec<Rule> {
+        let BatchSettings { pairs, replaced, whole_divisor, shards, .. } = self.batch;
+        let divisor = whole_divisor.max(1);
+        let teaches = replaced / divisor >= shards || self.losses.replaced == 0.0;
+        vec![
+            Rule::new("batch.shards", shards as f64, shards > 0, "at least 1"),
+            Rule::new("batch.whole_divisor", whole_divisor as f64, whole_divisor > 0, "at least 1"),
+            Rule::new(
+                "batch.pairs",
+                pairs as f64,
+                pairs / divisor >= shards,
+                "at least batch.whole_divisor * batch.shards",
+            ),
+            Rule::new(
+                "batch.replaced",
+                replaced as f64,
+                teaches,
+                "at least batch.whole_divisor * batch.shards where losses.replaced counts",
+            ),
+        ]
+    }
+}
+
+/// What a setting must be.
+struct Rule {
+    field: &'static str,
+    value: f64,
+    holds: bool,
+    must: &'static str,
+}
+
+impl Rule {
+    fn new(field: &'static str, value: f64, holds: bool, must: &'static str) -> Self {
+        Self { field, value, holds, must }
     }
 }

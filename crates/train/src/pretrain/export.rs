@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{DType, TensorData, backend::Backend};
+use clip_vit::WeightError;
 use clip_vit::weights::write::{HostTensor, write_clip};
-use clip_vit::{Precision, RandomWeights, WeightError, WeightSource};
 
 use super::learner::PretrainLearner;
-use super::vocabulary::TABLE;
+use super::start::{Start, TABLE};
 
 impl<B: Backend> PretrainLearner<B> {
     /// Writes both towers to `out`. Rows of tokens that no caption has are those of the start; what read
@@ -28,9 +28,8 @@ impl<B: Backend> PretrainLearner<B> {
         let mut weights = self.pupil.vision.named_weights();
         weights.append(&mut self.pupil.text.named_weights());
         let shape = [spec.text.vocab, spec.text.width];
-        let start = RandomWeights::new(self.config.seed).tensor(TABLE, &shape, Precision::F32)?;
-        let learned = weights.remove(TABLE);
-        let table = self.whole_table(start, learned, spec.text.width);
+        let start = Start::new(self.config.seed, &spec, self.captions.vocabulary()).table()?;
+        let table = self.whole_table(start, weights.remove(TABLE), spec.text.width);
         weights.insert(TABLE.to_owned(), TensorData::new(table, shape));
         let scale: Vec<f32> = self.pupil.logit_scale.val().into_data().iter::<f32>().collect();
         weights.insert("logit_scale".to_owned(), TensorData::new(scale, Vec::<usize>::new()));
@@ -56,11 +55,10 @@ impl<B: Backend> PretrainLearner<B> {
     /// The token table with the rows that were learned.
     fn whole_table(
         &self,
-        start: TensorData,
+        mut table: Vec<f32>,
         learned: Option<TensorData>,
         width: usize,
     ) -> Vec<f32> {
-        let mut table: Vec<f32> = start.iter::<f32>().collect();
         let learned: Vec<f32> = learned.iter().flat_map(|data| data.iter::<f32>()).collect();
         for (id, row) in self.captions.vocabulary().ids().iter().zip(learned.chunks(width)) {
             let place = *id as usize * width;

@@ -18,6 +18,7 @@ mod objective;
 mod pictures;
 mod rate;
 mod replaced;
+mod start;
 mod view;
 mod vocabulary;
 

@@ -3,13 +3,14 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::Linear;
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
-use clip_vit::{Precision, RandomWeights, TextTower, VisionBackbone, VisionTower, WeightError};
+use clip_vit::{Precision, TextTower, VisionBackbone, VisionTower, WeightError};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::PretrainConfig;
-use super::vocabulary::{FewRows, Vocabulary};
+use super::start::Start;
+use super::vocabulary::Vocabulary;
 
 /// The scale that cosines start with, as CLIP's 1 / 0.07; stored as its logarithm.
 const FIRST_SCALE: f64 = 14.0;
@@ -83,12 +84,11 @@ impl<B: Backend> Pupil<B> {
         device: &B::Device,
     ) -> Result<Self, PupilError> {
         let spec = config.model.spec()?;
-        let source = RandomWeights::new(config.seed);
-        let vision = VisionTower::load(&spec, &source, Precision::F32, device)?;
-        let few = FewRows { source: &source, vocabulary, rows: spec.text.vocab };
+        let start = Start::new(config.seed, &spec, vocabulary);
+        let vision = VisionTower::load(&spec, &start, Precision::F32, device)?;
         let mut small = spec.clone();
         small.text.vocab = vocabulary.ids().len();
-        let text = TextTower::load(&small, &few, Precision::F32, device)?;
+        let text = TextTower::load(&small, &start, Precision::F32, device)?;
         let taps = config.model.taps();
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ READERS);
         let sizes = [config.model.width, config.model.embed];
@@ -162,7 +162,7 @@ impl<B: Backend> PatchReader<B> {
             projection: Linear { weight: projection, bias: None },
             scale: number(FIRST_TAP_SCALE.ln() as f32, device),
             bias: number(FIRST_TAP_BIAS, device),
-            replaced: Linear { weight: replaced, bias: Some(number(-2.0, device)) },
+            replaced: Linear { weight: replaced, bias: Some(number(0.0, device)) },
         }
     }
 

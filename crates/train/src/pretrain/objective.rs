@@ -2,7 +2,8 @@
 //!
 //! - pairs: is this sentence true of this picture? The sigmoid loss of Zhai et al. 2023 (SigLIP), with
 //!   true and false pairs weighed alike: several sentences of a batch may be true of one picture.
-//! - state: which of the two sentences of a picture, which differ in the state alone?
+//! - state: which of the two sentences of a picture, which differ in the state alone? Half of the
+//!   pictures have a twin from which they differ in the defect alone.
 //! - patches: a picture is defective if one of its patches is (noisy or), read from each tap against
 //!   the same two sentences: what the caption says of the whole becomes a feature of patches.
 //! - replaced: which patches were replaced by something else? Self-supervised, on normal pictures.
@@ -103,13 +104,25 @@ pub fn objective<B: Backend>(
     PretrainTerms { total, pairs, state, patches, replaced, state_accuracy, patch_accuracy }
 }
 
-/// Sigmoid loss with the mean over true pairs and the mean over false ones weighed alike.
+/// Sigmoid loss of sentences and pictures.
 fn pair_loss<B: Backend>(logits: Tensor<B, 2>, truth: Tensor<B, 2>) -> Tensor<B, 1> {
-    let false_pairs = truth.clone().neg().add_scalar(1.0);
+    let all = truth.ones_like();
+    balanced(logits, truth, all)
+}
+
+/// Binary cross-entropy, the mean over what is true and the mean over what is not weighed alike: both
+/// are rare somewhere, and a small term moves nothing. `counted` is 1 for what has a say.
+fn balanced<B: Backend>(
+    logits: Tensor<B, 2>,
+    truth: Tensor<B, 2>,
+    counted: Tensor<B, 2>,
+) -> Tensor<B, 1> {
+    let falses = truth.clone().neg().add_scalar(1.0) * counted.clone();
     let weighed = |losses: Tensor<B, 2>, which: Tensor<B, 2>| {
         (losses * which.clone()).sum() / which.sum().add_scalar(LEAST)
     };
-    weighed(softplus(logits.clone().neg()), truth) + weighed(softplus(logits), false_pairs)
+    let trues = truth * counted;
+    weighed(softplus(logits.clone().neg()), trues) + weighed(softplus(logits), falses)
 }
 
 /// A picture is defective if one of its patches is: the chance that none is, is the product of theirs.
@@ -125,12 +138,10 @@ fn some_patch<B: Backend>(logits: Tensor<B, 2>) -> Tensor<B, 1> {
     softplus(logits).sum_dim(1).squeeze_dim::<1>(1).sub_scalar(std::f64::consts::LN_2)
 }
 
-/// Binary cross-entropy over the patches of pictures of which it is told.
+/// Over the patches of pictures of which it is told.
 fn replaced_loss<B: Backend>(logits: Tensor<B, 2>, truth: &Truth<B>) -> Tensor<B, 1> {
-    let [_, patches] = logits.dims();
-    let losses = softplus(logits.clone()) - logits * truth.replaced.clone();
-    let told = truth.told.clone().sum().mul_scalar(patches as f64).add_scalar(LEAST);
-    (losses * truth.told.clone()).sum() / told
+    let counted = truth.told.clone().expand(truth.replaced.dims());
+    balanced(logits, truth.replaced.clone(), counted)
 }
 
 fn mean<B: Backend>(losses: Vec<Tensor<B, 1>>) -> Tensor<B, 1> {

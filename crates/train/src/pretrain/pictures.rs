@@ -1,11 +1,12 @@
 //! The pictures that are looked at: drawn once, then cropped, turned and recoloured without end.
 //!
 //! The generator knows what it drew. Of that, this reaches the model: a sentence about the crop, which
-//! says whether a defect can be seen in it. Masks decide that one word and are no target of anything.
+//! says whether a defect can be seen in it, and for each crop with a defect the same one without it,
+//! with the other sentence. Masks decide that one word and are no target of anything.
 
 use std::ops::ControlFlow;
 
-use moeclip_data::synthetic::{Category, DefectKind, Drawn, Picture, Role, Shot, World};
+use moeclip_data::synthetic::{Category, DefectKind, Drawn, Role, Shot, Twins, World};
 use moeclip_data::{DataError, Split};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
@@ -29,7 +30,7 @@ const BESIDE_A_DEFECT: f64 = 0.25;
 #[derive(Debug)]
 pub struct Pictures {
     shots: Vec<Shot>,
-    pictures: Vec<Picture>,
+    twins: Vec<Twins>,
     side: usize,
 }
 
@@ -70,18 +71,18 @@ impl Pictures {
     ) -> Result<Option<Self>, DataError> {
         let side = config.model.patch * config.model.grid;
         let world = World::new(config.seed, side as u32)?;
-        let pictures = world.pictures(&shots, threads, observe)?;
-        Ok(pictures.map(|pictures| Self { shots, pictures, side }))
+        let twins = world.all_twins(&shots, threads, observe)?;
+        Ok(twins.map(|twins| Self { shots, twins, side }))
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.pictures.len()
+        self.twins.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.pictures.is_empty()
+        self.twins.is_empty()
     }
 
     /// Side of a picture in pixels.
@@ -91,7 +92,13 @@ impl Pictures {
 
     /// The bytes of a picture, RGB row by row.
     pub(super) fn bytes(&self, index: usize) -> &[u8] {
-        self.pictures[index].image.as_raw()
+        self.twins[index].picture.image.as_raw()
+    }
+
+    /// The bytes of the same scene without its defect; those of the picture where it has none.
+    pub(super) fn sound_bytes(&self, index: usize) -> &[u8] {
+        let Twins { picture, sound } = &self.twins[index];
+        sound.as_ref().unwrap_or(&picture.image).as_raw()
     }
 
     /// What a whole picture shows.
@@ -146,7 +153,7 @@ impl Pictures {
 
     /// Pixels of the defect in a window.
     fn seen(&self, picture: usize, window: Window) -> usize {
-        let Some(mask) = &self.pictures[picture].mask else { return 0 };
+        let Some(mask) = &self.twins[picture].picture.mask else { return 0 };
         let (mask, Window { top, left, side }) = (mask.as_raw(), window);
         let row = |y: usize| &mask[y * self.side + left..y * self.side + left + side];
         (top..top + side).map(|y| row(y).iter().filter(|pixel| **pixel > 0).count()).sum()
@@ -154,7 +161,7 @@ impl Pictures {
 
     /// The window in whose middle the middle of the defect lies, as far as the picture reaches.
     fn around_defect(&self, picture: usize, side: usize) -> Window {
-        let mask = self.pictures[picture].mask.as_ref().map(|mask| mask.as_raw().as_slice());
+        let mask = self.twins[picture].picture.mask.as_ref().map(|mask| mask.as_raw().as_slice());
         let marked = mask.unwrap_or(&[]).iter().enumerate().filter(|(_, pixel)| **pixel > 0);
         let (mut count, mut sum) = (0, [0, 0]);
         for (place, _) in marked {

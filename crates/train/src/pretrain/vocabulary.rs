@@ -6,9 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use burn::tensor::TensorData;
 use clip_vit::tokenizer::Tokenizer;
-use clip_vit::{Precision, WeightError, WeightSource};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -85,34 +83,5 @@ impl Vocabulary {
 
     fn place(&self, id: i64) -> i64 {
         self.ids.binary_search(&id).map_or(0, |place| place as i64)
-    }
-}
-
-/// Weights whose token table has a vocabulary's rows only.
-pub(super) struct FewRows<'a, S> {
-    pub(super) source: &'a S,
-    pub(super) vocabulary: &'a Vocabulary,
-    /// Rows of the whole table.
-    pub(super) rows: usize,
-}
-
-/// The token table's name.
-pub(super) const TABLE: &str = "token_embedding.weight";
-
-impl<S: WeightSource> WeightSource for FewRows<'_, S> {
-    fn tensor(
-        &self,
-        name: &str,
-        shape: &[usize],
-        precision: Precision,
-    ) -> Result<TensorData, WeightError> {
-        let (TABLE, [_, width]) = (name, shape) else {
-            return self.source.tensor(name, shape, precision);
-        };
-        let table = self.source.tensor(name, &[self.rows, *width], Precision::F32)?;
-        let values: Vec<f32> = table.iter::<f32>().collect();
-        let rows =
-            self.vocabulary.ids().iter().filter_map(|id| values.chunks(*width).nth(*id as usize));
-        Ok(TensorData::new(rows.flatten().copied().collect::<Vec<f32>>(), shape))
     }
 }

@@ -26,7 +26,7 @@ fn every_rule_names_its_key() {
         ("pictures.nameless=0.9", "pictures.nameless"),
         ("batch.shards=0", "batch.shards"),
         ("batch.whole-divisor=0", "batch.whole_divisor"),
-        ("batch.crops=4", "batch.crops"),
+        ("batch.pairs=4", "batch.pairs"),
         ("batch.replaced=2", "batch.replaced"),
         ("learning-rate.peak=0.0", "learning_rate.peak"),
         ("losses.pairs=-1.0", "losses.pairs"),

@@ -41,7 +41,7 @@ fn every_term_is_what_it_says() {
     let state = (softplus(-1.0) + softplus(0.5)) / 2.0;
     let none = [softplus(-2.0) + softplus(-3.0), softplus(1.0) + softplus(-4.0)];
     let patches = (none[0] - (1.0 - (-none[1]).exp()).ln()) / 2.0;
-    let replaced = (softplus(-1.0) + softplus(-2.0) + softplus(0.5) - 0.5 + softplus(-0.5)) / 4.0;
+    let replaced = softplus(-0.5) + (softplus(-1.0) + softplus(-2.0) + softplus(-0.5)) / 3.0;
     near(terms.pairs, pairs);
     near(terms.state, state);
     near(terms.patches, patches);

@@ -26,7 +26,8 @@ pub(crate) fn tiny() -> PretrainConfig {
         },
         pictures: PictureSettings { count: 200, crop: 3, ..usual.pictures },
         batch: BatchSettings {
-            crops: 12,
+            pairs: 4,
+            normal: 2,
             replaced: 4,
             whole_every: 2,
             whole_divisor: 2,
