@@ -38,6 +38,9 @@ pub(crate) struct PretrainArgs {
     /// Change one setting, as in steps=2000; may stand several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// End after this many steps; the learning rate still falls as the description's own steps say
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
     /// The CLIP to write: safetensors, f16
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -174,7 +177,8 @@ impl PretrainJob {
             progress.advance(line(metrics));
             last = Some(*metrics);
             trouble = saving.as_mut().and_then(|saving| saving.step(learner, metrics).err());
-            let ends = trouble.is_some() || interrupt::asked();
+            let is_last = self.args.steps.is_some_and(|last| metrics.step >= last);
+            let ends = trouble.is_some() || is_last || interrupt::asked();
             if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         progress.finish();

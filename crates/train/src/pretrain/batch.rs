@@ -20,18 +20,14 @@ pub struct Shard {
     pub corners: Vec<[usize; 2]>,
     /// Of the pictures with captions.
     pub facts: Vec<Facts>,
-    /// One for each of `facts`.
+    /// What is said; twins share their sentences.
     pub captions: Vec<CaptionPair>,
+    /// Which of `captions` is about each of `facts`.
+    pub caption_of: Vec<usize>,
     /// For each patch of each picture, 1 where it was replaced: `[pictures, patches]`.
     pub replaced: Vec<f32>,
     /// For each picture, 1 where `replaced` is told of it: not where a defect is seen.
     pub told: Vec<f32>,
-}
-
-/// What is said of a picture.
-struct Told {
-    facts: Facts,
-    pair: CaptionPair,
 }
 
 /// Which shard of a run.
@@ -52,13 +48,15 @@ impl Shard {
         number: ShardNumber,
     ) -> Self {
         let mut rng = rng(config.seed, number);
-        let BatchSettings { pairs, normal, replaced, whole_every, whole_divisor, shards } =
-            config.batch;
+        let BatchSettings { pairs, normal, replaced, shards } = config.batch;
         let ShardNumber { step, shard } = number;
-        let is_whole = whole_every > 0 && step % whole_every == whole_every - 1;
-        let patches = if is_whole { config.model.grid } else { config.pictures.crop };
+        let crops = &config.pictures.crops;
+        let patches = crops.get(step % crops.len().max(1)).copied().unwrap_or(config.model.grid);
+        let smallest = crops.iter().min().copied().unwrap_or(patches);
         let part = |count: usize| {
-            let count = if is_whole { count / whole_divisor } else { count };
+            let tokens = |side: usize| 1 + side * side;
+            let fewer = (count * tokens(smallest)).div_ceil(tokens(patches));
+            let count = fewer.max(shards).min(count);
             (shard + 1) * count / shards - shard * count / shards
         };
         let side = patches * config.model.patch;
@@ -69,8 +67,8 @@ impl Shard {
         for _ in 0..part(normal) {
             if let Some((view, facts)) = pictures.normal_view(side, &mut rng) {
                 let pixels = view.pixels(pictures.bytes(view.picture), pictures.side());
-                let pair = captions.pair(&facts, &mut rng);
-                filled.add_captioned(config, pictures, &view, pixels, Told { facts, pair });
+                filled.captions.push(captions.pair(&facts, &mut rng));
+                filled.add_captioned(config, pictures, &view, pixels, facts);
             }
         }
         if config.losses.replaced > 0.0 {
@@ -94,8 +92,8 @@ impl Shard {
             let view = View::plain(index, Window { top: 0, left: 0, side });
             let facts = pictures.facts(index);
             let pixels = view.pixels(pictures.bytes(index), side);
-            let pair = captions.plain_pair(&facts);
-            filled.add_captioned(config, pictures, &view, pixels, Told { facts, pair });
+            filled.captions.push(captions.plain_pair(&facts));
+            filled.add_captioned(config, pictures, &view, pixels, facts);
         }
         filled
     }
@@ -119,30 +117,31 @@ impl Shard {
         rng: &mut ChaCha8Rng,
     ) {
         let Some((view, facts)) = pictures.defective_view(self.side, rng) else { return };
-        let pair = captions.pair(&facts, rng);
+        self.captions.push(captions.pair(&facts, rng));
         let (whole, picture) = (pictures.side(), view.picture);
         let pixels = view.pixels(pictures.bytes(picture), whole);
-        self.add_captioned(config, pictures, &view, pixels, Told { facts, pair: pair.clone() });
+        self.add_captioned(config, pictures, &view, pixels, facts);
         let facts = Facts { defect: None, ..facts };
         let pixels = view.pixels(pictures.sound_bytes(picture), whole);
-        self.add_captioned(config, pictures, &view, pixels, Told { facts, pair });
+        self.add_captioned(config, pictures, &view, pixels, facts);
     }
 
+    /// A picture of which the last of `captions` speaks.
     fn add_captioned(
         &mut self,
         config: &PretrainConfig,
         pictures: &Pictures,
         view: &View,
         pixels: Vec<Colour>,
-        told: Told,
+        facts: Facts,
     ) {
         self.pixels.extend(normalised(&pixels));
         self.corners.push(view.corner(pictures.side(), config.model.patch));
-        self.facts.push(told.facts);
-        self.captions.push(told.pair);
+        self.facts.push(facts);
+        self.caption_of.push(self.captions.len().saturating_sub(1));
         let patches = self.side / config.model.patch;
         self.replaced.resize(self.replaced.len() + patches * patches, 0.0);
-        self.told.push(if told.facts.defect.is_none() { 1.0 } else { 0.0 });
+        self.told.push(if facts.defect.is_none() { 1.0 } else { 0.0 });
     }
 
     fn add_replaced(&mut self, config: &PretrainConfig, pictures: &Pictures, rng: &mut ChaCha8Rng) {

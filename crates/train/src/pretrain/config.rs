@@ -57,7 +57,7 @@ pub struct SmallClip {
 }
 
 /// What is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PictureSettings {
     /// Pictures that are drawn before the first step and looked at again and again, never in the
@@ -65,15 +65,16 @@ pub struct PictureSettings {
     pub count: usize,
     /// Share of them that have a defect.
     pub defective: f64,
-    /// Side of a crop in patches.
-    pub crop: usize,
+    /// Sides of crops in patches, which steps take in turn; the model's grid is a whole picture.
+    pub crops: Vec<usize>,
     /// Share of captions in which a word that means nothing stands for the thing.
     pub unknown_names: f64,
     /// Share of captions that only say "object" or the like.
     pub nameless: f64,
 }
 
-/// How much a step takes.
+/// How many of the smallest crops a step takes; of larger ones it takes as many fewer as they have more
+/// patches, but one of each a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchSettings {
@@ -83,10 +84,6 @@ pub struct BatchSettings {
     pub normal: usize,
     /// Crops of normal pictures parts of which are replaced; they have no caption.
     pub replaced: usize,
-    /// Every so many steps, whole pictures take the place of crops; 0 for never.
-    pub whole_every: usize,
-    /// By how much fewer pictures such a step takes, for they are larger.
-    pub whole_divisor: usize,
     /// Parts of a batch that are worked on beside each other; sentences are contrasted within one.
     pub shards: usize,
 }
@@ -109,24 +106,17 @@ impl Default for PretrainConfig {
     fn default() -> Self {
         Self {
             seed: 0,
-            steps: 10_000,
+            steps: 5_500,
             model: SmallClip::default(),
             pictures: PictureSettings {
-                count: 6000,
+                count: 3000,
                 defective: 0.6,
-                crop: 8,
+                crops: vec![4, 4, 8, 4, 4, 14],
                 unknown_names: 0.25,
                 nameless: 0.15,
             },
-            batch: BatchSettings {
-                pairs: 10,
-                normal: 4,
-                replaced: 8,
-                whole_every: 8,
-                whole_divisor: 3,
-                shards: 2,
-            },
-            learning_rate: WarmCosine { peak: 1e-3, warmup: 300 },
+            batch: BatchSettings { pairs: 24, normal: 8, replaced: 40, shards: 2 },
+            learning_rate: WarmCosine { peak: 2e-3, warmup: 200 },
             losses: PretrainLosses { pairs: 1.0, state: 1.0, patches: 1.0, replaced: 1.0 },
         }
     }
@@ -246,10 +236,12 @@ impl PretrainConfig {
 
     fn picture_rules(&self) -> Vec<Rule> {
         let SmallClip { patch, grid, layers, context, .. } = self.model;
-        let PictureSettings { count, defective, crop, unknown_names, nameless } = self.pictures;
+        let PictureSettings { count, defective, ref crops, unknown_names, nameless } =
+            self.pictures;
         let share = |value: f64| (0.0..=1.0).contains(&value);
         let side = patch.saturating_mul(grid);
-        let fits = (2..=grid).contains(&crop);
+        let odd = crops.iter().find(|side| !(2..=grid).contains(side)).copied();
+        let fits = odd.is_none() && !crops.is_empty();
         let mixed = defective > 0.0 && defective < 1.0;
         let named = share(nameless) && nameless + unknown_names <= 1.0;
         vec![
@@ -273,7 +265,12 @@ impl PretrainConfig {
                 "200 to 100000",
             ),
             Rule::new("pictures.defective", defective, mixed, "over 0 and under 1"),
-            Rule::new("pictures.crop", crop as f64, fits, "from 2 to model.grid patches"),
+            Rule::new(
+                "pictures.crops",
+                odd.unwrap_or_default() as f64,
+                fits,
+                "one or more from 2 to model.grid",
+            ),
             Rule::new("pictures.unknown_names", unknown_names, share(unknown_names), "0 to 1"),
             Rule::new(
                 "pictures.nameless",
@@ -285,23 +282,16 @@ impl PretrainConfig {
     }
 
     fn batch_rules(&self) -> Vec<Rule> {
-        let BatchSettings { pairs, replaced, whole_divisor, shards, .. } = self.batch;
-        let divisor = whole_divisor.max(1);
-        let teaches = replaced / divisor >= shards || self.losses.replaced == 0.0;
+        let BatchSettings { pairs, replaced, shards, .. } = self.batch;
+        let teaches = replaced >= shards || self.losses.replaced == 0.0;
         vec![
             Rule::new("batch.shards", shards as f64, shards > 0, "at least 1"),
-            Rule::new("batch.whole_divisor", whole_divisor as f64, whole_divisor > 0, "at least 1"),
-            Rule::new(
-                "batch.pairs",
-                pairs as f64,
-                pairs / divisor >= shards,
-                "at least batch.whole_divisor * batch.shards",
-            ),
+            Rule::new("batch.pairs", pairs as f64, pairs >= shards, "at least batch.shards"),
             Rule::new(
                 "batch.replaced",
                 replaced as f64,
                 teaches,
-                "at least batch.whole_divisor * batch.shards where losses.replaced counts",
+                "at least batch.shards where losses.replaced counts",
             ),
         ]
     }

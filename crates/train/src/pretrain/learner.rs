@@ -210,14 +210,10 @@ impl<B: Backend> PretrainLearner<B> {
         pupil: &Pupil<Autodiff<B>>,
         shard: &Shard,
     ) -> Result<PretrainTerms<Autodiff<B>>, PretrainError> {
-        let ids = SentenceIds {
-            normal: shard.captions.iter().map(|pair| pair.normal.tokens.clone()).collect(),
-            defective: shard.captions.iter().map(|pair| pair.defective.tokens.clone()).collect(),
-        };
         let shape = [shard.len(), 3, shard.side, shard.side];
         let images = TensorData::new(shard.pixels.clone(), shape);
         let images = Tensor::from_data(images, &self.device);
-        let answers = pupil.answer(images, &shard.corners, &ids)?;
+        let answers = pupil.answer(images, &shard.corners, &SentenceIds::of(shard))?;
         Ok(objective(answers, &Truth::of(shard, &self.device), &self.config.losses))
     }
 

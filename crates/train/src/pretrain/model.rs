@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::PretrainConfig;
+use super::batch::Shard;
 use super::start::Start;
 use super::vocabulary::Vocabulary;
 
@@ -51,8 +52,8 @@ struct PatchReader<B: Backend> {
 /// What the model says of pictures and sentences.
 #[derive(Debug, Clone)]
 pub struct Answers<B: Backend> {
-    /// Logit of each sentence being true of each picture, `[pictures, 2 * pictures]`: all normal
-    /// sentences, then all defective ones.
+    /// Logit of each sentence being true of each picture, `[pictures, sentences]`: all normal sentences,
+    /// then all defective ones.
     pub pairs: Tensor<B, 2>,
     /// Logit of the defective sentence of a picture against its normal one, `[pictures]`.
     pub state: Tensor<B, 1>,
@@ -63,13 +64,26 @@ pub struct Answers<B: Backend> {
     pub replaced: Vec<Tensor<B, 2>>,
 }
 
-/// Token ids of the two sentences of each picture.
+/// Token ids of the two sentences of each caption.
 #[derive(Debug, Clone, Default)]
 pub struct SentenceIds {
     /// That all is well.
     pub normal: Vec<Vec<i64>>,
     /// That something is wrong.
     pub defective: Vec<Vec<i64>>,
+    /// Which of the captions is about each picture that has one.
+    pub of: Vec<usize>,
+}
+
+impl SentenceIds {
+    /// The sentences of a shard.
+    pub fn of(shard: &Shard) -> Self {
+        Self {
+            normal: shard.captions.iter().map(|pair| pair.normal.tokens.clone()).collect(),
+            defective: shard.captions.iter().map(|pair| pair.defective.tokens.clone()).collect(),
+            of: shard.caption_of.clone(),
+        }
+    }
 }
 
 impl<B: Backend> Pupil<B> {
@@ -119,12 +133,15 @@ impl<B: Backend> Pupil<B> {
         corners: &[[usize; 2]],
         sentences: &SentenceIds,
     ) -> Result<Answers<B>, PupilError> {
-        let captioned = sentences.normal.len();
+        let (captions, captioned) = (sentences.normal.len(), sentences.of.len());
         let ids = [sentences.normal.as_slice(), &sentences.defective].concat();
         let text = unit(self.text.project(self.text.encode(&ids)?));
         let [_, embed] = text.dims();
         let towards_defect =
-            text.clone().narrow(0, captioned, captioned) - text.clone().narrow(0, 0, captioned);
+            text.clone().narrow(0, captions, captions) - text.clone().narrow(0, 0, captions);
+        let of: Vec<i64> = sentences.of.iter().map(|caption| *caption as i64).collect();
+        let of = Tensor::from_data(TensorData::new(of, [captioned]), &images.device());
+        let towards_defect = towards_defect.select(0, of);
 
         let mut tokens = self.vision.embed_crops(images, corners);
         let (mut patches, mut replaced, mut first) = (Vec::new(), Vec::new(), 0);

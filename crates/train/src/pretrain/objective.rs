@@ -39,7 +39,7 @@ pub struct PretrainTerms<B: Backend> {
 /// What is true, in tensors.
 #[derive(Debug, Clone)]
 pub struct Truth<B: Backend> {
-    /// 1 where a sentence is true of a picture: `[pictures, 2 * pictures]`.
+    /// 1 where a sentence is true of a picture: `[pictures, sentences]`.
     pub pairs: Tensor<B, 2>,
     /// 1 for a defective picture, -1 for a normal one: `[pictures]`.
     pub signs: Tensor<B, 1>,
@@ -60,7 +60,8 @@ impl<B: Backend> Truth<B> {
         let truth = shard.facts.iter().flat_map(|facts| {
             claims().map(move |claim| if claim.is_true_of(facts) { 1.0_f32 } else { 0.0 })
         });
-        let truth = TensorData::new(truth.collect::<Vec<f32>>(), [captioned, 2 * captioned]);
+        let truth =
+            TensorData::new(truth.collect::<Vec<f32>>(), [captioned, 2 * shard.captions.len()]);
         let sign = |defect: bool| if defect { 1.0_f32 } else { -1.0 };
         let signs = shard.facts.iter().map(|facts| sign(facts.defect.is_some()));
         let patches = shard.replaced.len() / all.max(1);

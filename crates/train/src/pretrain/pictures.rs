@@ -58,7 +58,7 @@ impl Pictures {
         threads: usize,
     ) -> Result<Option<Self>, DataError> {
         let count = (config.pictures.count / 20).max(100);
-        let settings = PictureSettings { count, ..config.pictures };
+        let settings = PictureSettings { count, ..config.pictures.clone() };
         let shots = shots(&settings, config.pictures.count);
         Self::from_shots(config, shots, threads, |_| ControlFlow::Continue(()))
     }

@@ -9,8 +9,8 @@ use burn::tensor::{Tensor, TensorData};
 use clip_vit::weights::OpenOptions;
 use clip_vit::{ClipCheckpoint, Precision, RandomWeights, WeightSource};
 use moeclip_train::pretrain::{
-    Captions, PretrainCheckpoints, PretrainLearner, Pupil, SentenceIds, Shard, ShardNumber, Truth,
-    objective,
+    Captions, Pictures, PretrainCheckpoints, PretrainLearner, Pupil, SentenceIds, Shard,
+    ShardNumber, Truth, objective,
 };
 
 use crate::world::{pictures, tiny};
@@ -47,10 +47,7 @@ fn a_gradient_reaches_every_weight_of_both_towers() {
     let pupil = Pupil::<A>::start(&config, captions.vocabulary(), &device).unwrap();
     let number = ShardNumber { step: 0, shard: 0 };
     let shard = Shard::draw(&config, &pictures(&config), &captions, number);
-    let ids = SentenceIds {
-        normal: shard.captions.iter().map(|pair| pair.normal.tokens.clone()).collect(),
-        defective: shard.captions.iter().map(|pair| pair.defective.tokens.clone()).collect(),
-    };
+    let ids = SentenceIds::of(&shard);
     let shape = [shard.len(), 3, shard.side, shard.side];
     let images = Tensor::from_data(TensorData::new(shard.pixels.clone(), shape), &device);
     let answers = pupil.answer(images, &shard.corners, &ids).unwrap();
@@ -65,6 +62,12 @@ fn a_gradient_reaches_every_weight_of_both_towers() {
     }
 }
 
+fn steps(learner: &mut PretrainLearner<Flex>, pictures: &Pictures, count: usize) {
+    for _ in 0..count {
+        learner.step(pictures).unwrap();
+    }
+}
+
 #[test]
 fn a_run_that_was_taken_up_again_ends_with_the_same_bytes() {
     let (config, device) = (tiny(), Default::default());
@@ -72,18 +75,18 @@ fn a_run_that_was_taken_up_again_ends_with_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     let mut whole = PretrainLearner::<Flex>::new(config.clone(), &device).unwrap();
-    (0..4).for_each(|_| drop(whole.step(&pictures).unwrap()));
+    steps(&mut whole, &pictures, 4);
     whole.write_clip(&file("whole")).unwrap();
 
     let mut first = PretrainLearner::<Flex>::new(config.clone(), &device).unwrap();
-    (0..2).for_each(|_| drop(first.step(&pictures).unwrap()));
+    steps(&mut first, &pictures, 2);
     let checkpoints = PretrainCheckpoints::open(&file("checkpoints"), 2).unwrap();
     let saved = checkpoints.save(&first).unwrap();
     assert_eq!(checkpoints.newest().unwrap(), Some(saved.clone()));
     let second = PretrainLearner::<Flex>::new(config.clone(), &device).unwrap();
     let mut second = second.restore(&saved).unwrap();
     assert_eq!(second.steps(), 2);
-    (0..2).for_each(|_| drop(second.step(&pictures).unwrap()));
+    steps(&mut second, &pictures, 2);
     second.write_clip(&file("taken up")).unwrap();
     assert!(std::fs::read(file("whole")).unwrap() == std::fs::read(file("taken up")).unwrap());
 
@@ -106,7 +109,7 @@ fn what_is_written_opens_as_any_clip_and_unseen_words_are_as_they_were_drawn() {
     let out = folder.path().join("clip.safetensors");
     let mut learner = PretrainLearner::<Flex>::new(config.clone(), &device).unwrap();
     let pictures = pictures(&config);
-    (0..2).for_each(|_| drop(learner.step(&pictures).unwrap()));
+    steps(&mut learner, &pictures, 2);
     learner.write_clip(&out).unwrap();
 
     let clip = ClipCheckpoint::open(&out, &OpenOptions::default()).unwrap();

@@ -24,15 +24,8 @@ pub(crate) fn tiny() -> PretrainConfig {
             context: 24,
             embed: 8,
         },
-        pictures: PictureSettings { count: 200, crop: 3, ..usual.pictures },
-        batch: BatchSettings {
-            pairs: 4,
-            normal: 2,
-            replaced: 4,
-            whole_every: 2,
-            whole_divisor: 2,
-            shards: 2,
-        },
+        pictures: PictureSettings { count: 200, crops: vec![3, 4], ..usual.pictures },
+        batch: BatchSettings { pairs: 4, normal: 2, replaced: 4, shards: 2 },
         learning_rate: WarmCosine { peak: 1e-3, warmup: 1 },
         losses: usual.losses,
     }
