@@ -106,7 +106,7 @@ impl Default for PretrainConfig {
     fn default() -> Self {
         Self {
             seed: 0,
-            steps: 5_500,
+            steps: 4_000,
             model: SmallClip::default(),
             pictures: PictureSettings {
                 count: 3000,
@@ -117,7 +117,7 @@ impl Default for PretrainConfig {
             },
             batch: BatchSettings { pairs: 24, normal: 8, replaced: 40, shards: 2 },
             learning_rate: WarmCosine { peak: 2e-3, warmup: 200 },
-            losses: PretrainLosses { pairs: 1.0, state: 1.0, patches: 1.0, replaced: 1.0 },
+            losses: PretrainLosses { pairs: 1.0, state: 1.0, patches: 1.0, replaced: 3.0 },
         }
     }
 }

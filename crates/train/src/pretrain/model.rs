@@ -19,8 +19,8 @@ const FIRST_SCALE: f64 = 14.0;
 /// The scale of a tap's cosines.
 const FIRST_TAP_SCALE: f64 = 10.0;
 
-/// A patch's first logit of being defective: among some dozens, about one in two pictures.
-const FIRST_TAP_BIAS: f32 = -4.5;
+/// A patch's first logit of being defective, but for the number of patches: one in two pictures.
+const FIRST_TAP_BIAS: f32 = -0.4;
 
 /// A CLIP in training.
 #[derive(Module, Debug)]
@@ -183,14 +183,16 @@ impl<B: Backend> PatchReader<B> {
         }
     }
 
-    /// Logits of the defective state, `[pictures, patches]`.
+    /// Logits of the defective state, `[pictures, patches]`. The more patches a picture has, the less
+    /// likely is each of them to be the one: crops of all sizes start alike.
     fn state(&self, seen: Tensor<B, 3>, towards_defect: Tensor<B, 2>) -> Tensor<B, 2> {
         let [pictures, patches, width] = seen.dims();
         let joint = seen.reshape([pictures * patches, width]).matmul(self.projection.weight.val());
         let [_, embed] = joint.dims();
         let joint = unit(joint).reshape([pictures, patches, embed]);
         let cosines = joint.matmul(towards_defect.unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
-        cosines * self.scale.val().exp().unsqueeze() + self.bias.val().unsqueeze()
+        let bias = self.bias.val().sub_scalar((patches as f64).ln());
+        cosines * self.scale.val().exp().unsqueeze() + bias.unsqueeze()
     }
 
     /// Logits of having been replaced, `[pictures, patches]`.
