@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Demo(commands::demo::DemoArgs),
     /// Train adapters on a dataset with masks
     Train(commands::train::TrainArgs),
+    /// Teach a small CLIP on made-up pictures and captions
+    Pretrain(commands::pretrain::PretrainArgs),
     /// Measure a detector on a dataset
     Eval(commands::eval::EvalArgs),
     /// Measure on all fourteen benchmarks, and report beside the paper's numbers

@@ -37,6 +37,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Demo(args) => commands::demo::run(args, common),
         Command::Train(args) => commands::train::run(args, common),
+        Command::Pretrain(args) => commands::pretrain::run(args, common),
         Command::Eval(args) => commands::eval::run(args, common),
         Command::Bench(args) => commands::bench::run(args, common),
         Command::Ablate(args) => commands::ablate::run(args, common),

@@ -25,13 +25,13 @@ pub struct PromptError {
 #[derive(Module, Debug)]
 pub struct TextTower<B: Backend> {
     /// `[vocab, width]`
-    token_embedding: Param<Tensor<B, 2>>,
+    pub(crate) token_embedding: Param<Tensor<B, 2>>,
     /// `[context, width]`
-    positions: Param<Tensor<B, 2>>,
-    blocks: Vec<ResidualBlock<B>>,
-    final_norm: LayerNorm<B>,
+    pub(crate) positions: Param<Tensor<B, 2>>,
+    pub(crate) blocks: Vec<ResidualBlock<B>>,
+    pub(crate) final_norm: LayerNorm<B>,
     /// `[width, embed]`, CLIP's own text projection.
-    projection: Param<Tensor<B, 2>>,
+    pub(crate) projection: Param<Tensor<B, 2>>,
     #[module(skip)]
     spec: TextSpec,
 }
@@ -69,6 +69,11 @@ impl<B: Backend> TextTower<B> {
     /// The sizes of the tower.
     pub fn spec(&self) -> &TextSpec {
         &self.spec
+    }
+
+    /// The token table, `[vocab, width]`: for whoever trains it and keeps some of its rows as they are.
+    pub fn token_embedding(&self) -> &Param<Tensor<B, 2>> {
+        &self.token_embedding
     }
 
     /// End-of-text features of prompts, before any projection. The end-of-text token is the one

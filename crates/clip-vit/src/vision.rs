@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{DType, Tensor, backend::Backend};
+use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use grid_resample::{AxisMatrix, GridResampler};
 
 use crate::attention::Visibility;
@@ -14,18 +14,18 @@ use crate::{ClipSpec, Precision, VisionBackbone, VisionSpec, WeightError, Weight
 #[derive(Module, Debug)]
 pub struct VisionTower<B: Backend> {
     /// The patch convolution as a matrix `[3 * patch * patch, width]`.
-    patch_embedding: Linear<B>,
+    pub(crate) patch_embedding: Linear<B>,
     /// `[1, 1, width]`
-    class_token: Param<Tensor<B, 3>>,
+    pub(crate) class_token: Param<Tensor<B, 3>>,
     /// `[1, 1, width]`, the position of the class token
-    class_position: Param<Tensor<B, 3>>,
+    pub(crate) class_position: Param<Tensor<B, 3>>,
     /// `[1, grid * grid, width]`
-    positions: Param<Tensor<B, 3>>,
-    pre_norm: LayerNorm<B>,
-    blocks: Vec<ResidualBlock<B>>,
-    post_norm: LayerNorm<B>,
+    pub(crate) positions: Param<Tensor<B, 3>>,
+    pub(crate) pre_norm: LayerNorm<B>,
+    pub(crate) blocks: Vec<ResidualBlock<B>>,
+    pub(crate) post_norm: LayerNorm<B>,
     /// `[width, embed]`, CLIP's own image projection.
-    projection: Param<Tensor<B, 2>>,
+    pub(crate) projection: Param<Tensor<B, 2>>,
     #[module(skip)]
     spec: VisionSpec,
 }
@@ -98,6 +98,30 @@ impl<B: Backend> VisionTower<B> {
         tokens.matmul(self.projection.val().unsqueeze())
     }
 
+    /// As [`embed`](VisionBackbone::embed), for crops of the picture that the learned positions span:
+    /// each crop gets the positions of the patches from which it was cut. `corners` are the row and
+    /// column of each crop's first patch; what would lie past the last position takes the last one.
+    ///
+    /// # Shapes
+    ///
+    /// - images: `[batch, 3, height, width]`, a corner for each
+    /// - output: `[batch, 1 + patches, width]`
+    pub fn embed_crops(&self, images: Tensor<B, 4>, corners: &[[usize; 2]]) -> Tensor<B, 3> {
+        let VisionSpec { patch, grid, width, .. } = self.spec;
+        let [batch, _, high, wide] = images.dims();
+        let (rows, columns) = (high / patch, wide / patch);
+        let places = corners.iter().flat_map(|[top, left]| {
+            let at = move |row: usize, column: usize| {
+                (top + row).min(grid - 1) * grid + (left + column).min(grid - 1)
+            };
+            (0..rows).flat_map(move |row| (0..columns).map(move |column| at(row, column) as i64))
+        });
+        let places = TensorData::new(places.collect::<Vec<_>>(), [batch * rows * columns]);
+        let places = Tensor::<B, 1, Int>::from_data(places, &images.device());
+        let positions = self.positions.val().squeeze_dim::<2>(0).select(0, places);
+        self.embed_with(images, positions.reshape([batch, rows * columns, width]))
+    }
+
     /// The precision that its weights are held in.
     pub fn precision(&self) -> Precision {
         match self.positions.val().dtype() {
@@ -105,6 +129,16 @@ impl<B: Backend> VisionTower<B> {
             DType::BF16 => Precision::Bf16,
             _ => Precision::F32,
         }
+    }
+
+    /// Tokens of images whose patches stand at `positions`, `[batch or 1, patches, width]`.
+    fn embed_with(&self, images: Tensor<B, 4>, positions: Tensor<B, 3>) -> Tensor<B, 3> {
+        let [batch, _, _, _] = images.dims();
+        let patches = unfold(images.cast(positions.dtype()), self.spec.patch);
+        let patches = project(&self.patch_embedding, patches) + positions;
+        let class = self.class_token.val() + self.class_position.val();
+        let class = class.expand([batch, 1, self.spec.width]);
+        self.pre_norm.forward(Tensor::cat(vec![class, patches], 1))
     }
 
     pub(crate) fn block(&self, index: usize) -> &ResidualBlock<B> {
@@ -140,13 +174,9 @@ impl<B: Backend> VisionBackbone<B> for VisionTower<B> {
 
     fn embed(&self, images: Tensor<B, 4>) -> Tensor<B, 3> {
         let patch = self.spec.patch;
-        let [batch, _, height, width] = images.dims();
-        let patches = unfold(images.cast(self.positions.val().dtype()), patch);
-        let patches =
-            project(&self.patch_embedding, patches) + self.positions(height / patch, width / patch);
-        let class = self.class_token.val() + self.class_position.val();
-        let class = class.expand([batch, 1, self.spec.width]);
-        self.pre_norm.forward(Tensor::cat(vec![class, patches], 1))
+        let [_, _, height, width] = images.dims();
+        let positions = self.positions(height / patch, width / patch);
+        self.embed_with(images, positions)
     }
 
     fn layer(&self, index: usize, tokens: Tensor<B, 3>) -> Tensor<B, 3> {

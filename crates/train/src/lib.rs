@@ -19,6 +19,7 @@ mod objective;
 pub mod parity;
 mod partition;
 mod pass;
+pub mod pretrain;
 mod pruning;
 mod scaling;
 mod schedule;

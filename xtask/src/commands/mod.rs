@@ -14,4 +14,5 @@ pub(crate) mod explain;
 pub(crate) mod inspect;
 pub(crate) mod parity;
 pub(crate) mod predict;
+pub(crate) mod pretrain;
 pub(crate) mod train;

@@ -74,7 +74,7 @@ impl DefectKind {
     }
 
     /// As it stands in a caption, behind "with".
-    pub(super) fn phrase(self) -> &'static str {
+    pub fn phrase(self) -> &'static str {
         match self {
             Self::Scratch => "a scratch",
             Self::Crack => "a crack",

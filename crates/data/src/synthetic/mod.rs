@@ -24,6 +24,7 @@ mod shape;
 mod stage;
 mod subject;
 mod texel;
+mod threads;
 mod world;
 mod write;
 
@@ -33,5 +34,5 @@ pub use kind::DefectKind;
 pub use marks::MarkKind;
 pub use plain::{Surface, SyntheticSet, write_synthetic};
 pub use role::Role;
-pub use world::{Picture, Shot, World};
-pub use write::{Drawn, Quota, Quotas, WorldSummary, write_world};
+pub use world::{Drawn, Picture, Shot, Twins, World};
+pub use write::{Quota, Quotas, WorldSummary, write_world};

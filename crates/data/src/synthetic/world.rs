@@ -1,5 +1,7 @@
 //! One picture of the world: what it shows follows from the world's seed and from which picture it is.
 
+use std::ops::ControlFlow;
+
 use image::{GrayImage, RgbImage};
 
 use super::camera::{Camera, Exposure, TEXELS};
@@ -10,6 +12,7 @@ use super::kind::DefectKind;
 use super::marks::{Mark, MarkKind};
 use super::mask::Change;
 use super::stage::Stage;
+use super::threads;
 use crate::error::DataError;
 use crate::sample::Split;
 
@@ -50,6 +53,15 @@ pub struct Picture {
     pub marks: Vec<MarkKind>,
 }
 
+/// How far the drawing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// Pictures drawn.
+    pub done: usize,
+    /// Pictures in all.
+    pub total: usize,
+}
+
 impl World {
     /// The world of a seed, in pictures of `size` by `size` pixels.
     ///
@@ -77,6 +89,34 @@ impl World {
     /// # Errors
     /// [`DataError::Setting`] for a defect that its category cannot have.
     pub fn picture(&self, shot: &Shot) -> Result<Picture, DataError> {
+        Ok(self.expose(shot)?.picture())
+    }
+
+    /// Takes the picture, and the same scene without its defect.
+    ///
+    /// # Errors
+    /// As [`World::picture`].
+    pub fn twins(&self, shot: &Shot) -> Result<Twins, DataError> {
+        let exposed = self.expose(shot)?;
+        let sound = exposed.defective.is_some().then(|| exposed.camera.develop(&exposed.sound));
+        Ok(Twins { picture: exposed.picture(), sound })
+    }
+
+    /// Takes several pictures with their twins on so many threads; they are in the order of `shots`.
+    /// `observe` is told of each; where it breaks, `None` is returned.
+    ///
+    /// # Errors
+    /// As [`World::picture`], and [`DataError::Setting`] for no threads.
+    pub fn all_twins(
+        &self,
+        shots: &[Shot],
+        threads: usize,
+        observe: impl FnMut(Drawn) -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Twins>>, DataError> {
+        threads::run(shots, threads, |shot| self.twins(shot), observe)
+    }
+
+    fn expose(&self, shot: &Shot) -> Result<Exposed, DataError> {
         let mut chance = shot.chance(self.seed);
         let stage = Stage::draw(shot.category, &mut chance);
         let camera = Camera::draw(shot.category.film(), &mut chance);
@@ -87,18 +127,44 @@ impl World {
         }
         let mut canvas = stage.paint(self.size as usize * TEXELS);
         marks.iter().for_each(|mark| mark.apply(&mut canvas));
-        let exposure = camera.expose(&canvas);
+        let sound = camera.expose(&canvas);
         let seen = marks.iter().filter(|mark| mark.is_seen(&canvas));
         let kinds = seen.map(|mark| mark.kind).collect();
         let Some(defect) = shot.defect else {
-            return Ok(Picture { image: camera.develop(&exposure), mask: None, marks: kinds });
+            return Ok(Exposed { camera, sound, defective: None, marks: kinds });
         };
-        let sound =
+        let scene =
             Sound { category: shot.category, stage: &stage, marks: &marks, canvas: &canvas };
-        let Seen { exposure, change } = inflicted(defect, &sound, &camera, &exposure, &chance)
+        let defective = inflicted(defect, &scene, &camera, &sound, &chance)
             .ok_or_else(|| DataError::setting("defect", defect.name(), NOT_POSSIBLE))?;
-        let mask = Some(change.mask());
-        Ok(Picture { image: camera.develop(&exposure), mask, marks: kinds })
+        Ok(Exposed { camera, sound, defective: Some(defective), marks: kinds })
+    }
+}
+
+/// A picture, and what it would be if nothing were wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Twins {
+    /// The picture.
+    pub picture: Picture,
+    /// The same scene in the same light, to the grain, without the defect; `None` for a normal picture.
+    pub sound: Option<RgbImage>,
+}
+
+/// A scene on the sensor, not yet developed.
+struct Exposed {
+    camera: Camera,
+    /// Without a defect.
+    sound: Exposure,
+    defective: Option<Seen>,
+    marks: Vec<MarkKind>,
+}
+
+impl Exposed {
+    fn picture(self) -> Picture {
+        let exposure = self.defective.as_ref().map_or(&self.sound, |seen| &seen.exposure);
+        let image = self.camera.develop(exposure);
+        let mask = self.defective.map(|seen| seen.change.mask());
+        Picture { image, mask, marks: self.marks }
     }
 }
 

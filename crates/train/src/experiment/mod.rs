@@ -77,19 +77,8 @@ impl Experiment {
     /// [`ExperimentError`] as [`Experiment::parse`].
     pub fn set(self, assignment: &str) -> Result<Self, ExperimentError> {
         let origin = format!("--set {assignment}");
-        let refuse =
-            |reason: &str| ExperimentError { origin: origin.clone(), reason: reason.into() };
-        let (key, value) = assignment
-            .split_once('=')
-            .ok_or_else(|| refuse("is no key=value; write it as in training.batch_size=4"))?;
-        let keys: Vec<&str> = key.split('.').map(str::trim).collect();
-        if keys.iter().any(|key| key.is_empty()) {
-            return Err(refuse("has an empty key; write it as in training.batch_size=4"));
-        }
-        let nest = |inner: Value, key: &&str| {
-            Value::Object([(key.to_string(), inner)].into_iter().collect())
-        };
-        let given = keys.iter().rev().fold(overlay::value(value.trim()), nest);
+        let given = overlay::assignment(assignment, "training.batch_size=4")
+            .map_err(|reason| ExperimentError { origin: origin.clone(), reason })?;
         self.with(given, &origin)
     }
 

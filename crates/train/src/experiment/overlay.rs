@@ -20,6 +20,19 @@ pub(crate) fn value(text: &str) -> Value {
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
+/// `a.b=value` as nested settings; `example` is for messages.
+pub(crate) fn assignment(text: &str, example: &str) -> Result<Value, String> {
+    let (key, given) =
+        text.split_once('=').ok_or_else(|| format!("is no key=value; write it as in {example}"))?;
+    let keys: Vec<&str> = key.split('.').map(str::trim).collect();
+    if keys.iter().any(|key| key.is_empty()) {
+        return Err(format!("has an empty key; write it as in {example}"));
+    }
+    let nest =
+        |inner: Value, key: &&str| Value::Object([(key.to_string(), inner)].into_iter().collect());
+    Ok(keys.iter().rev().fold(value(given.trim()), nest))
+}
+
 /// Replaces in `settings` what `given` names.
 pub(crate) fn overlay(settings: &mut Value, given: Value, at: &str) -> Result<(), String> {
     match (settings, given) {

@@ -13,7 +13,7 @@
 
 mod error;
 mod events;
-mod plot;
+pub(crate) mod plot;
 mod table;
 
 use std::fs::File;
@@ -21,6 +21,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 pub use error::LogError;
+use serde::Serialize;
 
 use crate::StepMetrics;
 use events::EventLog;
@@ -117,7 +118,7 @@ pub fn logged_steps(folder: &Path) -> Result<Vec<StepMetrics>, LogError> {
     steps(&folder.join(LINES), usize::MAX)
 }
 
-fn write_line(file: &mut impl Write, metrics: &StepMetrics) -> std::io::Result<()> {
+pub(crate) fn write_line(file: &mut impl Write, metrics: &impl Serialize) -> std::io::Result<()> {
     let mut line = serde_json::to_vec(metrics)?;
     line.push(b'\n');
     file.write_all(&line)
@@ -143,7 +144,7 @@ fn steps(file: &Path, last: usize) -> Result<Vec<StepMetrics>, LogError> {
 }
 
 /// Writes a file beside its place, then gives it its name; what `write` returns may go on writing.
-fn replace<T>(
+pub(crate) fn replace<T>(
     folder: &Path,
     name: &str,
     write: impl FnOnce(File) -> std::io::Result<T>,

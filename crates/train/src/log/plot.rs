@@ -10,36 +10,58 @@ const SIZE: (u32, u32) = (960, 540);
 /// Points of a curve; where a run has more steps, a point is a mean of several.
 const POINTS: usize = 500;
 
-/// A loss as it is drawn.
-struct Curve {
-    name: &'static str,
-    colour: RGBColor,
-    value: fn(&LossValues) -> f32,
-}
-
-const CURVES: [Curve; 4] = [
-    Curve { name: "total", colour: RGBColor(31, 31, 31), value: |losses| losses.total },
-    Curve { name: "focal", colour: RGBColor(0, 114, 178), value: |losses| losses.focal },
-    Curve { name: "dice", colour: RGBColor(213, 94, 0), value: |losses| losses.dice },
-    Curve { name: "image", colour: RGBColor(0, 158, 115), value: |losses| losses.image },
+/// Colours of curves, told apart by everybody; the first is for what is minimised.
+const COLOURS: [RGBColor; 5] = [
+    RGBColor(31, 31, 31),
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
 ];
 
-/// Steps and losses; `None` without a step. The error is the drawing library's.
+/// A loss as it is drawn: its value behind each step.
+pub(crate) struct Curve {
+    pub(crate) name: &'static str,
+    pub(crate) values: Vec<(usize, f32)>,
+}
+
+impl Curve {
+    /// A loss of every step; `at` gives the step and its value.
+    pub(crate) fn of<S>(name: &'static str, steps: &[S], at: impl Fn(&S) -> (usize, f32)) -> Self {
+        Self { name, values: steps.iter().map(at).collect() }
+    }
+}
+
+/// The curves of a training run.
 pub(super) fn losses(steps: &[StepMetrics]) -> Result<Option<String>, String> {
-    let (Some(first), Some(last)) = (steps.first(), steps.last()) else { return Ok(None) };
-    let curves: Vec<Vec<(f64, f64)>> =
-        CURVES.iter().map(|curve| points(steps, curve.value)).collect();
-    let highest = curves.iter().flatten().map(|(_, loss)| *loss).fold(0.0, f64::max);
-    let start = first.report.step as f64 - 1.0;
-    let end = last.report.step as f64;
+    let curve = |name, value: fn(&LossValues) -> f32| {
+        Curve::of(name, steps, |step| (step.report.step, value(&step.report.losses)))
+    };
+    drawn(&[
+        curve("total", |losses| losses.total),
+        curve("focal", |losses| losses.focal),
+        curve("dice", |losses| losses.dice),
+        curve("image", |losses| losses.image),
+    ])
+}
+
+/// The curves over the steps; `None` without a step. The error is the drawing library's.
+pub(crate) fn drawn(curves: &[Curve]) -> Result<Option<String>, String> {
+    let all = || curves.iter().flat_map(|curve| &curve.values).map(|(step, _)| *step);
+    let Some((first, last)) = all().min().zip(all().max()) else { return Ok(None) };
+    let points: Vec<Vec<(f64, f64)>> = curves.iter().map(|curve| points(&curve.values)).collect();
+    let highest = points.iter().flatten().map(|(_, loss)| *loss).fold(0.0, f64::max);
+    let names: Vec<&str> = curves.iter().map(|curve| curve.name).collect();
+    let steps = first as f64 - 1.0..last as f64;
     let mut svg = String::new();
-    draw(&mut svg, &curves, start..end, 0.0..highest.max(f64::MIN_POSITIVE) * 1.05)
+    draw(&mut svg, &names, &points, steps, 0.0..highest.max(f64::MIN_POSITIVE) * 1.05)
         .map_err(|error| error.to_string())?;
     Ok(Some(svg))
 }
 
 fn draw(
     svg: &mut String,
+    names: &[&str],
     curves: &[Vec<(f64, f64)>],
     steps: std::ops::Range<f64>,
     losses: std::ops::Range<f64>,
@@ -52,11 +74,11 @@ fn draw(
         .y_label_area_size(56)
         .build_cartesian_2d(steps, losses)?;
     chart.configure_mesh().x_desc("step").y_desc("loss").light_line_style(WHITE).draw()?;
-    for (curve, points) in CURVES.iter().zip(curves) {
-        let style = curve.colour.stroke_width(2);
+    for ((name, points), colour) in names.iter().zip(curves).zip(COLOURS.iter().cycle()) {
+        let style = colour.stroke_width(2);
         chart
             .draw_series(LineSeries::new(points.iter().copied(), style))?
-            .label(curve.name)
+            .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
     }
     chart.configure_series_labels().background_style(WHITE).border_style(BLACK).draw()?;
@@ -65,11 +87,11 @@ fn draw(
 }
 
 /// A curve of few enough points, each the mean of the steps that end there.
-fn points(steps: &[StepMetrics], value: fn(&LossValues) -> f32) -> Vec<(f64, f64)> {
-    let mean = |steps: &[StepMetrics]| {
-        let sum: f64 = steps.iter().map(|step| f64::from(value(&step.report.losses))).sum();
-        let end = steps.last().map_or(0, |step| step.report.step);
-        (end as f64, sum / steps.len().max(1) as f64)
+fn points(values: &[(usize, f32)]) -> Vec<(f64, f64)> {
+    let mean = |values: &[(usize, f32)]| {
+        let sum: f64 = values.iter().map(|(_, value)| f64::from(*value)).sum();
+        let end = values.last().map_or(0, |(step, _)| *step);
+        (end as f64, sum / values.len().max(1) as f64)
     };
-    steps.chunks(steps.len().div_ceil(POINTS).max(1)).map(mean).collect()
+    values.chunks(values.len().div_ceil(POINTS).max(1)).map(mean).collect()
 }

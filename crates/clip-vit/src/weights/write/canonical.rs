@@ -4,10 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::refuse_same_file;
-use super::safetensors::{Declared, write_declared};
+use super::safetensors::{Declared, write_declared, write_safetensors};
+use super::{HostTensor, refuse_same_file};
+use crate::ClipSpec;
 use crate::weights::config::{FORMAT, VERSION, activation_name};
 use crate::weights::{ClipCheckpoint, WeightError};
+
+/// The preset of a CLIP of nobody's sizes.
+const CUSTOM: &str = "custom";
 
 impl ClipCheckpoint {
     /// Writes the CLIP to `out` as one safetensors with canonical names, values in the type of its
@@ -33,20 +37,45 @@ impl ClipCheckpoint {
     }
 
     fn canonical_metadata(&self, out: &Path) -> Result<BTreeMap<String, String>, WeightError> {
-        let spec = self.spec();
-        let json =
-            serde_json::to_string(spec).map_err(|error| WeightError::write(out, error.into()))?;
-        let pairs = [
-            ("format", FORMAT.to_owned()),
-            ("version", VERSION.to_owned()),
-            ("preset", self.preset().map_or("custom", |preset| preset.name()).to_owned()),
-            ("activation", activation_name(spec.activation).to_owned()),
-            ("vision_heads", spec.vision.heads.to_string()),
-            ("text_heads", spec.text.heads.to_string()),
-            ("spec", json),
-            ("source_format", self.source_format().to_string()),
-            ("source_sha256", self.file().sha256()),
-        ];
-        Ok(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+        let mut metadata = described(self.spec(), out)?;
+        let preset = self.preset().map_or(CUSTOM, |preset| preset.name());
+        metadata.insert("preset".into(), preset.into());
+        metadata.insert("source_format".into(), self.source_format().to_string());
+        metadata.insert("source_sha256".into(), self.file().sha256());
+        Ok(metadata)
     }
+}
+
+/// Writes the weights of a CLIP that was trained here, by canonical names, as a file that opens like
+/// any other and needs no options. `about` is added to the metadata: where it comes from.
+///
+/// # Errors
+///
+/// [`WeightError`] when a tensor is not of its shape, or `out` cannot be written. What is missing is
+/// found by whoever opens the file.
+pub fn write_clip(
+    out: &Path,
+    spec: &ClipSpec,
+    tensors: &BTreeMap<String, HostTensor>,
+    about: &BTreeMap<String, String>,
+) -> Result<(), WeightError> {
+    let mut metadata = about.clone();
+    metadata.extend(described(spec, out)?);
+    write_safetensors(out, tensors, &metadata)
+}
+
+/// What shapes do not tell.
+fn described(spec: &ClipSpec, out: &Path) -> Result<BTreeMap<String, String>, WeightError> {
+    let json =
+        serde_json::to_string(spec).map_err(|error| WeightError::write(out, error.into()))?;
+    let pairs = [
+        ("format", FORMAT.to_owned()),
+        ("version", VERSION.to_owned()),
+        ("preset", CUSTOM.to_owned()),
+        ("activation", activation_name(spec.activation).to_owned()),
+        ("vision_heads", spec.vision.heads.to_string()),
+        ("text_heads", spec.text.heads.to_string()),
+        ("spec", json),
+    ];
+    Ok(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }

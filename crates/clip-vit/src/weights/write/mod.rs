@@ -13,6 +13,7 @@ use burn::tensor::{DType, TensorData};
 use super::view::byte_length;
 use super::{Dtype, WeightError};
 
+pub use canonical::write_clip;
 pub use safetensors::write_safetensors;
 pub use torch::{TorchValue, write_torch_zip};
 

@@ -2,7 +2,6 @@
 //! auxiliary one. All of it is there in the end, or nothing.
 
 mod plan;
-mod threads;
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -15,19 +14,11 @@ pub use self::plan::{Quota, Quotas};
 use super::caption::Caption;
 use super::category::Category;
 use super::role::Role;
-use super::world::World;
+use super::threads;
+use super::world::{Drawn, World};
 use crate::descriptor::{Class, Descriptor};
 use crate::error::DataError;
 use crate::layout::{Layout, Tree};
-
-/// How far the writing is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drawn {
-    /// Pictures written.
-    pub done: usize,
-    /// Pictures in all.
-    pub total: usize,
-}
 
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use super::Drawn;
+use super::world::Drawn;
 use crate::error::DataError;
 
 /// The results in the order of the jobs; `None` when `observe` broke. The first error ends the work.

@@ -1,0 +1,94 @@
+//! The log of a pretraining run: a line of JSON a step, and at the end a picture of the losses.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use super::learner::{PretrainMetrics, PretrainValues};
+use crate::LogError;
+use crate::log::plot::{self, Curve};
+use crate::log::{replace, write_line};
+
+const LINES: &str = "metrics.jsonl";
+const PLOT: &str = "loss.svg";
+
+/// The log of a run.
+#[derive(Debug)]
+pub struct PretrainLog {
+    folder: PathBuf,
+    lines: File,
+}
+
+impl PretrainLog {
+    /// The log of a run that goes on after `step`: later lines are cut off, for they are made again. The
+    /// folder is made where it is absent.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] when the folder cannot be read or written.
+    pub fn resume(folder: &Path, step: usize) -> Result<Self, LogError> {
+        let failed = |source| LogError::Write { file: folder.into(), source };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let kept = steps(&folder.join(LINES), step)?;
+        let lines = replace(folder, LINES, |mut file| {
+            kept.iter().try_for_each(|metrics| write_line(&mut file, metrics)).map(|()| file)
+        })?;
+        Ok(Self { folder: folder.into(), lines })
+    }
+
+    /// Adds a step.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Write`] when the system does not take it.
+    pub fn step(&mut self, metrics: &PretrainMetrics) -> Result<(), LogError> {
+        write_line(&mut self.lines, metrics).map_err(|source| {
+            let file = self.folder.join(LINES);
+            LogError::Write { file, source }
+        })
+    }
+
+    /// Draws the terms of all steps so far; returns where. `None` before the first step.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] when the picture cannot be drawn or written.
+    pub fn plot(&self) -> Result<Option<PathBuf>, LogError> {
+        let steps = steps(&self.folder.join(LINES), usize::MAX)?;
+        let curve = |name, value: fn(&PretrainValues) -> f32| {
+            Curve::of(name, &steps, |step| (step.step, value(&step.losses)))
+        };
+        let curves = [
+            curve("total", |losses| losses.total),
+            curve("pairs", |losses| losses.pairs),
+            curve("state", |losses| losses.state),
+            curve("patches", |losses| losses.patches),
+            curve("replaced", |losses| losses.replaced),
+        ];
+        let file = self.folder.join(PLOT);
+        let drawn =
+            plot::drawn(&curves).map_err(|reason| LogError::Plot { file: file.clone(), reason })?;
+        let Some(svg) = drawn else { return Ok(None) };
+        replace(&self.folder, PLOT, |mut file| file.write_all(svg.as_bytes()))?;
+        Ok(Some(file))
+    }
+}
+
+/// The steps of a log up to one, each once, in order. A line that was never finished is none.
+fn steps(file: &Path, last: usize) -> Result<Vec<PretrainMetrics>, LogError> {
+    let failed = |source| LogError::Read { file: file.into(), source };
+    let opened = match File::open(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened.map_err(failed)?,
+    };
+    let mut steps: Vec<PretrainMetrics> = Vec::new();
+    for line in BufReader::new(opened).split(b'\n') {
+        let line = line.map_err(failed)?;
+        let Ok(metrics) = serde_json::from_slice::<PretrainMetrics>(&line) else { continue };
+        let before = steps.last().map_or(0, |before| before.step);
+        if (before + 1..=last).contains(&metrics.step) {
+            steps.push(metrics);
+        }
+    }
+    Ok(steps)
+}

@@ -1,0 +1,244 @@
+//! The two towers in training, and what is thrown away behind it.
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::nn::Linear;
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use clip_vit::{Precision, TextTower, VisionBackbone, VisionTower, WeightError};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::PretrainConfig;
+use super::batch::Shard;
+use super::start::Start;
+use super::vocabulary::Vocabulary;
+
+/// The scale that cosines start with, as CLIP's 1 / 0.07; stored as its logarithm.
+const FIRST_SCALE: f64 = 14.0;
+
+/// The scale of a tap's cosines.
+const FIRST_TAP_SCALE: f64 = 10.0;
+
+/// A patch's first logit of being defective, but for the number of patches: one in two pictures.
+const FIRST_TAP_BIAS: f32 = -0.4;
+
+/// A CLIP in training.
+#[derive(Module, Debug)]
+pub struct Pupil<B: Backend> {
+    pub(super) vision: VisionTower<B>,
+    /// With the rows of the [`Vocabulary`] only.
+    pub(super) text: TextTower<B>,
+    /// Logarithm of what cosines of pictures and sentences are multiplied with, `[1]`.
+    pub(super) logit_scale: Param<Tensor<B, 1>>,
+    /// Logit of a picture and a sentence at right angles, `[1]`; thrown away.
+    logit_bias: Param<Tensor<B, 1>>,
+    /// One for each tap; thrown away. What reads patches is left to adapters.
+    readers: Vec<PatchReader<B>>,
+    #[module(skip)]
+    taps: Vec<usize>,
+}
+
+/// What reads the patches of a tap.
+#[derive(Module, Debug)]
+struct PatchReader<B: Backend> {
+    /// To the joint space.
+    projection: Linear<B>,
+    scale: Param<Tensor<B, 1>>,
+    bias: Param<Tensor<B, 1>>,
+    /// To the logit of having been replaced.
+    replaced: Linear<B>,
+}
+
+/// What the model says of pictures and sentences.
+#[derive(Debug, Clone)]
+pub struct Answers<B: Backend> {
+    /// Logit of each sentence being true of each picture, `[pictures, sentences]`: all normal sentences,
+    /// then all defective ones.
+    pub pairs: Tensor<B, 2>,
+    /// Logit of the defective sentence of a picture against its normal one, `[pictures]`.
+    pub state: Tensor<B, 1>,
+    /// The same for each patch, a tensor for each tap: `[pictures, patches]`.
+    pub patches: Vec<Tensor<B, 2>>,
+    /// Logit of each patch having been replaced, a tensor for each tap: `[all pictures, patches]`,
+    /// those without captions too.
+    pub replaced: Vec<Tensor<B, 2>>,
+}
+
+/// Token ids of the two sentences of each caption.
+#[derive(Debug, Clone, Default)]
+pub struct SentenceIds {
+    /// That all is well.
+    pub normal: Vec<Vec<i64>>,
+    /// That something is wrong.
+    pub defective: Vec<Vec<i64>>,
+    /// Which of the captions is about each picture that has one.
+    pub of: Vec<usize>,
+}
+
+impl SentenceIds {
+    /// The sentences of a shard.
+    pub fn of(shard: &Shard) -> Self {
+        Self {
+            normal: shard.captions.iter().map(|pair| pair.normal.tokens.clone()).collect(),
+            defective: shard.captions.iter().map(|pair| pair.defective.tokens.clone()).collect(),
+            of: shard.caption_of.clone(),
+        }
+    }
+}
+
+impl<B: Backend> Pupil<B> {
+    /// A model before its first step.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError`] when the sizes cannot be built.
+    pub fn start(
+        config: &PretrainConfig,
+        vocabulary: &Vocabulary,
+        device: &B::Device,
+    ) -> Result<Self, PupilError> {
+        let spec = config.model.spec()?;
+        let start = Start::new(config.seed, &spec, vocabulary);
+        let vision = VisionTower::load(&spec, &start, Precision::F32, device)?;
+        let mut small = spec.clone();
+        small.text.vocab = vocabulary.ids().len();
+        let text = TextTower::load(&small, &start, Precision::F32, device)?;
+        let taps = config.model.taps();
+        let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ READERS);
+        let sizes = [config.model.width, config.model.embed];
+        let readers = taps.iter().map(|_| PatchReader::start(sizes, &mut rng, device)).collect();
+        let pupil = Self {
+            vision,
+            text,
+            logit_scale: number(FIRST_SCALE.ln() as f32, device),
+            logit_bias: number(0.0, device),
+            readers,
+            taps: taps.to_vec(),
+        };
+        Ok(pupil.map(&mut Learning))
+    }
+
+    /// Looks at pictures, of which the first have sentences.
+    ///
+    /// # Shapes
+    ///
+    /// - images: `[pictures, 3, side, side]`, a corner for each
+    ///
+    /// # Errors
+    ///
+    /// [`PupilError`] when a sentence is none of the vocabulary's.
+    pub fn answer(
+        &self,
+        images: Tensor<B, 4>,
+        corners: &[[usize; 2]],
+        sentences: &SentenceIds,
+    ) -> Result<Answers<B>, PupilError> {
+        let (captions, captioned) = (sentences.normal.len(), sentences.of.len());
+        let ids = [sentences.normal.as_slice(), &sentences.defective].concat();
+        let text = unit(self.text.project(self.text.encode(&ids)?));
+        let [_, embed] = text.dims();
+        let towards_defect =
+            text.clone().narrow(0, captions, captions) - text.clone().narrow(0, 0, captions);
+        let of: Vec<i64> = sentences.of.iter().map(|caption| *caption as i64).collect();
+        let of = Tensor::from_data(TensorData::new(of, [captioned]), &images.device());
+        let towards_defect = towards_defect.select(0, of);
+
+        let mut tokens = self.vision.embed_crops(images, corners);
+        let (mut patches, mut replaced, mut first) = (Vec::new(), Vec::new(), 0);
+        for (tap, reader) in self.taps.iter().zip(&self.readers) {
+            tokens = (first..*tap).fold(tokens, |tokens, layer| self.vision.layer(layer, tokens));
+            first = *tap;
+            let [_, count, _] = tokens.dims();
+            let seen = self.vision.post_norm(tokens.clone().narrow(1, 1, count - 1));
+            replaced.push(reader.replaced(seen.clone()));
+            patches.push(reader.state(seen.narrow(0, 0, captioned), towards_defect.clone()));
+        }
+        let class = self.vision.post_norm(tokens.narrow(0, 0, captioned).narrow(1, 0, 1));
+        let image = unit(self.vision.project(class).reshape([captioned, embed]));
+        let scale = self.logit_scale.val().exp();
+        let state = (image.clone() * towards_defect).sum_dim(1).squeeze_dim::<1>(1) * scale.clone();
+        let pairs =
+            image.matmul(text.transpose()) * scale.unsqueeze() + self.logit_bias.val().unsqueeze();
+        Ok(Answers { pairs, state, patches, replaced })
+    }
+}
+
+impl<B: Backend> PatchReader<B> {
+    fn start([width, embed]: [usize; 2], rng: &mut ChaCha8Rng, device: &B::Device) -> Self {
+        let deviation = (width as f32).sqrt().recip();
+        let mut draw = |outputs: usize, deviation: f32| {
+            let values = (0..width * outputs).map(|_| {
+                let unit: f32 = StandardNormal.sample(rng);
+                deviation * unit
+            });
+            let values = TensorData::new(values.collect::<Vec<f32>>(), [width, outputs]);
+            Param::from_tensor(Tensor::from_data(values, (device, DType::F32)))
+        };
+        let (projection, replaced) = (draw(embed, deviation), draw(1, 0.02));
+        Self {
+            projection: Linear { weight: projection, bias: None },
+            scale: number(FIRST_TAP_SCALE.ln() as f32, device),
+            bias: number(FIRST_TAP_BIAS, device),
+            replaced: Linear { weight: replaced, bias: Some(number(0.0, device)) },
+        }
+    }
+
+    /// Logits of the defective state, `[pictures, patches]`. The more patches a picture has, the less
+    /// likely is each of them to be the one: crops of all sizes start alike.
+    fn state(&self, seen: Tensor<B, 3>, towards_defect: Tensor<B, 2>) -> Tensor<B, 2> {
+        let [pictures, patches, width] = seen.dims();
+        let joint = seen.reshape([pictures * patches, width]).matmul(self.projection.weight.val());
+        let [_, embed] = joint.dims();
+        let joint = unit(joint).reshape([pictures, patches, embed]);
+        let cosines = joint.matmul(towards_defect.unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
+        let bias = self.bias.val().sub_scalar((patches as f64).ln());
+        cosines * self.scale.val().exp().unsqueeze() + bias.unsqueeze()
+    }
+
+    /// Logits of having been replaced, `[pictures, patches]`.
+    fn replaced(&self, seen: Tensor<B, 3>) -> Tensor<B, 2> {
+        let [pictures, patches, width] = seen.dims();
+        let flat = seen.reshape([pictures * patches, width]);
+        let logits = flat.matmul(self.replaced.weight.val()).reshape([pictures, patches]);
+        match &self.replaced.bias {
+            Some(bias) => logits + bias.val().unsqueeze(),
+            None => logits,
+        }
+    }
+}
+
+/// A model that cannot be built, or sentences that it cannot read.
+#[derive(Debug, thiserror::Error)]
+pub enum PupilError {
+    /// Sizes that cannot be built.
+    #[error(transparent)]
+    Sizes(#[from] clip_vit::SpecError),
+    /// A start that cannot be drawn.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    /// Sentences of another table.
+    #[error(transparent)]
+    Sentences(#[from] clip_vit::PromptError),
+}
+
+/// Keeps the readers' draws apart from the towers'.
+const READERS: u64 = 0x7265_6164;
+
+/// Length 1 along the last axis.
+fn unit<B: Backend>(rows: Tensor<B, 2>) -> Tensor<B, 2> {
+    let length = rows.clone().square().sum_dim(1).add_scalar(1e-12).sqrt();
+    rows / length
+}
+
+fn number<B: Backend>(value: f32, device: &B::Device) -> Param<Tensor<B, 1>> {
+    Param::from_tensor(Tensor::from_data(TensorData::new(vec![value], [1]), (device, DType::F32)))
+}
+
+/// Lets every weight learn; towers are loaded as frozen ones.
+struct Learning;
+
+impl<B: Backend> ModuleMapper<B> for Learning {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        param.set_require_grad(true)
+    }
+}

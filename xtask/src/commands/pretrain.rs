@@ -1,0 +1,237 @@
+//! `pretrain`: a small CLIP of one's own.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use burn::tensor::backend::Backend;
+use clap::Args;
+use moeclip_train::pretrain::{
+    Lessons, Pictures, PretrainCheckpoints, PretrainConfig, PretrainLearner, PretrainLog,
+    PretrainMetrics, PretrainValues, fit,
+};
+use serde::Serialize;
+
+use crate::backends::{Job, run_on};
+use crate::cli::Common;
+use crate::interrupt;
+use crate::output::print_json;
+use crate::progress::Progress;
+
+/// Checkpoints that are kept.
+const KEPT: usize = 3;
+
+/// Teach a small CLIP on made-up pictures and captions.
+///
+/// The pictures are those of `datasets synth`, of its auxiliary half only; captions say what is seen and
+/// whether something is wrong with it. Ctrl-C finishes the step under way and writes what was learned;
+/// with --checkpoints, --resume goes on from there.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Example: cargo xtask pretrain --config configs/pretrain-small.toml --out small-clip.safetensors"
+)]
+pub(crate) struct PretrainArgs {
+    /// A description of the run; what it does not name has its default
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change one setting, as in steps=2000; may stand several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// End after this many steps; the learning rate still falls as the description's own steps say
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// The CLIP to write: safetensors, f16
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Folder for checkpoints, and for the log below it
+    #[arg(long, value_name = "DIR")]
+    checkpoints: Option<PathBuf>,
+    /// Go on from the newest checkpoint
+    #[arg(long, requires = "checkpoints")]
+    resume: bool,
+    /// Minutes between two checkpoints
+    #[arg(long, default_value_t = 5, value_name = "MINUTES")]
+    checkpoint_minutes: u64,
+}
+
+pub(crate) fn run(args: PretrainArgs, common: Common) -> anyhow::Result<()> {
+    interrupt::listen()?;
+    let config = read_config(&args)?;
+    run_on(&common, PretrainJob { args, config, common: common.clone() })
+}
+
+fn read_config(args: &PretrainArgs) -> anyhow::Result<PretrainConfig> {
+    let mut config = PretrainConfig::default();
+    if let Some(path) = &args.config {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{}: cannot be read; give a description", path.display()))?;
+        config = PretrainConfig::parse(&text, path)?;
+    }
+    for assignment in &args.set {
+        config = config.set(assignment)?;
+    }
+    Ok(config)
+}
+
+struct PretrainJob {
+    args: PretrainArgs,
+    config: PretrainConfig,
+    common: Common,
+}
+
+/// What a run leaves on the way.
+struct Saving {
+    checkpoints: PretrainCheckpoints,
+    log: PretrainLog,
+    every: Duration,
+    saved: Instant,
+}
+
+#[derive(Serialize)]
+struct Pretrained {
+    out: String,
+    steps: usize,
+    interrupted: bool,
+    last: Option<PretrainMetrics>,
+    plot: Option<String>,
+    seconds: f64,
+}
+
+impl Job for PretrainJob {
+    fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
+        let start = Instant::now();
+        let out = &self.args.out;
+        let learner = PretrainLearner::<B>::new(self.config.clone(), &device)?;
+        let (mut learner, mut saving) = self.taken_up(learner)?;
+        let drawn = self.draw()?.zip(Pictures::draw_held_out(&self.config, threads())?);
+        let Some((pictures, held_out)) = drawn else {
+            bail!("interrupted before the first step; {} was not written", out.display());
+        };
+        let before = learner.steps();
+        let lessons = Lessons { pictures: &pictures, held_out: &held_out };
+        let fitted = self.fit(&mut learner, lessons, &mut saving);
+        // Hours of steps are kept, whatever ended them; a run that failed at its first has none.
+        if fitted.is_ok() || learner.steps() > before {
+            learner.write_clip(out)?;
+        }
+        if let Some(saving) = &saving {
+            saving.checkpoints.save(&learner)?;
+        }
+        let last = fitted?;
+        let plot = saving.map(|saving| saving.log.plot()).transpose()?.flatten();
+        let done = Pretrained {
+            out: out.display().to_string(),
+            steps: learner.steps(),
+            interrupted: learner.steps() < self.config.steps,
+            last,
+            plot: plot.map(|file| file.display().to_string()),
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        report(&done, &self.common)
+    }
+}
+
+impl PretrainJob {
+    /// The learner as it stood at its newest checkpoint, and where it goes on saving.
+    fn taken_up<B: Backend>(
+        &self,
+        mut learner: PretrainLearner<B>,
+    ) -> anyhow::Result<(PretrainLearner<B>, Option<Saving>)> {
+        let Some(folder) = &self.args.checkpoints else { return Ok((learner, None)) };
+        let checkpoints = PretrainCheckpoints::open(folder, KEPT)?;
+        match checkpoints.newest()? {
+            Some(newest) if self.args.resume => learner = learner.restore(&newest)?,
+            Some(newest) => {
+                bail!("{}: is of an earlier run; give --resume or another folder", newest.display())
+            }
+            None => {}
+        }
+        let log = PretrainLog::resume(&folder.join("log"), learner.steps())?;
+        let every = Duration::from_secs(60 * self.args.checkpoint_minutes);
+        Ok((learner, Some(Saving { checkpoints, log, every, saved: Instant::now() })))
+    }
+
+    /// The pictures to be looked at; `None` when it was asked to stop.
+    fn draw(&self) -> anyhow::Result<Option<Pictures>> {
+        let mut progress = Progress::new("pictures", self.config.pictures.count);
+        let pictures = Pictures::draw(&self.config, threads(), |_| {
+            progress.advance(String::new());
+            if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        progress.finish();
+        Ok(pictures)
+    }
+
+    /// Steps to the end, or until it was asked to stop; returns the last.
+    fn fit<B: Backend>(
+        &self,
+        learner: &mut PretrainLearner<B>,
+        lessons: Lessons<'_>,
+        saving: &mut Option<Saving>,
+    ) -> anyhow::Result<Option<PretrainMetrics>> {
+        let left = self.config.steps.saturating_sub(learner.steps());
+        let mut progress = Progress::new("pretraining", left);
+        let (mut last, mut trouble) = (None, None);
+        fit(learner, lessons, |learner, metrics| {
+            progress.advance(line(metrics));
+            last = Some(*metrics);
+            trouble = saving.as_mut().and_then(|saving| saving.step(learner, metrics).err());
+            let is_last = self.args.steps.is_some_and(|last| metrics.step >= last);
+            let ends = trouble.is_some() || is_last || interrupt::asked();
+            if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        progress.finish();
+        trouble.map_or(Ok(last), Err)
+    }
+}
+
+impl Saving {
+    fn step<B: Backend>(
+        &mut self,
+        learner: &PretrainLearner<B>,
+        metrics: &PretrainMetrics,
+    ) -> anyhow::Result<()> {
+        self.log.step(metrics)?;
+        if self.saved.elapsed() >= self.every {
+            self.checkpoints.save(learner)?;
+            self.saved = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn line(metrics: &PretrainMetrics) -> String {
+    let PretrainValues { total, pairs, state, patches, replaced, .. } = metrics.losses;
+    let terms = format!("pairs {pairs:.3}  state {state:.3}  patches {patches:.3}");
+    let speed = metrics.images_per_second;
+    let shown = format!("loss {total:.3}  {terms}  replaced {replaced:.3}  {speed:.0} images/s");
+    match &metrics.held_out {
+        None => shown,
+        Some(PretrainValues { total, state_accuracy, patch_accuracy, .. }) => format!(
+            "{shown}  held out: loss {total:.3}  state {:.1} %  by patches {:.1} %",
+            100.0 * state_accuracy,
+            100.0 * patch_accuracy
+        ),
+    }
+}
+
+fn report(done: &Pretrained, common: &Common) -> anyhow::Result<()> {
+    if common.json {
+        return print_json(done);
+    }
+    let Pretrained { out, steps, interrupted, last, plot, seconds } = done;
+    let how = if *interrupted { "interrupted after" } else { "made" };
+    println!("{how} {steps} steps, {seconds:.0} s; wrote {out}");
+    if let Some(metrics) = last {
+        println!("{}", line(metrics));
+    }
+    if let Some(plot) = plot {
+        println!("losses: {plot}");
+    }
+    Ok(())
+}
