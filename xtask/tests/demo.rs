@@ -61,5 +61,8 @@ fn a_killed_demo_goes_on_and_ends_in_the_same_report() {
     let other = command(&[&DEMO[..], &["--seed", "9"]].concat(), whole.path()).output().unwrap();
     assert!(!other.status.success());
     let line = stderr(&other);
-    assert!(line.contains("holds a demo of --seed 0 --per-category 4"), "{line}");
+    assert!(
+        line.contains("holds a demo of --seed 0 --per-category 4 and the CLIP random"),
+        "{line}"
+    );
 }

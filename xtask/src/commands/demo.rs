@@ -3,16 +3,19 @@
 mod inspection;
 mod measure;
 mod plain;
+mod random_clip;
 mod routing;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
 use crate::cli::Common;
 
-/// See the whole method run on a built-in small CLIP: make an inspection world, train adapters on some
-/// categories, measure them on others that were never seen, and write a report.
+/// See the whole method run: make an inspection world, train adapters on some of its categories, measure
+/// them on others that were never seen, and write a report.
 ///
 /// The report is one file, OUT/report.html. A demo that was interrupted goes on where it was when the
 /// same command is given again.
@@ -25,6 +28,9 @@ pub(crate) struct DemoArgs {
     /// What is looked at
     #[arg(long, value_enum, default_value_t = WorldChoice::Inspection)]
     world: WorldChoice,
+    /// CLIP that looks at the inspection world: one that cargo xtask pretrain wrote, or random weights
+    #[arg(long, default_value = "random", value_name = "random|FILE")]
+    clip: ClipChoice,
     /// Steps of training; 60 in the plain world, else as configs/demo.toml has it
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
@@ -39,20 +45,40 @@ pub(crate) struct DemoArgs {
 /// Worlds that can be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum WorldChoice {
-    /// Surfaces and objects of 22 categories, seen by a small CLIP
+    /// Surfaces and objects of 22 categories, looked at by --clip
     Inspection,
     /// Two surfaces, seen by a CLIP with random weights: seconds, to try that everything runs
     Plain,
+}
+
+/// CLIPs that can look at the inspection world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum ClipChoice {
+    /// Weights that nobody taught.
+    Random,
+    /// A checkpoint.
+    File(PathBuf),
+}
+
+impl FromStr for ClipChoice {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "random" => Self::Random,
+            file => Self::File(file.into()),
+        })
+    }
 }
 
 /// Steps of training in the plain world.
 const PLAIN_STEPS: usize = 60;
 
 pub(crate) fn run(args: DemoArgs, common: Common) -> anyhow::Result<()> {
-    let DemoArgs { out, world, steps, per_category, seed } = args;
+    let DemoArgs { out, world, clip, steps, per_category, seed } = args;
     match world {
         WorldChoice::Inspection => {
-            inspection::run(inspection::Settings { out, steps, per_category, seed }, common)
+            inspection::run(inspection::Settings { out, clip, steps, per_category, seed }, common)
         }
         WorldChoice::Plain => plain::run(out, steps.unwrap_or(PLAIN_STEPS), seed, common),
     }

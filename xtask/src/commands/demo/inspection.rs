@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use moeclip_data::ContentHash;
 use moeclip_data::synthetic::{Quotas, World, write_world};
 use moeclip_eval::report::StageTime;
 use moeclip_train::logged_steps;
@@ -14,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::measure::{self, Measure};
+use super::{ClipChoice, random_clip};
 use crate::backends::run_on;
-use crate::cli::Common;
+use crate::cli::{ActivationChoice, Common};
 use crate::commands::train;
 use crate::data::{CacheArgs, DataOptions};
 use crate::interrupt;
@@ -23,13 +25,13 @@ use crate::model::{ClipArgs, ClipShapeArgs, PromptArgs};
 use crate::output::write_json;
 use crate::progress::Progress;
 
-/// The small CLIP, a part of the program. Its card is docs/small-clip.md.
-const CLIP: &[u8] = include_bytes!("../../../../assets/small-clip.safetensors");
-
 /// How adapters are trained on it.
 const CONFIG: &str = include_str!("../../../../configs/demo.toml");
 
-/// Side of the pictures: as large as the small CLIP sees them.
+/// Layers of a random CLIP: taps after 3, 6, 9 and 12 mirror those of ViT-L.
+const LAYERS: usize = 12;
+
+/// Side of the pictures: 14 x 14 patches of a small CLIP.
 pub(super) const SIZE: u32 = 112;
 
 /// Steps between two checkpoints of the adapters.
@@ -38,6 +40,7 @@ const CHECKPOINT: usize = 100;
 /// What can be chosen.
 pub(super) struct Settings {
     pub(super) out: PathBuf,
+    pub(super) clip: ClipChoice,
     pub(super) steps: Option<usize>,
     /// Pictures in each category's test split.
     pub(super) per_category: usize,
@@ -47,6 +50,8 @@ pub(super) struct Settings {
 /// What a folder's files follow from, besides the number of steps, which may grow.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Claim {
+    /// The hash of its file, or "random".
+    clip: String,
     per_category: usize,
     seed: u64,
 }
@@ -86,8 +91,29 @@ impl Demo {
     }
 
     pub(super) fn clip(&self) -> ClipArgs {
-        let clip = self.out().join("clip.safetensors");
-        ClipArgs { clip, shape: ClipShapeArgs::default(), prompting: PromptArgs::default() }
+        let prompting = PromptArgs::default();
+        match &self.settings.clip {
+            ClipChoice::File(file) => {
+                ClipArgs { clip: file.clone(), shape: ClipShapeArgs::default(), prompting }
+            }
+            ClipChoice::Random => {
+                let activation = Some(ActivationChoice::QuickGelu);
+                let shape = ClipShapeArgs { activation, ..ClipShapeArgs::default() };
+                ClipArgs { clip: self.out().join("clip.safetensors"), shape, prompting }
+            }
+        }
+    }
+
+    /// What the CLIP is, in a few words.
+    pub(super) fn clip_described(&self) -> String {
+        match &self.settings.clip {
+            ClipChoice::Random => "random weights, never taught anything".into(),
+            ClipChoice::File(file) => {
+                let name = file.file_name().unwrap_or(file.as_os_str()).display();
+                let hash = ContentHash::of_file(file).map(|hash| hash.to_string());
+                format!("{name}, SHA-256 {}", hash.unwrap_or_else(|error| error.to_string()))
+            }
+        }
     }
 
     pub(super) fn config(&self) -> PathBuf {
@@ -120,14 +146,19 @@ impl Demo {
     fn claim(&self) -> anyhow::Result<()> {
         let path = self.out().join("demo.json");
         let Settings { per_category, seed, .. } = self.settings;
-        let claim = Claim { per_category, seed };
+        let clip = match &self.settings.clip {
+            ClipChoice::Random => "random".to_owned(),
+            ClipChoice::File(file) => ContentHash::of_file(file)?.to_string(),
+        };
+        let claim = Claim { clip, per_category, seed };
         let Ok(text) = std::fs::read_to_string(&path) else { return write_json(&path, &claim) };
         match serde_json::from_str::<Claim>(&text) {
             Ok(there) if there == claim => Ok(()),
-            Ok(Claim { per_category, seed }) => bail!(
-                "{}: holds a demo of --seed {seed} --per-category {per_category}; give these, or \
-                 another --out",
-                self.out().display()
+            Ok(Claim { clip, per_category, seed }) => bail!(
+                "{}: holds a demo of --seed {seed} --per-category {per_category} and the CLIP {}; give \
+                 these, or another --out",
+                self.out().display(),
+                clip.get(..12).unwrap_or(&clip)
             ),
             Err(_) => bail!("{}: is of no demo; give another --out", path.display()),
         }
@@ -156,18 +187,16 @@ impl Demo {
 
     /// CLIP and configuration, so that every command of the demo can be given by hand too.
     fn write_inputs(&self) -> anyhow::Result<()> {
-        let files = [(self.clip().clip, CLIP), (self.config(), CONFIG.as_bytes())];
-        for (path, bytes) in files {
-            if std::fs::read(&path).is_ok_and(|there| there == bytes) {
-                continue;
-            }
-            let written = NamedTempFile::new_in(self.out()).and_then(|mut file| {
-                file.write_all(bytes)?;
-                Ok(file.persist(&path)?)
-            });
-            written.with_context(|| format!("{}: cannot be written", path.display()))?;
+        let clip = self.clip().clip;
+        if self.settings.clip == ClipChoice::Random && !clip.exists() {
+            random_clip::write(&clip, LAYERS, self.settings.seed)?;
         }
-        Ok(())
+        let path = self.config();
+        let written = NamedTempFile::new_in(self.out()).and_then(|mut file| {
+            file.write_all(CONFIG.as_bytes())?;
+            Ok(file.persist(&path)?)
+        });
+        written.map(|_| ()).with_context(|| format!("{}: cannot be written", path.display()))
     }
 
     fn train(&self) -> anyhow::Result<()> {

@@ -200,8 +200,7 @@ struct Method<'a> {
 }
 
 const LEAD: &str = "Adapters were trained on 14 categories of a made-up world and are measured here on 8 \
-    others, with kinds of defects among them that were never seen. The CLIP behind them is a small one, \
-    taught on pictures and captions of the 14 categories.";
+    others, with kinds of defects among them that were never seen.";
 
 /// The images that are worth a look; `seen` lies class by class.
 fn cases(
@@ -238,7 +237,7 @@ fn provenance(demo: &Demo) -> Vec<Provenance> {
     vec![
         fact("Program", format!("MoECLIP in Rust {}", code::described())),
         fact("Command", format!("cargo xtask demo --seed {seed}")),
-        fact("CLIP", "the small one that comes with the program, docs/small-clip.md".into()),
+        fact("CLIP", demo.clip_described()),
         fact(
             "Data",
             format!("world {seed}, {SIZE} pixels, made by cargo xtask datasets synth's code"),

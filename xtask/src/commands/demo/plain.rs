@@ -1,20 +1,20 @@
 //! Two plain surfaces and a CLIP with random weights: every part of the method runs in seconds, and the
 //! files look as they always do. Tests live on it.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
-use clip_vit::weights::canonical_shapes;
-use clip_vit::weights::write::{HostTensor, write_safetensors};
-use clip_vit::{ClipSpecBuilder, Precision, RandomWeights, WeightSource};
 use moeclip_data::{Surface, SyntheticSet, write_synthetic};
 
+use super::random_clip;
 use crate::calibration::CalibrationArgs;
 use crate::cli::{ActivationChoice, Common, DomainChoice};
 use crate::commands::{eval, predict, train};
 use crate::data::{CacheArgs, DataOptions};
 use crate::model::{AdapterArgs, AssumedArgs, ClipArgs, ClipShapeArgs, PromptArgs};
+
+/// Twelve would mirror ViT-B; eight give taps after 2, 4, 6 and 8 in less time.
+const LAYERS: usize = 8;
 
 /// Side of the demo's pictures; the model looks at all of their pixels.
 const SIZE: u32 = 112;
@@ -49,7 +49,7 @@ impl Demo {
         write_synthetic(&auxiliary, &set(Surface::Weave, 8, seed))?;
         write_synthetic(&unseen, &set(Surface::Speckle, 4, seed.wrapping_add(1)))?;
         let clip_file = out.join("clip.safetensors");
-        write_random_clip(&clip_file, seed)?;
+        random_clip::write(&clip_file, LAYERS, seed)?;
         let activation = Some(ActivationChoice::QuickGelu);
         let shape = ClipShapeArgs { activation, ..ClipShapeArgs::default() };
         let assumed = AssumedArgs::default();
@@ -145,18 +145,4 @@ fn settings(steps: usize, seed: u64) -> train::TrainSettings {
         image_size: Some(SIZE as usize),
         ..train::TrainSettings::default()
     }
-}
-
-/// A CLIP small enough for seconds on a CPU, with the published ones' shape: twelve layers would
-/// mirror ViT-B, eight give taps after 2, 4, 6 and 8.
-fn write_random_clip(path: &Path, seed: u64) -> anyhow::Result<()> {
-    let spec = ClipSpecBuilder::new().vision(14, 8, 128, 8).text(64, 2).embed(64).build()?;
-    let source = RandomWeights::new(seed);
-    let mut tensors = BTreeMap::new();
-    for (name, shape) in canonical_shapes(&spec) {
-        let data = source.tensor(&name, &shape, Precision::F16)?;
-        let tensor = HostTensor::from_data(&data).context("f16 is a type that files store")?;
-        tensors.insert(name, tensor);
-    }
-    Ok(write_safetensors(path, &tensors, &BTreeMap::new())?)
 }
