@@ -117,7 +117,7 @@ impl Default for PretrainConfig {
             },
             batch: BatchSettings { pairs: 24, normal: 8, replaced: 40, shards: 2 },
             learning_rate: WarmCosine { peak: 2e-3, warmup: 200 },
-            losses: PretrainLosses { pairs: 1.0, state: 1.0, patches: 1.0, replaced: 3.0 },
+            losses: PretrainLosses { pairs: 1.0, state: 1.0, patches: 3.0, replaced: 3.0 },
         }
     }
 }
