@@ -106,10 +106,10 @@ impl Default for PretrainConfig {
     fn default() -> Self {
         Self {
             seed: 0,
-            steps: 4_000,
+            steps: 12_000,
             model: SmallClip::default(),
             pictures: PictureSettings {
-                count: 3000,
+                count: 4000,
                 defective: 0.6,
                 crops: vec![4, 4, 8, 4, 4, 14],
                 unknown_names: 0.25,
