@@ -120,3 +120,27 @@ fn a_full_folder_is_refused_and_a_broken_off_one_is_absent() {
     assert!(error.contains("is not empty"), "{error}");
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
 }
+
+#[test]
+fn twins_differ_where_the_mask_says_and_nowhere_else() {
+    let world = World::new(6, 64).unwrap();
+    for category in [Category::Leather, Category::Gear, Category::Retina] {
+        let defect = category.defects().first().copied();
+        let shots = [shot(category, defect, 1), shot(category, None, 1)];
+        let twins = world.all_twins(&shots, 2, on).unwrap().unwrap();
+        assert!(twins[0].picture == world.picture(&shots[0]).unwrap());
+        assert!(twins[1].sound.is_none());
+        let (picture, sound) = (&twins[0].picture, twins[0].sound.as_ref().unwrap());
+        let mask = picture.mask.as_ref().unwrap();
+        let change = |x, y| {
+            let (a, b) = (picture.image.get_pixel(x, y), sound.get_pixel(x, y));
+            a.0.iter().zip(b.0).map(|(a, b)| a.abs_diff(b)).max().unwrap_or(0)
+        };
+        let pixels = || (0..64).flat_map(|y| (0..64).map(move |x| (x, y)));
+        // 0.035 of white are 9 levels; a brighter pixel's grain differs by a few.
+        let beside = pixels().filter(|(x, y)| mask.get_pixel(*x, *y).0[0] == 0);
+        assert!(beside.clone().all(|(x, y)| change(x, y) <= 14), "{category:?}");
+        let within = pixels().filter(|(x, y)| mask.get_pixel(*x, *y).0[0] > 0);
+        assert!(within.clone().any(|(x, y)| change(x, y) > 14), "{category:?}");
+    }
+}

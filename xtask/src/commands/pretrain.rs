@@ -44,7 +44,7 @@ pub(crate) struct PretrainArgs {
     /// The CLIP to write: safetensors, f16
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Folder for checkpoints, and for the log below it
+    /// Folder for checkpoints, and for the log below it; with each, --out is written too
     #[arg(long, value_name = "DIR")]
     checkpoints: Option<PathBuf>,
     /// Go on from the newest checkpoint
@@ -86,6 +86,8 @@ struct Saving {
     log: PretrainLog,
     every: Duration,
     saved: Instant,
+    /// The CLIP so far is written with every checkpoint, to be tried out.
+    out: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -149,7 +151,8 @@ impl PretrainJob {
         }
         let log = PretrainLog::resume(&folder.join("log"), learner.steps())?;
         let every = Duration::from_secs(60 * self.args.checkpoint_minutes);
-        Ok((learner, Some(Saving { checkpoints, log, every, saved: Instant::now() })))
+        let (saved, out) = (Instant::now(), self.args.out.clone());
+        Ok((learner, Some(Saving { checkpoints, log, every, saved, out })))
     }
 
     /// The pictures to be looked at; `None` when it was asked to stop.
@@ -195,6 +198,7 @@ impl Saving {
         self.log.step(metrics)?;
         if self.saved.elapsed() >= self.every {
             self.checkpoints.save(learner)?;
+            learner.write_clip(&self.out)?;
             self.saved = Instant::now();
         }
         Ok(())

@@ -106,10 +106,10 @@ impl Default for PretrainConfig {
     fn default() -> Self {
         Self {
             seed: 0,
-            steps: 4_000,
+            steps: 12_000,
             model: SmallClip::default(),
             pictures: PictureSettings {
-                count: 3000,
+                count: 4000,
                 defective: 0.6,
                 crops: vec![4, 4, 8, 4, 4, 14],
                 unknown_names: 0.25,
@@ -117,7 +117,7 @@ impl Default for PretrainConfig {
             },
             batch: BatchSettings { pairs: 24, normal: 8, replaced: 40, shards: 2 },
             learning_rate: WarmCosine { peak: 2e-3, warmup: 200 },
-            losses: PretrainLosses { pairs: 1.0, state: 1.0, patches: 1.0, replaced: 3.0 },
+            losses: PretrainLosses { pairs: 1.0, state: 1.0, patches: 3.0, replaced: 3.0 },
         }
     }
 }

@@ -133,6 +133,11 @@ impl<B: Backend> PretrainLearner<B> {
         &self.config
     }
 
+    /// The model as it is.
+    pub fn pupil(&self) -> &Pupil<Autodiff<B>> {
+        &self.pupil
+    }
+
     /// One step.
     ///
     /// # Errors

@@ -16,11 +16,11 @@ use super::vocabulary::Vocabulary;
 /// The scale that cosines start with, as CLIP's 1 / 0.07; stored as its logarithm.
 const FIRST_SCALE: f64 = 14.0;
 
-/// The scale of a tap's cosines.
-const FIRST_TAP_SCALE: f64 = 10.0;
-
 /// A patch's first logit of being defective, but for the number of patches: one in two pictures.
-const FIRST_TAP_BIAS: f32 = -0.4;
+const FIRST_STATE_BIAS: f32 = -0.4;
+
+/// Deviation of a reader's weights.
+const FIRST_READER: f32 = 0.02;
 
 /// A CLIP in training.
 #[derive(Module, Debug)]
@@ -38,14 +38,14 @@ pub struct Pupil<B: Backend> {
     taps: Vec<usize>,
 }
 
-/// What reads the patches of a tap.
+/// What reads the patches of a tap: two numbers of each. What they say of a state is taught by the
+/// captions' states and not read against sentences: a product of two things that both have yet to learn
+/// would learn nothing for long.
 #[derive(Module, Debug)]
 struct PatchReader<B: Backend> {
-    /// To the joint space.
-    projection: Linear<B>,
-    scale: Param<Tensor<B, 1>>,
-    bias: Param<Tensor<B, 1>>,
-    /// To the logit of having been replaced.
+    /// To the logit of being what a defective state is about, `[width, 1]`.
+    state: Linear<B>,
+    /// To the logit of having been replaced, `[width, 1]`.
     replaced: Linear<B>,
 }
 
@@ -57,7 +57,7 @@ pub struct Answers<B: Backend> {
     pub pairs: Tensor<B, 2>,
     /// Logit of the defective sentence of a picture against its normal one, `[pictures]`.
     pub state: Tensor<B, 1>,
-    /// The same for each patch, a tensor for each tap: `[pictures, patches]`.
+    /// Logit of each patch showing a defect, a tensor for each tap: `[pictures, patches]`.
     pub patches: Vec<Tensor<B, 2>>,
     /// Logit of each patch having been replaced, a tensor for each tap: `[all pictures, patches]`,
     /// those without captions too.
@@ -105,8 +105,8 @@ impl<B: Backend> Pupil<B> {
         let text = TextTower::load(&small, &start, Precision::F32, device)?;
         let taps = config.model.taps();
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ READERS);
-        let sizes = [config.model.width, config.model.embed];
-        let readers = taps.iter().map(|_| PatchReader::start(sizes, &mut rng, device)).collect();
+        let width = config.model.width;
+        let readers = taps.iter().map(|_| PatchReader::start(width, &mut rng, device)).collect();
         let pupil = Self {
             vision,
             text,
@@ -151,7 +151,7 @@ impl<B: Backend> Pupil<B> {
             let [_, count, _] = tokens.dims();
             let seen = self.vision.post_norm(tokens.clone().narrow(1, 1, count - 1));
             replaced.push(reader.replaced(seen.clone()));
-            patches.push(reader.state(seen.narrow(0, 0, captioned), towards_defect.clone()));
+            patches.push(reader.state(seen.narrow(0, 0, captioned)));
         }
         let class = self.vision.post_norm(tokens.narrow(0, 0, captioned).narrow(1, 0, 1));
         let image = unit(self.vision.project(class).reshape([captioned, embed]));
@@ -164,46 +164,40 @@ impl<B: Backend> Pupil<B> {
 }
 
 impl<B: Backend> PatchReader<B> {
-    fn start([width, embed]: [usize; 2], rng: &mut ChaCha8Rng, device: &B::Device) -> Self {
-        let deviation = (width as f32).sqrt().recip();
-        let mut draw = |outputs: usize, deviation: f32| {
-            let values = (0..width * outputs).map(|_| {
+    fn start(width: usize, rng: &mut ChaCha8Rng, device: &B::Device) -> Self {
+        let mut linear = |bias: f32| {
+            let values = (0..width).map(|_| {
                 let unit: f32 = StandardNormal.sample(rng);
-                deviation * unit
+                FIRST_READER * unit
             });
-            let values = TensorData::new(values.collect::<Vec<f32>>(), [width, outputs]);
-            Param::from_tensor(Tensor::from_data(values, (device, DType::F32)))
+            let values = TensorData::new(values.collect::<Vec<f32>>(), [width, 1]);
+            let weight = Param::from_tensor(Tensor::from_data(values, (device, DType::F32)));
+            Linear { weight, bias: Some(number(bias, device)) }
         };
-        let (projection, replaced) = (draw(embed, deviation), draw(1, 0.02));
-        Self {
-            projection: Linear { weight: projection, bias: None },
-            scale: number(FIRST_TAP_SCALE.ln() as f32, device),
-            bias: number(FIRST_TAP_BIAS, device),
-            replaced: Linear { weight: replaced, bias: Some(number(0.0, device)) },
-        }
+        Self { state: linear(FIRST_STATE_BIAS), replaced: linear(0.0) }
     }
 
-    /// Logits of the defective state, `[pictures, patches]`. The more patches a picture has, the less
+    /// Logits of showing a defect, `[pictures, patches]`. The more patches a picture has, the less
     /// likely is each of them to be the one: crops of all sizes start alike.
-    fn state(&self, seen: Tensor<B, 3>, towards_defect: Tensor<B, 2>) -> Tensor<B, 2> {
-        let [pictures, patches, width] = seen.dims();
-        let joint = seen.reshape([pictures * patches, width]).matmul(self.projection.weight.val());
-        let [_, embed] = joint.dims();
-        let joint = unit(joint).reshape([pictures, patches, embed]);
-        let cosines = joint.matmul(towards_defect.unsqueeze_dim::<3>(2)).squeeze_dim::<2>(2);
-        let bias = self.bias.val().sub_scalar((patches as f64).ln());
-        cosines * self.scale.val().exp().unsqueeze() + bias.unsqueeze()
+    fn state(&self, seen: Tensor<B, 3>) -> Tensor<B, 2> {
+        let [_, patches, _] = seen.dims();
+        read(&self.state, seen).sub_scalar((patches as f64).ln())
     }
 
     /// Logits of having been replaced, `[pictures, patches]`.
     fn replaced(&self, seen: Tensor<B, 3>) -> Tensor<B, 2> {
-        let [pictures, patches, width] = seen.dims();
-        let flat = seen.reshape([pictures * patches, width]);
-        let logits = flat.matmul(self.replaced.weight.val()).reshape([pictures, patches]);
-        match &self.replaced.bias {
-            Some(bias) => logits + bias.val().unsqueeze(),
-            None => logits,
-        }
+        read(&self.replaced, seen)
+    }
+}
+
+/// One number of each token, `[pictures, patches]`.
+fn read<B: Backend>(reader: &Linear<B>, seen: Tensor<B, 3>) -> Tensor<B, 2> {
+    let [pictures, patches, width] = seen.dims();
+    let flat = seen.reshape([pictures * patches, width]);
+    let logits = flat.matmul(reader.weight.val()).reshape([pictures, patches]);
+    match &reader.bias {
+        Some(bias) => logits + bias.val().unsqueeze(),
+        None => logits,
     }
 }
 

@@ -4,8 +4,8 @@
 //!   true and false pairs weighed alike: several sentences of a batch may be true of one picture.
 //! - state: which of the two sentences of a picture, which differ in the state alone? Half of the
 //!   pictures have a twin from which they differ in the defect alone.
-//! - patches: a picture is defective if one of its patches is (noisy or), read from each tap against
-//!   the same two sentences: what the caption says of the whole becomes a feature of patches.
+//! - patches: a picture is defective if one of its patches is (noisy or), read from each tap: what the
+//!   caption says of the whole becomes a feature of patches.
 //! - replaced: which patches were replaced by something else? Self-supervised, on normal pictures.
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};

@@ -53,3 +53,10 @@ fn a_description_written_out_reads_back() {
     let again = PretrainConfig::parse(&config.to_toml(), Path::new("again.toml")).unwrap();
     assert_eq!(again, config);
 }
+
+#[test]
+fn the_file_of_the_small_clip_writes_the_defaults_out() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/pretrain-small.toml");
+    let config = PretrainConfig::parse(&std::fs::read_to_string(&path).unwrap(), &path).unwrap();
+    assert_eq!(config, PretrainConfig::default());
+}
