@@ -1,4 +1,10 @@
 //! Where the weights of both towers start.
+//!
+//! A small tower that is taught for an hour has no time to find out what every image tower finds out.
+//! So positions start as waves over the grid and the image tower's attention as Trockman and Kolter found
+//! it in trained ones ("Mimetic initialization of self-attention layers", 2023): a token looks at tokens
+//! like itself, near ones above all, and a share of what it sees there is taken from it. What is left is
+//! how it differs from its surroundings.
 
 use burn::tensor::TensorData;
 use clip_vit::{ClipSpec, Precision, RandomWeights, WeightError, WeightSource};
@@ -14,6 +20,15 @@ const FILTERS: &str = "visual.conv1.weight";
 /// What a filter of even brightness is multiplied with; others by [`DETAIL`] times their frequency.
 const BRIGHTNESS: f32 = 0.1;
 const DETAIL: f32 = 0.5;
+
+/// The learned positions of the image tower.
+const POSITIONS: &str = "visual.positional_embedding";
+
+/// Height of the waves that positions start as.
+const POSITION_WAVE: f32 = 0.5;
+
+/// How much of what attention gathers is taken from a token.
+const TAKEN: f32 = 0.4;
 
 /// CLIP's start, as far as [`RandomWeights`] leave it out: what a block adds to the stream starts smaller
 /// the deeper the tower is, by `1 / sqrt(2 layers)`, and shifts start at nothing. The token table has a
@@ -48,6 +63,51 @@ impl<'a> Start<'a> {
         Ok(TensorData::new(rows.collect::<Vec<f32>>(), shape))
     }
 
+    /// Queries, keys and values, `[3 * width, width]`: keys are the queries, so that like finds like.
+    fn alike(
+        &self,
+        name: &str,
+        shape: &[usize],
+        precision: Precision,
+    ) -> Result<TensorData, WeightError> {
+        let drawn = self.drawn.tensor(name, shape, precision)?;
+        let mut values: Vec<f32> = drawn.iter::<f32>().collect();
+        let part = values.len() / 3;
+        values.copy_within(..part, part);
+        Ok(TensorData::new(values, shape))
+    }
+
+    /// What attention adds, `[width, width]`: the values turned back and taken away.
+    fn taken(&self, name: &str, shape: &[usize]) -> Result<TensorData, WeightError> {
+        let width = self.spec.vision.width;
+        let queries = name.replace("attn.out_proj.weight", "attn.in_proj_weight");
+        let drawn = self.drawn.tensor(&queries, &[3 * width, width], Precision::F32)?;
+        let drawn: Vec<f32> = drawn.iter::<f32>().collect();
+        let values = &drawn[2 * width * width..];
+        let turned = (0..width * width).map(|at| -TAKEN * values[at % width * width + at / width]);
+        Ok(TensorData::new(turned.collect::<Vec<f32>>(), shape))
+    }
+
+    /// Positions `[1 + grid * grid, width]`: sines and cosines of row and column, nothing for the class
+    /// token.
+    fn positions(&self) -> Vec<f32> {
+        let (grid, width) = (self.spec.vision.grid, self.spec.vision.width);
+        let quarter = (width / 4).max(1);
+        let wave = |place: usize, channel: usize| {
+            let (row, column) = ((place / grid) as f32, (place % grid) as f32);
+            let frequency = 100.0_f32.powf(-((channel % quarter) as f32) / quarter as f32);
+            POSITION_WAVE
+                * match channel / quarter {
+                    0 => (row * frequency).sin(),
+                    1 => (row * frequency).cos(),
+                    2 => (column * frequency).sin(),
+                    _ => (column * frequency).cos(),
+                }
+        };
+        let patches = (0..grid * grid * width).map(|at| wave(at / width, at % width));
+        std::iter::repeat_n(0.0, width).chain(patches).collect()
+    }
+
     fn factor(&self, name: &str) -> f32 {
         let layers = match name.starts_with("visual.") {
             true => self.spec.vision.layers,
@@ -72,6 +132,13 @@ impl WeightSource for Start<'_> {
         match name {
             TABLE => return self.rows(shape),
             FILTERS => return Ok(TensorData::new(waves(self.spec.vision.patch, shape[0]), shape)),
+            POSITIONS => return Ok(TensorData::new(self.positions(), shape)),
+            _ if name.starts_with("visual.") && name.ends_with("attn.in_proj_weight") => {
+                return self.alike(name, shape, precision);
+            }
+            _ if name.starts_with("visual.") && name.ends_with("attn.out_proj.weight") => {
+                return self.taken(name, shape);
+            }
             _ => {}
         }
         let factor = self.factor(name);
@@ -124,6 +191,9 @@ fn filter(patch: usize, colour: [f32; 3], wave: [usize; 2]) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use clip_vit::ClipSpecBuilder;
+    use clip_vit::tokenizer::Tokenizer;
+
     use super::*;
 
     #[test]
@@ -138,5 +208,34 @@ mod tests {
             }
             assert!(one.iter().map(|value| value * value).sum::<f32>() > 0.009);
         }
+    }
+
+    #[test]
+    fn attention_starts_by_taking_like_from_like() {
+        let spec = ClipSpecBuilder::new()
+            .vision(8, 3, 8, 2)
+            .text(8, 1)
+            .tokens(24, 49_408)
+            .build()
+            .unwrap();
+        let tokenizer = Tokenizer::new(24);
+        let vocabulary = Vocabulary::of(&tokenizer, &["a photo".into()], 1);
+        let start = Start::new(3, &spec, &vocabulary);
+        let read = |name: &str, shape: &[usize]| -> Vec<f32> {
+            start.tensor(name, shape, Precision::F32).unwrap().iter::<f32>().collect()
+        };
+        let block = "visual.transformer.resblocks.1.attn";
+        let mixed = read(&format!("{block}.in_proj_weight"), &[24, 8]);
+        assert_eq!(mixed[..64], mixed[64..128]);
+        let out = read(&format!("{block}.out_proj.weight"), &[8, 8]);
+        for (row, column) in (0..8).flat_map(|row| (0..8).map(move |column| (row, column))) {
+            assert_eq!(out[row * 8 + column], -TAKEN * mixed[128 + column * 8 + row]);
+        }
+        let places = read(POSITIONS, &[10, 8]);
+        assert!(places[..8].iter().all(|value| *value == 0.0));
+        let near = |a: usize, b: usize| -> f32 {
+            (0..8).map(|channel| places[a * 8 + channel] * places[b * 8 + channel]).sum()
+        };
+        assert!(near(1, 1) > near(1, 2) && near(1, 2) > near(1, 9));
     }
 }
