@@ -3,6 +3,7 @@
 
 mod backends;
 mod calibration;
+mod cases;
 mod cli;
 mod code;
 mod commands;

@@ -2,6 +2,11 @@
 
 pub(crate) use moeclip_train::peak_memory;
 
+/// Threads that run beside each other here, 1 where the system does not say.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Memory that the system can still give, in bytes; `None` where it does not say.
 pub(crate) fn available_memory() -> Option<u64> {
     kib_line("/proc/meminfo", "MemAvailable:").map(|kib| kib * 1024)

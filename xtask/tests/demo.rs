@@ -20,7 +20,7 @@ fn stderr(output: &Output) -> String {
 /// Everything on the page but how long it took.
 fn report(folder: &Path) -> String {
     let page = std::fs::read_to_string(folder.join("demo/report.html")).unwrap();
-    let (before, times) = page.split_once("Time, added up over workers").unwrap();
+    let (before, times) = page.split_once("Time, added up over workers and sittings").unwrap();
     assert!(times.contains("making the world") && times.contains("training"));
     before.to_owned()
 }
@@ -50,13 +50,18 @@ fn a_killed_demo_goes_on_and_ends_in_the_same_report() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!killed.path().join("demo/report.html").exists());
+    let written = || world.metadata().unwrap().modified().unwrap();
+    let before = written();
     finished(killed.path());
+    assert_eq!(before, written(), "the world was there already");
     let page = report(whole.path());
     assert_eq!(page, report(killed.path()));
     for outside in ["http:", "https:", "<script", "url(", "@import"] {
         assert!(!page.contains(outside), "{outside}");
     }
     assert!(page.contains("CLIP alone") && page.contains("local contrast"));
+    assert!(page.contains("cargo xtask demo --seed 0 --per-category 4 --steps 3"));
+    assert!(page.contains("configs/demo.toml, but 3 steps"));
 
     let other = command(&[&DEMO[..], &["--seed", "9"]].concat(), whole.path()).output().unwrap();
     assert!(!other.status.success());

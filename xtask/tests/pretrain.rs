@@ -73,4 +73,6 @@ fn what_cannot_be_run_is_one_line() {
     let line = complaint(&[&run[..], &["--set", "model.heads=5"]].concat(), folder.path());
     assert!(line.contains("vision.heads = 5"), "{line}");
     assert!(!folder.path().join("clip.safetensors").exists());
+    let line = complaint(&["pretrain", "--out", "nowhere/clip.safetensors"], folder.path());
+    assert!(line.contains("nowhere/clip.safetensors: cannot be written"), "{line}");
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::backend::Flex;
 use burn::tensor::TensorData;
-use clip_vit::weights::write::{HostTensor, write_safetensors};
+use clip_vit::weights::write::write_safetensors;
 use clip_vit::{ClipSpec, ClipSpecBuilder, Precision, TensorFile};
 use moeclip::{
     AdapterFile, Adapters, Assumed, AuxiliaryData, Calibration, CalibrationConditions,
@@ -142,13 +142,7 @@ fn rewritten(path: &Path, key: &str, value: &str) -> PathBuf {
     let file = TensorFile::open(path).unwrap();
     let mut metadata = file.metadata().clone();
     metadata.insert(key.into(), value.into());
-    let tensor = |name: &str| {
-        let (dtype, shape) = file.dtype(name).zip(file.shape(name)).unwrap();
-        let bytes = file.stored(name).unwrap().into_owned();
-        (name.to_owned(), HostTensor { dtype, shape: shape.to_vec(), bytes })
-    };
-    let tensors: BTreeMap<String, HostTensor> = file.names().map(tensor).collect();
     let copy = path.with_extension("copy");
-    write_safetensors(&copy, &tensors, &metadata).unwrap();
+    write_safetensors(&copy, &file.host_tensors().unwrap(), &metadata).unwrap();
     copy
 }

@@ -1,6 +1,6 @@
 //! `datasets`: which datasets are known, whether a copy is right, what it looks like, and how to make one.
 
-mod synth;
+pub(super) mod synth;
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -17,6 +17,7 @@ use crate::data::{DataOptions, DataRoot, Dataset, known};
 use crate::interrupt;
 use crate::output::print_json;
 use crate::progress::Progress;
+use crate::system::cores;
 
 /// Faults that the table names; all are in --json.
 const FAULTS_SHOWN: usize = 40;
@@ -149,9 +150,8 @@ fn domain_name(domain: ImageDomain) -> &'static str {
 fn verify_copy(args: &VerifyArgs, common: &Common) -> anyhow::Result<()> {
     interrupt::listen()?;
     let dataset = Dataset::open(&args.data, &args.options)?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut progress: Option<Progress> = None;
-    let found = verify(&dataset.descriptor, &dataset.root, threads, |checked| {
+    let found = verify(&dataset.descriptor, &dataset.root, cores(), |checked| {
         let progress =
             progress.get_or_insert_with(|| Progress::of_short_work("images", checked.total));
         progress.advance(String::new());

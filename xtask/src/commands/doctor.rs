@@ -10,7 +10,7 @@ use crate::cli::Common;
 use crate::code;
 use crate::data::{DataRoot, known};
 use crate::output::print_json;
-use crate::system::{available_memory, gib};
+use crate::system::{available_memory, cores, gib};
 
 /// Say what this build can do on this machine: devices, threads, memory, datasets.
 #[derive(Debug, Clone, Args)]
@@ -50,7 +50,7 @@ pub(crate) fn run(args: DoctorArgs, common: Common) -> anyhow::Result<()> {
         burn: "0.21.0",
         os: std::env::consts::OS,
         architecture: std::env::consts::ARCH,
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        threads: cores(),
         available_memory_bytes: available_memory(),
         devices: statuses(),
         datasets: data_root.as_ref().map(datasets).transpose()?.unwrap_or_default(),

@@ -199,11 +199,11 @@ impl Job for EvalJob {
 }
 
 /// Every image through the detector, class by class; `take` is given each with what is true of it.
-pub(crate) fn for_each_image<B: Backend>(
-    dataset: &ImageDataset,
+pub(crate) fn for_each_image<'a, B: Backend>(
+    dataset: &'a ImageDataset,
     loaded: &mut LoadedDetector<B>,
     device: &B::Device,
-    mut take: impl FnMut(&Sample, ImageRecord<'_>) -> anyhow::Result<()>,
+    mut take: impl FnMut(&'a Sample, ImageRecord<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let samples = dataset.samples();
     let mut order: Vec<usize> = (0..samples.len()).collect();
@@ -224,11 +224,11 @@ pub(crate) fn for_each_image<B: Backend>(
 }
 
 /// The image of a batch of one through the detector; its score.
-fn detect_image<B: Backend>(
+fn detect_image<'a, B: Backend>(
     batch: Batch<B>,
-    sample: &Sample,
+    sample: &'a Sample,
     loaded: &mut LoadedDetector<B>,
-    take: &mut impl FnMut(&Sample, ImageRecord<'_>) -> anyhow::Result<()>,
+    take: &mut impl FnMut(&'a Sample, ImageRecord<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<f32> {
     let name = sample.image.display().to_string();
     let detection = loaded.detector.detect(batch.images, &sample.prompt);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
-use clap::Args;
+use clap::{Args, value_parser};
 use moeclip_train::pretrain::{
     Lessons, Pictures, PretrainCheckpoints, PretrainConfig, PretrainLearner, PretrainLog,
     PretrainMetrics, PretrainValues, fit,
@@ -15,9 +15,11 @@ use serde::Serialize;
 
 use crate::backends::{Job, run_on};
 use crate::cli::Common;
+use crate::commands::train::refuse_unwritable;
 use crate::interrupt;
 use crate::output::print_json;
 use crate::progress::Progress;
+use crate::system::cores;
 
 /// Checkpoints that are kept.
 const KEPT: usize = 3;
@@ -51,7 +53,7 @@ pub(crate) struct PretrainArgs {
     #[arg(long, requires = "checkpoints")]
     resume: bool,
     /// Minutes between two checkpoints
-    #[arg(long, default_value_t = 5, value_name = "MINUTES")]
+    #[arg(long, default_value_t = 5, value_name = "MINUTES", value_parser = value_parser!(u64).range(1..))]
     checkpoint_minutes: u64,
 }
 
@@ -104,9 +106,10 @@ impl Job for PretrainJob {
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let start = Instant::now();
         let out = &self.args.out;
+        refuse_unwritable(out)?;
         let learner = PretrainLearner::<B>::new(self.config.clone(), &device)?;
         let (mut learner, mut saving) = self.taken_up(learner)?;
-        let drawn = self.draw()?.zip(Pictures::draw_held_out(&self.config, threads())?);
+        let drawn = self.draw()?.zip(Pictures::draw_held_out(&self.config, cores())?);
         let Some((pictures, held_out)) = drawn else {
             bail!("interrupted before the first step; {} was not written", out.display());
         };
@@ -150,7 +153,7 @@ impl PretrainJob {
             None => {}
         }
         let log = PretrainLog::resume(&folder.join("log"), learner.steps())?;
-        let every = Duration::from_secs(60 * self.args.checkpoint_minutes);
+        let every = Duration::from_secs(self.args.checkpoint_minutes.saturating_mul(60));
         let (saved, out) = (Instant::now(), self.args.out.clone());
         Ok((learner, Some(Saving { checkpoints, log, every, saved, out })))
     }
@@ -158,7 +161,7 @@ impl PretrainJob {
     /// The pictures to be looked at; `None` when it was asked to stop.
     fn draw(&self) -> anyhow::Result<Option<Pictures>> {
         let mut progress = Progress::new("pictures", self.config.pictures.count);
-        let pictures = Pictures::draw(&self.config, threads(), |_| {
+        let pictures = Pictures::draw(&self.config, cores(), |_| {
             progress.advance(String::new());
             if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
@@ -205,10 +208,6 @@ impl Saving {
     }
 }
 
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 fn line(metrics: &PretrainMetrics) -> String {
     let PretrainValues { total, pairs, state, patches, replaced, .. } = metrics.losses;
     let terms = format!("pairs {pairs:.3}  state {state:.3}  patches {patches:.3}");
@@ -229,7 +228,7 @@ fn report(done: &Pretrained, common: &Common) -> anyhow::Result<()> {
         return print_json(done);
     }
     let Pretrained { out, steps, interrupted, last, plot, seconds } = done;
-    let how = if *interrupted { "interrupted after" } else { "made" };
+    let how = if *interrupted { "ended early, after" } else { "made" };
     println!("{how} {steps} steps, {seconds:.0} s; wrote {out}");
     if let Some(metrics) = last {
         println!("{}", line(metrics));

@@ -264,7 +264,7 @@ pub(crate) fn prompt_names<'a>(samples: impl IntoIterator<Item = &'a Sample>) ->
 /// Finds out before hours of work whether the result can be written.
 pub(crate) fn refuse_unwritable(out: &Path) -> anyhow::Result<()> {
     if out.is_dir() {
-        bail!("{}: is a folder; give a file for the adapters", out.display());
+        bail!("{}: is a folder; give a file", out.display());
     }
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));

@@ -14,6 +14,7 @@ use super::bytes::FileBytes;
 use super::decode::{self, Real};
 use super::error::{listed, shown};
 use super::view::View;
+use super::write::HostTensor;
 use super::{Dtype, Precision, WeightError, legacy, safe, zip};
 
 /// How a file keeps its tensors.
@@ -141,6 +142,20 @@ impl TensorFile {
         let dtype = self.view(name)?.dtype;
         decode::integers(&self.stored(name)?, dtype)
             .ok_or_else(|| self.wrong_dtype(name, dtype, "integers"))
+    }
+
+    /// All of its tensors as they are stored, for a file to be written from them.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError`] when a tensor leaves the file.
+    pub fn host_tensors(&self) -> Result<BTreeMap<String, HostTensor>, WeightError> {
+        let host = |(name, view): (&String, &View)| {
+            let (dtype, shape) = (view.dtype, view.shape.clone());
+            let bytes = self.view_bytes(name, view)?.into_owned();
+            Ok((name.clone(), HostTensor { dtype, shape, bytes }))
+        };
+        self.contents.tensors.iter().map(host).collect()
     }
 
     /// Whether a tensor holds neither NaN nor infinity; read in one pass, nothing is kept.

@@ -74,10 +74,10 @@ impl Window {
 impl PairWeights {
     /// Of one or two weights.
     fn of(weights: &[f64]) -> Self {
-        let fixed = std::array::from_fn(|at| weights.get(at).map_or(0, |weight| fixed(*weight)));
+        let pair = std::array::from_fn(|at| weights.get(at).map_or(0, |weight| fixed(*weight)));
         Self {
-            low: TwoWeights::new(fixed.map(|weight| (weight & ((1 << HIGH_SHIFT) - 1)) as i16)),
-            high: TwoWeights::new(fixed.map(|weight| (weight >> HIGH_SHIFT) as i16)),
+            low: TwoWeights::new(pair.map(|weight| (weight & ((1 << HIGH_SHIFT) - 1)) as i16)),
+            high: TwoWeights::new(pair.map(|weight| (weight >> HIGH_SHIFT) as i16)),
         }
     }
 }

@@ -66,16 +66,9 @@ impl AdapterFile {
         calibration: &Calibration,
     ) -> Result<(), AdapterFileError> {
         self.require_place_for_calibration()?;
-        let mut tensors = BTreeMap::new();
-        for name in self.file.names() {
-            if let Some((dtype, shape)) = self.file.dtype(name).zip(self.file.shape(name)) {
-                let (shape, bytes) = (shape.to_vec(), self.file.stored(name)?.into_owned());
-                tensors.insert(name.to_owned(), HostTensor { dtype, shape, bytes });
-            }
-        }
         let mut metadata = self.file.metadata().clone();
         metadata.insert(CALIBRATION.into(), json(path, CALIBRATION, calibration)?);
-        Ok(write_safetensors(path, &tensors, &metadata)?)
+        Ok(write_safetensors(path, &self.file.host_tensors()?, &metadata)?)
     }
 }
 

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::LogError;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::StepMetrics;
 use events::EventLog;
@@ -63,7 +64,7 @@ impl RunLog {
     pub fn resume(folder: &Path, step: usize) -> Result<Self, LogError> {
         let failed = |source| LogError::Write { file: folder.into(), source };
         std::fs::create_dir_all(folder).map_err(failed)?;
-        let kept = steps(&folder.join(LINES), step)?;
+        let kept: Vec<StepMetrics> = steps(&folder.join(LINES), step)?;
         let lines = replace(folder, LINES, |mut file| {
             kept.iter().try_for_each(|metrics| write_line(&mut file, metrics)).map(|()| file)
         })?;
@@ -100,12 +101,7 @@ impl RunLog {
     /// [`LogError`] when the picture cannot be drawn or written.
     pub fn plot(&self) -> Result<Option<PathBuf>, LogError> {
         let steps = steps(&self.folder.join(LINES), usize::MAX)?;
-        let file = self.folder.join(PLOT);
-        let drawn =
-            plot::losses(&steps).map_err(|reason| LogError::Plot { file: file.clone(), reason })?;
-        let Some(svg) = drawn else { return Ok(None) };
-        replace(&self.folder, PLOT, |mut file| file.write_all(svg.as_bytes()))?;
-        Ok(Some(file))
+        write_plot(&self.folder, plot::losses(&steps))
     }
 }
 
@@ -124,23 +120,47 @@ pub(crate) fn write_line(file: &mut impl Write, metrics: &impl Serialize) -> std
     file.write_all(&line)
 }
 
+/// What a line of a log says.
+pub(crate) trait LoggedStep: DeserializeOwned {
+    /// Its number, from 1.
+    fn step(&self) -> usize;
+}
+
+impl LoggedStep for StepMetrics {
+    fn step(&self) -> usize {
+        self.report.step
+    }
+}
+
 /// The steps of a log up to one, each once, in order. A line that was never finished is none.
-fn steps(file: &Path, last: usize) -> Result<Vec<StepMetrics>, LogError> {
+pub(crate) fn steps<T: LoggedStep>(file: &Path, last: usize) -> Result<Vec<T>, LogError> {
     let failed = |source| LogError::Read { file: file.into(), source };
     let opened = match File::open(file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         opened => opened.map_err(failed)?,
     };
-    let mut steps: Vec<StepMetrics> = Vec::new();
+    let mut steps: Vec<T> = Vec::new();
     for line in BufReader::new(opened).split(b'\n') {
         let line = line.map_err(failed)?;
-        let Ok(metrics) = serde_json::from_slice::<StepMetrics>(&line) else { continue };
-        let before = steps.last().map_or(0, |before| before.report.step);
-        if (before + 1..=last).contains(&metrics.report.step) {
-            steps.push(metrics);
+        let Ok(logged) = serde_json::from_slice::<T>(&line) else { continue };
+        let before = steps.last().map_or(0, T::step);
+        if (before + 1..=last).contains(&logged.step()) {
+            steps.push(logged);
         }
     }
     Ok(steps)
+}
+
+/// Writes what was drawn of a run; returns where, `None` where there was nothing to draw.
+pub(crate) fn write_plot(
+    folder: &Path,
+    drawn: Result<Option<String>, String>,
+) -> Result<Option<PathBuf>, LogError> {
+    let file = folder.join(PLOT);
+    let drawn = drawn.map_err(|reason| LogError::Plot { file: file.clone(), reason })?;
+    let Some(svg) = drawn else { return Ok(None) };
+    replace(folder, PLOT, |mut file| file.write_all(svg.as_bytes()))?;
+    Ok(Some(file))
 }
 
 /// Writes a file beside its place, then gives it its name; what `write` returns may go on writing.

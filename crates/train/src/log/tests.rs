@@ -12,7 +12,7 @@ fn written(folder: &Path, steps: impl IntoIterator<Item = usize>) {
 }
 
 fn numbers(folder: &Path) -> Vec<usize> {
-    let steps = steps(&folder.join(LINES), usize::MAX).unwrap();
+    let steps: Vec<StepMetrics> = steps(&folder.join(LINES), usize::MAX).unwrap();
     steps.iter().map(|metrics| metrics.report.step).collect()
 }
 

@@ -10,6 +10,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::record::AdaptorRecord;
 use burn::optim::{AdamState, AdaptiveMomentumState, Optimizer};
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use clip_vit::weights::Dtype;
 use clip_vit::weights::write::{HostTensor, write_safetensors};
 use clip_vit::{TensorFile, WeightError};
 
@@ -121,7 +122,7 @@ impl<B: Backend> PretrainLearner<B> {
         if said("format") != FORMAT {
             return Err(broken("it was written by something else"));
         }
-        let tensors = host_tensors(&file).map_err(|error| CheckpointError::damaged(path, error))?;
+        let tensors = file.host_tensors().map_err(|error| CheckpointError::damaged(path, error))?;
         let mut metadata = file.metadata().clone();
         if metadata.remove(DIGEST) != Some(digest(&metadata, &tensors)) {
             return Err(broken("its bytes have changed since it was written"));
@@ -140,7 +141,7 @@ impl<B: Backend> PretrainLearner<B> {
         };
         self.pupil = self.pupil.map(&mut placer);
         if let Some(name) = placer.missing {
-            return Err(broken(&format!("tensor {name} is missing or of another shape")));
+            return Err(broken(&format!("tensor {name} is missing, of another shape or no f32")));
         }
         self.optimizer = self.optimizer.load_record(placer.record);
         self.step = step;
@@ -161,17 +162,6 @@ impl<B: Backend> PretrainLearner<B> {
             now: value.to_string(),
         })
     }
-}
-
-fn host_tensors(file: &TensorFile) -> Result<BTreeMap<String, HostTensor>, WeightError> {
-    let mut tensors = BTreeMap::new();
-    for name in file.names() {
-        if let Some((dtype, shape)) = file.dtype(name).zip(file.shape(name)) {
-            let bytes = file.stored(name)?.into_owned();
-            tensors.insert(name.to_owned(), HostTensor { dtype, shape: shape.to_vec(), bytes });
-        }
-    }
-    Ok(tensors)
 }
 
 /// The names of a parameter's value and moments.
@@ -228,7 +218,8 @@ struct Placer<'a, B: Backend> {
 
 impl<B: Backend> Placer<'_, B> {
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Option<Tensor<B, D>> {
-        let found = self.file.get(name).filter(|tensor| tensor.shape == shape);
+        let fits = |tensor: &&HostTensor| tensor.shape == shape && tensor.dtype == Dtype::F32;
+        let found = self.file.get(name).filter(fits);
         let Some(found) = found else {
             self.missing.get_or_insert_with(|| name.to_owned());
             return None;
@@ -269,5 +260,39 @@ impl<B: Backend> ModuleMapper<Autodiff<B>> for Placer<'_, B> {
             Some(value) => param.map(|_| Tensor::from_inner(value).require_grad()),
             None => param,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use burn::backend::Flex;
+
+    use super::*;
+    use crate::pretrain::PretrainConfig;
+
+    /// Some thousand weights.
+    const TINY: &str = "model = { patch = 8, grid = 4, width = 16, layers = 4, heads = 2, \
+        text-width = 16, text-layers = 1, embed = 8 }\npictures = { crops = [3, 4] }";
+
+    #[test]
+    fn a_tensor_of_another_type_is_named_whatever_the_digest_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = PretrainConfig::parse(TINY, Path::new("tiny.toml")).unwrap();
+        let learner = || PretrainLearner::<Flex>::new(config.clone(), &Default::default()).unwrap();
+        let checkpoints = PretrainCheckpoints::open(folder.path(), 1).unwrap();
+        let path = checkpoints.save(&learner()).unwrap();
+        let file = TensorFile::open(&path).unwrap();
+        let (mut tensors, mut metadata) = (file.host_tensors().unwrap(), file.metadata().clone());
+        let (name, tensor) = tensors.iter_mut().next().unwrap();
+        let name = name.clone();
+        tensor.dtype = Dtype::F16;
+        tensor.bytes.truncate(tensor.bytes.len() / 2);
+        metadata.remove(DIGEST);
+        metadata.insert(DIGEST.into(), digest(&metadata, &tensors));
+        write_safetensors(&path, &tensors, &metadata).unwrap();
+        let error = learner().restore(&path).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(&name) && error.contains("no f32"), "{error}");
     }
 }

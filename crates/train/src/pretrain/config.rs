@@ -10,6 +10,12 @@ use super::rate::WarmCosine;
 use crate::experiment::overlay;
 use crate::{ExperimentError, TrainConfigError};
 
+/// Each shard has a thread.
+const MOST_SHARDS: usize = 64;
+
+/// Crops of one kind in a step: more is a slip of the pen, and no memory holds it.
+const LARGEST_BATCH: usize = 4096;
+
 /// Everything that decides the weights of a small CLIP.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -241,6 +247,7 @@ impl PretrainConfig {
         let share = |value: f64| (0.0..=1.0).contains(&value);
         let side = patch.saturating_mul(grid);
         let odd = crops.iter().find(|side| !(2..=grid).contains(side)).copied();
+        let smallest = crops.iter().min().map_or(0, |crop| patch.saturating_mul(*crop));
         let fits = odd.is_none() && !crops.is_empty();
         let mixed = defective > 0.0 && defective < 1.0;
         let named = share(nameless) && nameless + unknown_names <= 1.0;
@@ -271,6 +278,12 @@ impl PretrainConfig {
                 fits,
                 "one or more from 2 to model.grid",
             ),
+            Rule::new(
+                "model.patch * pictures.crops",
+                smallest as f64,
+                smallest >= 16,
+                "16 pixels or more, for parts of a crop to be replaced",
+            ),
             Rule::new("pictures.unknown_names", unknown_names, share(unknown_names), "0 to 1"),
             Rule::new(
                 "pictures.nameless",
@@ -282,16 +295,21 @@ impl PretrainConfig {
     }
 
     fn batch_rules(&self) -> Vec<Rule> {
-        let BatchSettings { pairs, replaced, shards, .. } = self.batch;
-        let teaches = replaced >= shards || self.losses.replaced == 0.0;
+        let BatchSettings { pairs, normal, replaced, shards } = self.batch;
+        let least = if self.losses.replaced == 0.0 { 0 } else { shards };
+        let batch = |field, crops: usize, least: usize, must| {
+            Rule::new(field, crops as f64, (least..=LARGEST_BATCH).contains(&crops), must)
+        };
+        let parts = (1..=MOST_SHARDS).contains(&shards);
         vec![
-            Rule::new("batch.shards", shards as f64, shards > 0, "at least 1"),
-            Rule::new("batch.pairs", pairs as f64, pairs >= shards, "at least batch.shards"),
-            Rule::new(
+            Rule::new("batch.shards", shards as f64, parts, "1 to 64"),
+            batch("batch.pairs", pairs, shards, "batch.shards to 4096"),
+            batch("batch.normal", normal, 0, "0 to 4096"),
+            batch(
                 "batch.replaced",
-                replaced as f64,
-                teaches,
-                "at least batch.shards where losses.replaced counts",
+                replaced,
+                least,
+                "at least batch.shards where losses.replaced counts, and 4096 at most",
             ),
         ]
     }

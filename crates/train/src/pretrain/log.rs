@@ -1,16 +1,14 @@
 //! The log of a pretraining run: a line of JSON a step, and at the end a picture of the losses.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use super::learner::{PretrainMetrics, PretrainValues};
 use crate::LogError;
 use crate::log::plot::{self, Curve};
-use crate::log::{replace, write_line};
+use crate::log::{LoggedStep, replace, steps, write_line, write_plot};
 
 const LINES: &str = "metrics.jsonl";
-const PLOT: &str = "loss.svg";
 
 /// The log of a run.
 #[derive(Debug)]
@@ -29,7 +27,7 @@ impl PretrainLog {
     pub fn resume(folder: &Path, step: usize) -> Result<Self, LogError> {
         let failed = |source| LogError::Write { file: folder.into(), source };
         std::fs::create_dir_all(folder).map_err(failed)?;
-        let kept = steps(&folder.join(LINES), step)?;
+        let kept: Vec<PretrainMetrics> = steps(&folder.join(LINES), step)?;
         let lines = replace(folder, LINES, |mut file| {
             kept.iter().try_for_each(|metrics| write_line(&mut file, metrics)).map(|()| file)
         })?;
@@ -54,7 +52,7 @@ impl PretrainLog {
     ///
     /// [`LogError`] when the picture cannot be drawn or written.
     pub fn plot(&self) -> Result<Option<PathBuf>, LogError> {
-        let steps = steps(&self.folder.join(LINES), usize::MAX)?;
+        let steps: Vec<PretrainMetrics> = steps(&self.folder.join(LINES), usize::MAX)?;
         let curve = |name, value: fn(&PretrainValues) -> f32| {
             Curve::of(name, &steps, |step| (step.step, value(&step.losses)))
         };
@@ -65,30 +63,12 @@ impl PretrainLog {
             curve("patches", |losses| losses.patches),
             curve("replaced", |losses| losses.replaced),
         ];
-        let file = self.folder.join(PLOT);
-        let drawn =
-            plot::drawn(&curves).map_err(|reason| LogError::Plot { file: file.clone(), reason })?;
-        let Some(svg) = drawn else { return Ok(None) };
-        replace(&self.folder, PLOT, |mut file| file.write_all(svg.as_bytes()))?;
-        Ok(Some(file))
+        write_plot(&self.folder, plot::drawn(&curves))
     }
 }
 
-/// The steps of a log up to one, each once, in order. A line that was never finished is none.
-fn steps(file: &Path, last: usize) -> Result<Vec<PretrainMetrics>, LogError> {
-    let failed = |source| LogError::Read { file: file.into(), source };
-    let opened = match File::open(file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        opened => opened.map_err(failed)?,
-    };
-    let mut steps: Vec<PretrainMetrics> = Vec::new();
-    for line in BufReader::new(opened).split(b'\n') {
-        let line = line.map_err(failed)?;
-        let Ok(metrics) = serde_json::from_slice::<PretrainMetrics>(&line) else { continue };
-        let before = steps.last().map_or(0, |before| before.step);
-        if (before + 1..=last).contains(&metrics.step) {
-            steps.push(metrics);
-        }
+impl LoggedStep for PretrainMetrics {
+    fn step(&self) -> usize {
+        self.step
     }
-    Ok(steps)
 }

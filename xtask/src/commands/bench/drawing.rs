@@ -1,10 +1,11 @@
-//! The images of a dataset that are worth a look, drawn small.
+//! The images of a dataset that are worth a look, from their stored results.
 
-use moeclip_data::{Label, decode_rgb};
-use moeclip_eval::report::html::{Case, CaseInput};
-use moeclip_eval::report::{ClassStudy, choose_cases};
+use moeclip_eval::StoredResult;
+use moeclip_eval::report::ClassStudy;
+use moeclip_eval::report::html::Case;
 
 use super::plan::{Copy, Ready};
+use crate::cases::{self, SeenImage};
 
 /// Images of each kind.
 const MOST: usize = 2;
@@ -16,21 +17,13 @@ pub(super) fn cases(
     classes: &[ClassStudy],
     indices: &[usize],
 ) -> anyhow::Result<Vec<Case>> {
-    let mut shown = Vec::new();
-    for place in choose_cases(classes, MOST) {
-        let before: usize = classes[..place.class].iter().map(|class| class.scores.len()).sum();
-        let (study, index) = (&classes[place.class], indices[before + place.image]);
+    cases::draw(classes, MOST, |place| {
+        let index = indices[place];
+        let Ok(key) = &copy.keys[index] else { return Ok(None) };
+        let Some(result) = ready.results.get(key)? else { return Ok(None) };
+        let StoredResult { width, height, map, mask, .. } = result;
         let sample = &copy.samples[index];
-        let (Ok(key), Some(range)) = (&copy.keys[index], study.range) else { continue };
-        let Some(result) = ready.results.get(key)? else { continue };
-        let score = study.scores[place.image];
-        let text = format!("{}, score {score:.3}", copy.path_of(sample));
-        let image = decode_rgb(&sample.image)?;
-        let (map, mask) = (result.view()?, result.mask.as_deref());
-        let without_mask = if sample.label == Label::Normal { "normal" } else { "no mask" };
-        let (kind, text) = (place.kind.name(), text.as_str());
-        let input = CaseInput { kind, text, image: &image, map, mask, without_mask, range };
-        shown.push(Case::draw(&input)?);
-    }
-    Ok(shown)
+        let (name, size) = (copy.path_of(sample), [width, height]);
+        Ok(Some(SeenImage { sample, name, size, map, mask }))
+    })
 }

@@ -17,6 +17,7 @@ use crate::cli::Common;
 use crate::commands::child::{Child, Heard, Trouble};
 use crate::interrupt;
 use crate::progress::Progress;
+use crate::system::cores;
 
 /// The variable that says how many threads a process computes with.
 const THREADS: &str = "RAYON_NUM_THREADS";
@@ -119,8 +120,7 @@ fn slots(args: &BenchArgs, common: &Common, pieces: usize) -> Vec<DeviceChoice> 
 fn threads(slots: &[DeviceChoice]) -> Option<usize> {
     let on_cpu = |slot: &&DeviceChoice| matches!(slot, DeviceChoice::Flex | DeviceChoice::NdArray);
     let sharing = slots.iter().filter(on_cpu).count();
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    (sharing > 1 && std::env::var_os(THREADS).is_none()).then(|| (cores / sharing).max(1))
+    (sharing > 1 && std::env::var_os(THREADS).is_none()).then(|| (cores() / sharing).max(1))
 }
 
 /// Everything that workers share.

@@ -1,7 +1,7 @@
 //! `datasets synth`: the synthetic inspection world as two datasets.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
@@ -11,6 +11,7 @@ use crate::cli::Common;
 use crate::interrupt;
 use crate::output::print_json;
 use crate::progress::Progress;
+use crate::system::cores;
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example: cargo xtask datasets synth runs/world --seed 1 --size 112
@@ -43,17 +44,7 @@ pub(super) struct SynthArgs {
 pub(super) fn run(args: &SynthArgs, common: &Common) -> anyhow::Result<()> {
     interrupt::listen()?;
     let world = World::new(args.seed, args.size)?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut progress: Option<Progress> = None;
-    let written = write_world(&args.out, &world, &args.quotas(), threads, |drawn| {
-        let progress = progress.get_or_insert_with(|| Progress::new("pictures", drawn.total));
-        progress.advance(String::new());
-        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    if let Some(progress) = progress {
-        progress.finish();
-    }
-    let Some(written) = written else {
+    let Some(written) = make_world(&args.out, &world, &args.quotas())? else {
         bail!("interrupted; {} was not written", args.out.display());
     };
     if common.json {
@@ -65,6 +56,25 @@ pub(super) fn run(args: &SynthArgs, common: &Common) -> anyhow::Result<()> {
         "{out}: world {seed} at {size} pixels; {auxiliary} pictures in auxiliary, {test} in test"
     );
     Ok(())
+}
+
+/// Writes a world on all cores and shows how far it is; `None` when it was interrupted, and then nothing
+/// of it is there.
+pub(crate) fn make_world(
+    out: &Path,
+    world: &World,
+    quotas: &Quotas,
+) -> anyhow::Result<Option<WorldSummary>> {
+    let mut progress: Option<Progress> = None;
+    let written = write_world(out, world, quotas, cores(), |drawn| {
+        let progress = progress.get_or_insert_with(|| Progress::new("pictures", drawn.total));
+        progress.advance(String::new());
+        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if let Some(progress) = progress {
+        progress.finish();
+    }
+    Ok(written)
 }
 
 impl SynthArgs {

@@ -1,29 +1,26 @@
 //! The inspection world: part after part, each of which goes on where it was interrupted.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 use moeclip_data::ContentHash;
-use moeclip_data::synthetic::{Quotas, World, write_world};
+use moeclip_data::synthetic::{Quotas, World};
 use moeclip_eval::report::StageTime;
 use moeclip_train::logged_steps;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use super::measure::{self, Measure};
 use super::{ClipChoice, random_clip};
 use crate::backends::run_on;
 use crate::cli::{ActivationChoice, Common};
+use crate::commands::datasets::synth::make_world;
 use crate::commands::train;
 use crate::data::{CacheArgs, DataOptions};
 use crate::interrupt;
 use crate::model::{ClipArgs, ClipShapeArgs, PromptArgs};
-use crate::output::write_json;
-use crate::progress::Progress;
+use crate::output::{write_json, write_whole};
 
 /// How adapters are trained on it.
 const CONFIG: &str = include_str!("../../../../configs/demo.toml");
@@ -41,6 +38,7 @@ const CHECKPOINT: usize = 100;
 pub(super) struct Settings {
     pub(super) out: PathBuf,
     pub(super) clip: ClipChoice,
+    /// Steps of training, where they are not those of [`CONFIG`].
     pub(super) steps: Option<usize>,
     /// Pictures in each category's test split.
     pub(super) per_category: usize,
@@ -109,10 +107,32 @@ impl Demo {
         match &self.settings.clip {
             ClipChoice::Random => "random weights, never taught anything".into(),
             ClipChoice::File(file) => {
-                let name = file.file_name().unwrap_or(file.as_os_str()).display();
                 let hash = ContentHash::of_file(file).map(|hash| hash.to_string());
-                format!("{name}, SHA-256 {}", hash.unwrap_or_else(|error| error.to_string()))
+                format!(
+                    "{}, SHA-256 {}",
+                    name_of(file),
+                    hash.unwrap_or_else(|error| error.to_string())
+                )
             }
+        }
+    }
+
+    /// The command that makes the same numbers elsewhere.
+    pub(super) fn command(&self) -> String {
+        let Settings { clip, steps, per_category, seed, .. } = &self.settings;
+        let clip = match clip {
+            ClipChoice::Random => String::new(),
+            ClipChoice::File(file) => format!(" --clip {}", name_of(file)),
+        };
+        let steps = steps.map(|steps| format!(" --steps {steps}")).unwrap_or_default();
+        format!("cargo xtask demo --seed {seed} --per-category {per_category}{steps}{clip}")
+    }
+
+    /// How the adapters were trained.
+    pub(super) fn training(&self) -> String {
+        match self.settings.steps {
+            None => "configs/demo.toml".into(),
+            Some(steps) => format!("configs/demo.toml, but {steps} steps"),
         }
     }
 
@@ -172,17 +192,7 @@ impl Demo {
         self.heading("Making an inspection world");
         let world = World::new(self.settings.seed, SIZE)?;
         let quotas = Quotas::per_category(0, self.settings.per_category);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut progress: Option<Progress> = None;
-        let written = write_world(&self.world(), &world, &quotas, threads, |drawn| {
-            let progress = progress.get_or_insert_with(|| Progress::new("pictures", drawn.total));
-            progress.advance(String::new());
-            if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        if let Some(progress) = progress {
-            progress.finish();
-        }
-        written.map(|_| ()).context(INTERRUPTED)
+        make_world(&self.world(), &world, &quotas)?.map(drop).context(INTERRUPTED)
     }
 
     /// CLIP and configuration, so that every command of the demo can be given by hand too.
@@ -191,12 +201,7 @@ impl Demo {
         if self.settings.clip == ClipChoice::Random && !clip.exists() {
             random_clip::write(&clip, LAYERS, self.settings.seed)?;
         }
-        let path = self.config();
-        let written = NamedTempFile::new_in(self.out()).and_then(|mut file| {
-            file.write_all(CONFIG.as_bytes())?;
-            Ok(file.persist(&path)?)
-        });
-        written.map(|_| ()).with_context(|| format!("{}: cannot be written", path.display()))
+        write_whole(&self.config(), CONFIG)
     }
 
     fn train(&self) -> anyhow::Result<()> {
@@ -247,8 +252,13 @@ impl Demo {
     }
 }
 
+/// A file's name: its folder is nobody's business.
+fn name_of(file: &Path) -> String {
+    file.file_name().unwrap_or(file.as_os_str()).display().to_string()
+}
+
 /// What an interrupted demo says.
-pub(super) const INTERRUPTED: &str = "interrupted; the same command goes on from here";
+const INTERRUPTED: &str = "interrupted; the same command goes on from here";
 
 /// How long every part took, over all sittings.
 struct Clock {

@@ -2,17 +2,15 @@
 
 use std::path::Path;
 
-use anyhow::Context;
 use burn::tensor::backend::Backend;
 use moeclip::{Domain, LocalContrast};
-use moeclip_data::{CLIP_STD, ImageDataset, Label, Preprocessing, Split, decode_rgb};
-use moeclip_eval::MapView;
+use moeclip_data::{CLIP_STD, ImageDataset, Preprocessing, Sample, Split};
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::report;
-use moeclip_eval::report::html::{Case, CaseInput, Page};
+use moeclip_eval::report::html::{Case, Page};
 use moeclip_eval::report::{
     ClassStudy, DatasetOutcome, DatasetPictures, Evaluation, ExpertView, Outcome, Provenance,
-    Report, ScoreRule, StageTime, Studied, TapRouting, TrainingStep, TrialPage, choose_cases,
+    Report, ScoreRule, StageTime, Studied, TapRouting, TrainingStep, TrialPage,
 };
 use moeclip_train::StepMetrics;
 use serde::Serialize;
@@ -20,6 +18,7 @@ use serde::Serialize;
 use super::inspection::{Demo, SIZE};
 use super::routing;
 use crate::backends::Job;
+use crate::cases::{self, SeenImage};
 use crate::cli::Common;
 use crate::code;
 use crate::commands::eval::{MethodArgs, MethodChoice, for_each_image};
@@ -53,10 +52,10 @@ pub(super) struct Measured {
 }
 
 /// What a method said of an image.
-struct Seen {
+struct Seen<'a> {
+    sample: &'a Sample,
     map: Vec<f32>,
     mask: Option<Vec<bool>>,
-    sample: usize,
 }
 
 impl Job for Measure<'_> {
@@ -116,20 +115,16 @@ impl Measured {
         device: &B::Device,
     ) -> anyhow::Result<()> {
         let mut evaluation = Evaluation::new(rule, Workspace::default()).studied();
-        let (mut seen, samples) = (Vec::new(), images.samples());
+        let mut seen = Vec::new();
         for_each_image(images, loaded, device, |sample, record| {
-            let sample_at = samples.iter().position(|other| other.image == sample.image);
-            seen.push(Seen {
-                map: record.map.values().to_vec(),
-                mask: record.mask.map(<[bool]>::to_vec),
-                sample: sample_at.context("a sample of no dataset")?,
-            });
+            let (map, mask) = (record.map.values().to_vec(), record.mask.map(<[bool]>::to_vec));
+            seen.push(Seen { sample, map, mask });
             Ok(evaluation.push(&sample.class, record)?)
         })?;
         let Studied { reports, classes } = evaluation.finish_studied()?;
         // Of the methods beside the first the numbers are enough.
         let is_first = self.methods.is_empty();
-        let cases = if is_first { cases(images, &seen, &classes)? } else { Vec::new() };
+        let cases = if is_first { cases(&seen, &classes)? } else { Vec::new() };
         self.methods.push(name.to_owned());
         self.pictures.cases.push(cases);
         self.pictures.classes.push(classes);
@@ -203,32 +198,14 @@ const LEAD: &str = "Adapters were trained on 14 categories of a made-up world an
     others, with kinds of defects among them that were never seen.";
 
 /// The images that are worth a look; `seen` lies class by class.
-fn cases(
-    images: &ImageDataset,
-    seen: &[Seen],
-    classes: &[ClassStudy],
-) -> anyhow::Result<Vec<Case>> {
-    let mut shown = Vec::new();
-    for place in choose_cases(classes, CASES) {
-        let before: usize = classes[..place.class].iter().map(|class| class.scores.len()).sum();
-        let (study, seen) = (&classes[place.class], &seen[before + place.image]);
-        let sample = &images.samples()[seen.sample];
-        let (image, Some(range)) = (decode_rgb(&sample.image)?, study.range) else { continue };
+fn cases(seen: &[Seen<'_>], classes: &[ClassStudy]) -> anyhow::Result<Vec<Case>> {
+    cases::draw(classes, CASES, |place| {
+        let Seen { sample, map, mask } = &seen[place];
         let defect = sample.image.parent().and_then(Path::file_name).unwrap_or_default();
-        let score = study.scores[place.image];
-        let text = format!("{}, {}, score {score:.3}", sample.prompt, defect.to_string_lossy());
-        let without_mask = if sample.label == Label::Normal { "normal" } else { "no mask" };
-        shown.push(Case::draw(&CaseInput {
-            kind: place.kind.name(),
-            text: &text,
-            image: &image,
-            map: MapView::new(SIZE as usize, SIZE as usize, &seen.map)?,
-            mask: seen.mask.as_deref(),
-            without_mask,
-            range,
-        })?);
-    }
-    Ok(shown)
+        let name = format!("{}, {}", sample.prompt, defect.display());
+        let (size, map, mask) = ([SIZE as usize; 2], map.clone(), mask.clone());
+        Ok(Some(SeenImage { sample, name, size, map, mask }))
+    })
 }
 
 fn provenance(demo: &Demo) -> Vec<Provenance> {
@@ -236,13 +213,13 @@ fn provenance(demo: &Demo) -> Vec<Provenance> {
     let seed = demo.seed();
     vec![
         fact("Program", format!("MoECLIP in Rust {}", code::described())),
-        fact("Command", format!("cargo xtask demo --seed {seed}")),
+        fact("Command", demo.command()),
         fact("CLIP", demo.clip_described()),
         fact(
             "Data",
             format!("world {seed}, {SIZE} pixels, made by cargo xtask datasets synth's code"),
         ),
-        fact("Training", "configs/demo.toml".into()),
+        fact("Training", demo.training()),
         fact("Computed on", demo.common().device.to_string()),
     ]
 }

@@ -48,7 +48,8 @@ impl CheckpointArgs {
         let mut policy = CheckpointPolicy::new(folder);
         policy.every_steps = self.checkpoint_every;
         policy.keep = self.keep.unwrap_or(policy.keep);
-        let minutes = self.checkpoint_minutes.map(|minutes| Duration::from_secs(60 * minutes));
+        let minutes =
+            self.checkpoint_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
         if minutes.is_some() || self.checkpoint_every.is_some() {
             policy.every = minutes;
         }

@@ -10,6 +10,7 @@ use moeclip_train::{Extent, RunLog, StepMetrics};
 use crate::cli::Common;
 use crate::dashboard::Dashboard;
 use crate::progress::Progress;
+use crate::system::cores;
 
 /// Cores that must be there before the dashboard takes one by itself.
 const DASHBOARD_CORES: usize = 4;
@@ -72,9 +73,8 @@ impl DisplayArgs {
     /// Begins to show a run that goes on after `step`.
     pub(super) fn show(&self, extent: Extent, step: usize, common: &Common) -> RunDisplay {
         let terminal = stdout().is_terminal() && stdin().is_terminal() && !common.json;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let dashboard = match self.progress {
-            ProgressChoice::Auto => terminal && cores >= DASHBOARD_CORES,
+            ProgressChoice::Auto => terminal && cores() >= DASHBOARD_CORES,
             ProgressChoice::Dashboard => terminal,
             ProgressChoice::Plain => false,
         };

@@ -28,15 +28,18 @@ pub(super) fn cosine(value: f32) -> Rgb<u8> {
 }
 
 /// Black or white, whichever can be read on it.
-pub(super) fn ink_on(Rgb([red, green, blue]): Rgb<u8>) -> Rgb<u8> {
-    let luma = 0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue);
-    if luma > 140.0 { Rgb([0; 3]) } else { Rgb([255; 3]) }
+pub(super) fn ink_on(colour: Rgb<u8>) -> Rgb<u8> {
+    if luma(colour) > 140.0 { Rgb([0; 3]) } else { Rgb([255; 3]) }
 }
 
 /// A pixel as grey, for colours to stand out on it.
-pub(super) fn grey(Rgb([red, green, blue]): Rgb<u8>) -> Rgb<u8> {
-    let luma = 0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue);
-    Rgb([luma as u8; 3])
+pub(super) fn grey(colour: Rgb<u8>) -> Rgb<u8> {
+    Rgb([luma(colour) as u8; 3])
+}
+
+/// How bright a colour looks, 0 to 255, as televisions weigh it.
+fn luma(Rgb([red, green, blue]): Rgb<u8>) -> f32 {
+    0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue)
 }
 
 /// `over` with this strength on `under`.

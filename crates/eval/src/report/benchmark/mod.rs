@@ -21,7 +21,7 @@ use super::{Metrics, Protocol, Report};
 pub use cells::{Cell, ResultTable, TableColumn, TableRow};
 pub use format::LEGEND as TABLE_LEGEND;
 pub(super) use format::percent;
-pub(super) use page::times;
+pub(super) use page::origin;
 pub use page::{BenchmarkPage, DatasetPictures, Provenance, StageTime};
 pub use published::{Ablation, AblationEntry, Published};
 pub(super) use sections::DatasetSection;

@@ -52,9 +52,9 @@ pub struct Provenance {
 pub struct StageTime {
     /// The part.
     pub stage: String,
-    /// Images in it.
+    /// Images in it; 0 where it is not of images.
     pub images: usize,
-    /// Seconds, over all images and workers.
+    /// Seconds, over all images, workers and sittings.
     pub seconds: f64,
 }
 
@@ -82,7 +82,8 @@ impl BenchmarkPage<'_> {
             let section = DatasetSection { dataset, pictures, methods, published };
             Section { title: dataset.name.clone(), body: section.body() }
         }));
-        sections.push(Section { title: "Where it comes from".into(), body: self.origin() });
+        let origin = origin(self.provenance, self.times);
+        sections.push(Section { title: "Where it comes from".into(), body: origin });
         Page { title: self.benchmark.title.clone(), lead: self.lead(&tables), sections }
     }
 
@@ -131,15 +132,6 @@ impl BenchmarkPage<'_> {
                 ul.notes { @for note in &notes { li { (note) } } }
             }
             p.soft { "Published numbers: " (self.published.source()) }
-        }
-    }
-
-    fn origin(&self) -> Markup {
-        let entries = self.provenance.iter();
-        let entries = entries.map(|fact| [fact.name.clone(), fact.value.clone()]).collect();
-        html! {
-            (Facts { entries })
-            @if !self.times.is_empty() { (times(self.times)) }
         }
     }
 }
@@ -192,16 +184,26 @@ fn markup(cell: &Cell, [auroc, ap]: [bool; 2]) -> Markup {
     }
 }
 
-/// How long everything took.
-pub(in crate::report) fn times(times: &[StageTime]) -> Table {
+/// What numbers depend on, and how long everything took.
+pub(in crate::report) fn origin(provenance: &[Provenance], times: &[StageTime]) -> Markup {
+    let entries = provenance.iter().map(|fact| [fact.name.clone(), fact.value.clone()]).collect();
+    html! {
+        (Facts { entries })
+        @if !times.is_empty() { (time_table(times)) }
+    }
+}
+
+fn time_table(times: &[StageTime]) -> Table {
     let rows = times.iter().map(|time| {
-        let each = (time.images > 0).then(|| 1000.0 * time.seconds / time.images as f64);
+        let images = (time.images > 0).then_some(time.images);
+        let each = images.map(|images| 1000.0 * time.seconds / images as f64);
+        let images = images.map_or_else(|| "n/a".into(), |images| images.to_string());
         let each = each.map_or_else(|| "n/a".into(), |each| format!("{each:.1}"));
-        let texts = [time.images.to_string(), format!("{:.1}", time.seconds), each];
+        let texts = [images, format!("{:.1}", time.seconds), each];
         TableBody::of_texts(&time.stage, false, texts.into_iter())
     });
     Table {
-        caption: "Time, added up over workers".into(),
+        caption: "Time, added up over workers and sittings".into(),
         heads: ["part", "images", "seconds", "ms per image"].map(str::to_owned).into(),
         own: 0..0,
         rows: rows.collect(),

@@ -4,8 +4,8 @@
 mod routing;
 mod training;
 
-use super::benchmark::{DatasetSection, percent, times};
-use super::html::{Facts, Markup, Page, Section, Stat, Table, TableBody, html};
+use super::benchmark::{DatasetSection, origin, percent};
+use super::html::{Markup, Page, Section, Stat, Table, TableBody, html};
 use super::{
     DatasetOutcome, DatasetPictures, Measured, Metrics, Outcome, Protocol, Provenance, Published,
     Report, StageTime,
@@ -69,7 +69,7 @@ impl TrialPage<'_> {
         if !self.training.is_empty() {
             sections.push(section("Training", training::body(self.training)));
         }
-        sections.push(section("Where it comes from", self.origin()));
+        sections.push(section("Where it comes from", origin(self.provenance, self.times)));
         Page { title: self.title.into(), lead: self.lead(), sections }
     }
 
@@ -136,15 +136,6 @@ impl TrialPage<'_> {
             published: &Published::nothing(),
         };
         section.body()
-    }
-
-    fn origin(&self) -> Markup {
-        let entries = self.provenance.iter();
-        let entries = entries.map(|fact| [fact.name.clone(), fact.value.clone()]).collect();
-        html! {
-            (Facts { entries })
-            @if !self.times.is_empty() { (times(self.times)) }
-        }
     }
 }
 
