@@ -15,9 +15,10 @@ const SMOOTH: f64 = 1.0;
 pub fn dice<B: Backend>(probability: Tensor<B, 4>, target: Tensor<B, 4>) -> Tensor<B, 1> {
     let [batch, maps, height, width] = probability.dims();
     let probability = probability.reshape([batch, maps, height * width]);
-    let target = target.reshape([batch, 1, height * width]);
-    let overlap = (probability.clone() * target.clone()).sum_dim(2).mul_scalar(2.0) + SMOOTH;
-    let total = probability.sum_dim(2) + target.sum_dim(2) + SMOOTH;
+    let target = target.reshape([batch, height * width, 1]);
+    // A product of matrices: a target shared by all maps, multiplied and summed, would be copied for each.
+    let overlap = probability.clone().matmul(target.clone()).mul_scalar(2.0) + SMOOTH;
+    let total = probability.sum_dim(2) + target.sum_dim(1) + SMOOTH;
     (overlap / total).neg().add_scalar(1.0).mean().mul_scalar(maps as f64)
 }
 

@@ -9,7 +9,7 @@ use super::replaced::replace;
 use super::view::{Colour, View, Window, normalised};
 use super::{BatchSettings, PretrainConfig};
 
-/// A shard of a batch, on the host. The pictures with captions come first.
+/// A shard of a batch, on the host.
 #[derive(Debug, Clone, Default)]
 pub struct Shard {
     /// Side of the pictures in pixels.
@@ -18,7 +18,7 @@ pub struct Shard {
     pub pixels: Vec<f32>,
     /// Where each was cut from: row and column of its first patch.
     pub corners: Vec<[usize; 2]>,
-    /// Of the pictures with captions.
+    /// What is true of each picture.
     pub facts: Vec<Facts>,
     /// What is said; twins share their sentences.
     pub captions: Vec<CaptionPair>,
@@ -28,6 +28,17 @@ pub struct Shard {
     pub replaced: Vec<f32>,
     /// For each picture, 1 where `replaced` is told of it: not where a defect is seen.
     pub told: Vec<f32>,
+    /// Pictures that differ in the state alone.
+    pub twins: Vec<TwinPlaces>,
+}
+
+/// Places of two pictures of a shard that differ in the state alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TwinPlaces {
+    /// Of the one that something is wrong with.
+    pub defective: usize,
+    /// Of the other.
+    pub sound: usize,
 }
 
 /// Which shard of a run.
@@ -68,12 +79,12 @@ impl Shard {
             if let Some((view, facts)) = pictures.normal_view(side, &mut rng) {
                 let pixels = view.pixels(pictures.bytes(view.picture), pictures.side());
                 filled.captions.push(captions.pair(&facts, &mut rng));
-                filled.add_captioned(config, pictures, &view, pixels, facts);
+                filled.add(config, pictures, &view, pixels, facts);
             }
         }
         if config.losses.replaced > 0.0 {
             for _ in 0..part(replaced) {
-                filled.add_replaced(config, pictures, &mut rng);
+                filled.add_replaced(config, pictures, captions, &mut rng);
             }
         }
         filled
@@ -93,7 +104,7 @@ impl Shard {
             let facts = pictures.facts(index);
             let pixels = view.pixels(pictures.bytes(index), side);
             filled.captions.push(captions.plain_pair(&facts));
-            filled.add_captioned(config, pictures, &view, pixels, facts);
+            filled.add(config, pictures, &view, pixels, facts);
         }
         filled
     }
@@ -120,14 +131,47 @@ impl Shard {
         self.captions.push(captions.pair(&facts, rng));
         let (whole, picture) = (pictures.side(), view.picture);
         let pixels = view.pixels(pictures.bytes(picture), whole);
-        self.add_captioned(config, pictures, &view, pixels, facts);
-        let facts = Facts { defect: None, ..facts };
+        self.add(config, pictures, &view, pixels, facts);
+        let facts = Facts { is_defective: false, defect: None, ..facts };
         let pixels = view.pixels(pictures.sound_bytes(picture), whole);
-        self.add_captioned(config, pictures, &view, pixels, facts);
+        self.add(config, pictures, &view, pixels, facts);
+        self.add_twins();
+    }
+
+    /// A crop parts of which are replaced, which nobody has a name for, and the same one as it was.
+    fn add_replaced(
+        &mut self,
+        config: &PretrainConfig,
+        pictures: &Pictures,
+        captions: &Captions,
+        rng: &mut ChaCha8Rng,
+    ) {
+        let view = pictures.normal_view(self.side, rng);
+        let Some(((view, facts), (other, _))) = view.zip(pictures.normal_view(self.side, rng))
+        else {
+            return;
+        };
+        let (whole, patch) = (pictures.side(), config.model.patch);
+        let sound = view.pixels(pictures.bytes(view.picture), whole);
+        let other = other.pixels(pictures.bytes(other.picture), whole);
+        let mut pixels = sound.clone();
+        let replaced = replace(&mut pixels, &other, patch, rng);
+        let changed = Facts { is_defective: replaced.contains(&1.0), ..facts };
+        self.captions.push(captions.pair(&changed, rng));
+        self.add(config, pictures, &view, pixels, changed);
+        let first = self.replaced.len() - replaced.len();
+        self.replaced[first..].copy_from_slice(&replaced);
+        if let Some(told) = self.told.last_mut() {
+            *told = 1.0;
+        }
+        self.add(config, pictures, &view, sound, facts);
+        if changed.is_defective {
+            self.add_twins();
+        }
     }
 
     /// A picture of which the last of `captions` speaks.
-    fn add_captioned(
+    fn add(
         &mut self,
         config: &PretrainConfig,
         pictures: &Pictures,
@@ -141,21 +185,13 @@ impl Shard {
         self.caption_of.push(self.captions.len().saturating_sub(1));
         let patches = self.side / config.model.patch;
         self.replaced.resize(self.replaced.len() + patches * patches, 0.0);
-        self.told.push(if facts.defect.is_none() { 1.0 } else { 0.0 });
+        self.told.push(if facts.is_defective { 0.0 } else { 1.0 });
     }
 
-    fn add_replaced(&mut self, config: &PretrainConfig, pictures: &Pictures, rng: &mut ChaCha8Rng) {
-        let view = pictures.normal_view(self.side, rng);
-        let Some(((view, _), (other, _))) = view.zip(pictures.normal_view(self.side, rng)) else {
-            return;
-        };
-        let (whole, patch) = (pictures.side(), config.model.patch);
-        let mut pixels = view.pixels(pictures.bytes(view.picture), whole);
-        let other = other.pixels(pictures.bytes(other.picture), whole);
-        self.replaced.extend(replace(&mut pixels, &other, patch, rng));
-        self.pixels.extend(normalised(&pixels));
-        self.corners.push(view.corner(whole, patch));
-        self.told.push(1.0);
+    /// The last picture is the sound twin of the one before it.
+    fn add_twins(&mut self) {
+        let sound = self.facts.len().saturating_sub(1);
+        self.twins.push(TwinPlaces { defective: sound.saturating_sub(1), sound });
     }
 }
 

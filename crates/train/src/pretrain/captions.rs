@@ -19,7 +19,9 @@ use super::vocabulary::Vocabulary;
 pub struct Facts {
     /// What it shows.
     pub category: Category,
-    /// What is wrong with it.
+    /// Whether something is wrong with it.
+    pub is_defective: bool,
+    /// What is wrong, where that has a name.
     pub defect: Option<DefectKind>,
 }
 
@@ -67,7 +69,7 @@ impl Claim {
     /// in the prompts that detectors are asked with.
     pub fn is_true_of(&self, facts: &Facts) -> bool {
         self.category.is_none_or(|category| category == facts.category)
-            && self.is_defective == facts.defect.is_some()
+            && self.is_defective == facts.is_defective
             && (self.defect.is_none() || self.defect == facts.defect)
     }
 }
@@ -106,7 +108,10 @@ impl Captions {
             false => pick(&NORMAL, rng).to_owned(),
         };
         // Of a normal picture, the sentence that is wrong may name any defect.
-        let named = facts.defect.or_else(|| facts.category.defects().choose(rng).copied());
+        let named = match facts.is_defective {
+            true => facts.defect,
+            false => facts.category.defects().choose(rng).copied(),
+        };
         let (abnormal, defect) = match named.filter(|_| !as_prompted) {
             Some(defect) => (format!("a {{}} with {}", defect.phrase()), Some(defect)),
             None => (pick(&self.prompts.abnormal, rng).to_owned(), None),

@@ -88,7 +88,7 @@ pub struct BatchSettings {
     pub pairs: usize,
     /// Crops of pictures that have no defect.
     pub normal: usize,
-    /// Crops of normal pictures parts of which are replaced; they have no caption.
+    /// Crops of normal pictures parts of which are replaced, each with the same crop as it was.
     pub replaced: usize,
     /// Parts of a batch that are worked on beside each other; sentences are contrasted within one.
     pub shards: usize,
@@ -117,13 +117,13 @@ impl Default for PretrainConfig {
             pictures: PictureSettings {
                 count: 4000,
                 defective: 0.6,
-                crops: vec![4, 4, 8, 4, 4, 14],
+                crops: vec![4, 8, 4, 14],
                 unknown_names: 0.25,
                 nameless: 0.15,
             },
-            batch: BatchSettings { pairs: 24, normal: 8, replaced: 40, shards: 2 },
+            batch: BatchSettings { pairs: 24, normal: 8, replaced: 20, shards: 2 },
             learning_rate: WarmCosine { peak: 2e-3, warmup: 200 },
-            losses: PretrainLosses { pairs: 1.0, state: 1.0, patches: 3.0, replaced: 3.0 },
+            losses: PretrainLosses { pairs: 1.0, state: 2.0, patches: 3.0, replaced: 3.0 },
         }
     }
 }

@@ -8,11 +8,12 @@ use clip_vit::WeightError;
 use clip_vit::weights::write::{HostTensor, write_clip};
 
 use super::learner::PretrainLearner;
+use super::scale::CLIP_SCALE;
 use super::start::{Start, TABLE};
 
 impl<B: Backend> PretrainLearner<B> {
-    /// Writes both towers to `out`. Rows of tokens that no caption has are those of the start; what read
-    /// patches while it was trained is left out.
+    /// Writes both towers to `out`, with cosines at CLIP's scale of 100. Rows of tokens that no caption has
+    /// are those of the start; what read patches while it was trained is left out.
     ///
     /// # Errors
     ///
@@ -31,8 +32,10 @@ impl<B: Backend> PretrainLearner<B> {
         let start = Start::new(self.config.seed, &spec, self.captions.vocabulary()).table()?;
         let table = self.whole_table(start, weights.remove(TABLE), spec.text.width);
         weights.insert(TABLE.to_owned(), TensorData::new(table, shape));
-        let scale: Vec<f32> = self.pupil.logit_scale.val().into_data().iter::<f32>().collect();
-        weights.insert("logit_scale".to_owned(), TensorData::new(scale, Vec::<usize>::new()));
+        self.scaled(&mut weights)
+            .map_err(|error| unwritable("the text tower", error.to_string()))?;
+        let scale = TensorData::new(vec![CLIP_SCALE.ln() as f32], Vec::<usize>::new());
+        weights.insert("logit_scale".to_owned(), scale);
         let mut tensors = BTreeMap::new();
         for (name, data) in weights {
             let tensor = HostTensor::from_data(&data.convert_dtype(DType::F16));
@@ -48,6 +51,7 @@ impl<B: Backend> PretrainLearner<B> {
             ("made_by", "moeclip pretrain".to_owned()),
             ("pretraining", self.config.to_toml()),
             ("steps", self.steps().to_string()),
+            ("learned_scale", format!("{:.2}", self.learned_scale())),
         ];
         pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }

@@ -38,15 +38,18 @@ pub struct Pupil<B: Backend> {
     taps: Vec<usize>,
 }
 
-/// What reads the patches of a tap: two numbers of each. What they say of a state is taught by the
-/// captions' states and not read against sentences: a product of two things that both have yet to learn
-/// would learn nothing for long.
+/// What reads the patches of a tap: one number of each, how odd it is. That it was replaced makes it odd,
+/// and so does that it is what a defective state is about: what is learned of the one, which is told patch
+/// by patch, starts the other, of which only the whole is told. It is not read against sentences: a
+/// product of two things that both have yet to learn would learn nothing for long.
 #[derive(Module, Debug)]
 struct PatchReader<B: Backend> {
-    /// To the logit of being what a defective state is about, `[width, 1]`.
-    state: Linear<B>,
-    /// To the logit of having been replaced, `[width, 1]`.
-    replaced: Linear<B>,
+    /// To the logit of having been replaced, `[width, 1]`, where half of the patches were.
+    odd: Linear<B>,
+    /// What the logit of being what a state is about grows by with that, `[1]`.
+    gain: Param<Tensor<B, 1>>,
+    /// And what it is where that is nothing, `[1]`: such patches are rare.
+    shift: Param<Tensor<B, 1>>,
 }
 
 /// What the model says of pictures and sentences.
@@ -59,8 +62,7 @@ pub struct Answers<B: Backend> {
     pub state: Tensor<B, 1>,
     /// Logit of each patch showing a defect, a tensor for each tap: `[pictures, patches]`.
     pub patches: Vec<Tensor<B, 2>>,
-    /// Logit of each patch having been replaced, a tensor for each tap: `[all pictures, patches]`,
-    /// those without captions too.
+    /// Logit of each patch having been replaced, a tensor for each tap: `[pictures, patches]`.
     pub replaced: Vec<Tensor<B, 2>>,
 }
 
@@ -71,7 +73,7 @@ pub struct SentenceIds {
     pub normal: Vec<Vec<i64>>,
     /// That something is wrong.
     pub defective: Vec<Vec<i64>>,
-    /// Which of the captions is about each picture that has one.
+    /// Which of the captions is about each picture.
     pub of: Vec<usize>,
 }
 
@@ -118,7 +120,12 @@ impl<B: Backend> Pupil<B> {
         Ok(pupil.map(&mut Learning))
     }
 
-    /// Looks at pictures, of which the first have sentences.
+    /// The text tower, with the rows of the [`Vocabulary`] only.
+    pub fn text(&self) -> &TextTower<B> {
+        &self.text
+    }
+
+    /// Looks at pictures.
     ///
     /// # Shapes
     ///
@@ -133,14 +140,14 @@ impl<B: Backend> Pupil<B> {
         corners: &[[usize; 2]],
         sentences: &SentenceIds,
     ) -> Result<Answers<B>, PupilError> {
-        let (captions, captioned) = (sentences.normal.len(), sentences.of.len());
+        let (captions, pictures) = (sentences.normal.len(), sentences.of.len());
         let ids = [sentences.normal.as_slice(), &sentences.defective].concat();
         let text = unit(self.text.project(self.text.encode(&ids)?));
         let [_, embed] = text.dims();
         let towards_defect =
             text.clone().narrow(0, captions, captions) - text.clone().narrow(0, 0, captions);
         let of: Vec<i64> = sentences.of.iter().map(|caption| *caption as i64).collect();
-        let of = Tensor::from_data(TensorData::new(of, [captioned]), &images.device());
+        let of = Tensor::from_data(TensorData::new(of, [pictures]), &images.device());
         let towards_defect = towards_defect.select(0, of);
 
         let mut tokens = self.vision.embed_crops(images, corners);
@@ -150,11 +157,12 @@ impl<B: Backend> Pupil<B> {
             first = *tap;
             let [_, count, _] = tokens.dims();
             let seen = self.vision.post_norm(tokens.clone().narrow(1, 1, count - 1));
-            replaced.push(reader.replaced(seen.clone()));
-            patches.push(reader.state(seen.narrow(0, 0, captioned)));
+            let odd = reader.odd(seen);
+            patches.push(reader.state(odd.clone()));
+            replaced.push(odd);
         }
-        let class = self.vision.post_norm(tokens.narrow(0, 0, captioned).narrow(1, 0, 1));
-        let image = unit(self.vision.project(class).reshape([captioned, embed]));
+        let class = self.vision.post_norm(tokens.narrow(1, 0, 1));
+        let image = unit(self.vision.project(class).reshape([pictures, embed]));
         let scale = self.logit_scale.val().exp();
         let state = (image.clone() * towards_defect).sum_dim(1).squeeze_dim::<1>(1) * scale.clone();
         let pairs =
@@ -165,39 +173,28 @@ impl<B: Backend> Pupil<B> {
 
 impl<B: Backend> PatchReader<B> {
     fn start(width: usize, rng: &mut ChaCha8Rng, device: &B::Device) -> Self {
-        let mut linear = |bias: f32| {
-            let values = (0..width).map(|_| {
-                let unit: f32 = StandardNormal.sample(rng);
-                FIRST_READER * unit
-            });
-            let values = TensorData::new(values.collect::<Vec<f32>>(), [width, 1]);
-            let weight = Param::from_tensor(Tensor::from_data(values, (device, DType::F32)));
-            Linear { weight, bias: Some(number(bias, device)) }
-        };
-        Self { state: linear(FIRST_STATE_BIAS), replaced: linear(0.0) }
+        let values = (0..width).map(|_| {
+            let unit: f32 = StandardNormal.sample(rng);
+            FIRST_READER * unit
+        });
+        let values = TensorData::new(values.collect::<Vec<f32>>(), [width, 1]);
+        let weight = Param::from_tensor(Tensor::from_data(values, (device, DType::F32)));
+        let odd = Linear { weight, bias: Some(number(0.0, device)) };
+        Self { odd, gain: number(1.0, device), shift: number(FIRST_STATE_BIAS, device) }
+    }
+
+    /// Logits of having been replaced, `[pictures, patches]`.
+    fn odd(&self, seen: Tensor<B, 3>) -> Tensor<B, 2> {
+        let [pictures, patches, width] = seen.dims();
+        self.odd.forward(seen.reshape([pictures * patches, width])).reshape([pictures, patches])
     }
 
     /// Logits of showing a defect, `[pictures, patches]`. The more patches a picture has, the less
     /// likely is each of them to be the one: crops of all sizes start alike.
-    fn state(&self, seen: Tensor<B, 3>) -> Tensor<B, 2> {
-        let [_, patches, _] = seen.dims();
-        read(&self.state, seen).sub_scalar((patches as f64).ln())
-    }
-
-    /// Logits of having been replaced, `[pictures, patches]`.
-    fn replaced(&self, seen: Tensor<B, 3>) -> Tensor<B, 2> {
-        read(&self.replaced, seen)
-    }
-}
-
-/// One number of each token, `[pictures, patches]`.
-fn read<B: Backend>(reader: &Linear<B>, seen: Tensor<B, 3>) -> Tensor<B, 2> {
-    let [pictures, patches, width] = seen.dims();
-    let flat = seen.reshape([pictures * patches, width]);
-    let logits = flat.matmul(reader.weight.val()).reshape([pictures, patches]);
-    match &reader.bias {
-        Some(bias) => logits + bias.val().unsqueeze(),
-        None => logits,
+    fn state(&self, odd: Tensor<B, 2>) -> Tensor<B, 2> {
+        let [_, patches] = odd.dims();
+        let logits = odd * self.gain.val().unsqueeze() + self.shift.val().unsqueeze();
+        logits.sub_scalar((patches as f64).ln())
     }
 }
 

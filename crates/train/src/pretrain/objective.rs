@@ -2,16 +2,16 @@
 //!
 //! - pairs: is this sentence true of this picture? The sigmoid loss of Zhai et al. 2023 (SigLIP), with
 //!   true and false pairs weighed alike: several sentences of a batch may be true of one picture.
-//! - state: which of the two sentences of a picture, which differ in the state alone? Half of the
-//!   pictures have a twin from which they differ in the defect alone.
-//! - patches: a picture is defective if one of its patches is (noisy or), read from each tap: what the
-//!   caption says of the whole becomes a feature of patches.
+//! - state: which of the two sentences of a picture, which differ in the state alone? And of which of two
+//!   pictures, which differ in the state alone, is the defective sentence true?
+//! - patches: the same two questions, where a picture is defective if one of its patches is (noisy or),
+//!   read from each tap: what the caption says of the whole becomes a feature of patches.
 //! - replaced: which patches were replaced by something else? Self-supervised, on normal pictures.
 
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 use super::PretrainLosses;
-use super::batch::Shard;
+use super::batch::{Shard, TwinPlaces};
 use super::model::Answers;
 
 /// Keeps the logarithm of "at least one" from minus infinity.
@@ -43,16 +43,27 @@ pub struct Truth<B: Backend> {
     pub pairs: Tensor<B, 2>,
     /// 1 for a defective picture, -1 for a normal one: `[pictures]`.
     pub signs: Tensor<B, 1>,
-    /// 1 where a patch was replaced: `[all pictures, patches]`.
+    /// 1 where a patch was replaced: `[pictures, patches]`.
     pub replaced: Tensor<B, 2>,
-    /// 1 for pictures of which that is told: `[all pictures, 1]`.
+    /// 1 for pictures of which that is told: `[pictures, 1]`.
     pub told: Tensor<B, 2>,
+    /// Pictures that differ in the state alone, where there are any.
+    pub twins: Option<Twins<B>>,
+}
+
+/// Places of pictures that differ in the state alone.
+#[derive(Debug, Clone)]
+pub struct Twins<B: Backend> {
+    /// Of those that something is wrong with: `[twins]`.
+    pub defective: Tensor<B, 1, Int>,
+    /// Of the others: `[twins]`.
+    pub sound: Tensor<B, 1, Int>,
 }
 
 impl<B: Backend> Truth<B> {
     /// The truth about a shard.
     pub fn of(shard: &Shard, device: &B::Device) -> Self {
-        let (all, captioned) = (shard.len(), shard.facts.len());
+        let pictures = shard.len();
         let claims = || {
             let normal = shard.captions.iter().map(|pair| pair.normal.claim);
             normal.chain(shard.captions.iter().map(|pair| pair.defective.claim))
@@ -61,22 +72,34 @@ impl<B: Backend> Truth<B> {
             claims().map(move |claim| if claim.is_true_of(facts) { 1.0_f32 } else { 0.0 })
         });
         let truth =
-            TensorData::new(truth.collect::<Vec<f32>>(), [captioned, 2 * shard.captions.len()]);
+            TensorData::new(truth.collect::<Vec<f32>>(), [pictures, 2 * shard.captions.len()]);
         let sign = |defect: bool| if defect { 1.0_f32 } else { -1.0 };
-        let signs = shard.facts.iter().map(|facts| sign(facts.defect.is_some()));
-        let patches = shard.replaced.len() / all.max(1);
+        let signs = shard.facts.iter().map(|facts| sign(facts.is_defective));
+        let patches = shard.replaced.len() / pictures.max(1);
         Self {
             pairs: Tensor::from_data(truth, device),
             signs: Tensor::from_data(
-                TensorData::new(signs.collect::<Vec<f32>>(), [captioned]),
+                TensorData::new(signs.collect::<Vec<f32>>(), [pictures]),
                 device,
             ),
             replaced: Tensor::from_data(
-                TensorData::new(shard.replaced.clone(), [all, patches]),
+                TensorData::new(shard.replaced.clone(), [pictures, patches]),
                 device,
             ),
-            told: Tensor::from_data(TensorData::new(shard.told.clone(), [all, 1]), device),
+            told: Tensor::from_data(TensorData::new(shard.told.clone(), [pictures, 1]), device),
+            twins: (!shard.twins.is_empty()).then(|| Twins::at(&shard.twins, device)),
         }
+    }
+}
+
+impl<B: Backend> Twins<B> {
+    fn at(places: &[TwinPlaces], device: &B::Device) -> Self {
+        let tensor = |place: fn(&TwinPlaces) -> usize| {
+            let places: Vec<i64> = places.iter().map(|twins| place(twins) as i64).collect();
+            let count = places.len();
+            Tensor::from_data(TensorData::new(places, [count]), device)
+        };
+        Self { defective: tensor(|twins| twins.defective), sound: tensor(|twins| twins.sound) }
     }
 }
 
@@ -89,11 +112,16 @@ pub fn objective<B: Backend>(
     let Answers { pairs, state, patches, replaced } = answers;
     let right =
         |logits: Tensor<B, 1>| (logits * truth.signs.clone()).greater_elem(0.0).float().mean();
-    let last = patches.last().map(|logits| right(some_patch(logits.clone())));
+    let patches: Vec<SomePatch<B>> = patches.into_iter().map(SomePatch::of).collect();
+    let last = patches.last().map(|some| right(some.logits()));
     let state_accuracy = right(state.clone());
     let pairs = pair_loss(pairs, truth.pairs.clone());
-    let state = softplus((state * truth.signs.clone()).neg()).mean();
-    let patch_losses = patches.into_iter().map(|logits| patch_loss(logits, truth.signs.clone()));
+    let one = softplus((state.clone() * truth.signs.clone()).neg()).mean();
+    let state = with_twins(one, state, truth);
+    let patch_losses = patches.into_iter().map(|some| {
+        let logits = some.logits();
+        with_twins(some.loss(truth.signs.clone()), logits, truth)
+    });
     let patches = mean(patch_losses.collect());
     let replaced_losses = replaced.into_iter().map(|logits| replaced_loss(logits, truth));
     let replaced = mean(replaced_losses.collect());
@@ -126,17 +154,44 @@ fn balanced<B: Backend>(
     weighed(softplus(logits.clone().neg()), trues) + weighed(softplus(logits), falses)
 }
 
-/// A picture is defective if one of its patches is: the chance that none is, is the product of theirs.
-fn patch_loss<B: Backend>(logits: Tensor<B, 2>, signs: Tensor<B, 1>) -> Tensor<B, 1> {
-    let none = softplus(logits).sum_dim(1).squeeze_dim::<1>(1);
-    let some = none.clone().neg().exp().neg().add_scalar(1.0 + LEAST).log().neg();
-    let is_defective = signs.add_scalar(1.0).div_scalar(2.0);
-    (some * is_defective.clone() + none * is_defective.neg().add_scalar(1.0)).mean()
+/// A loss of single pictures, and that of twins where there are any: which of the two is defective? All
+/// that has nothing to do with the state is the same in both.
+fn with_twins<B: Backend>(
+    of_each: Tensor<B, 1>,
+    logits: Tensor<B, 1>,
+    truth: &Truth<B>,
+) -> Tensor<B, 1> {
+    let Some(Twins { defective, sound }) = truth.twins.clone() else { return of_each };
+    let behind = logits.clone().select(0, sound) - logits.select(0, defective);
+    (of_each + softplus(behind).mean()).div_scalar(2.0)
 }
 
-/// Positive where it is likelier that some patch is defective than that none is.
-fn some_patch<B: Backend>(logits: Tensor<B, 2>) -> Tensor<B, 1> {
-    softplus(logits).sum_dim(1).squeeze_dim::<1>(1).sub_scalar(std::f64::consts::LN_2)
+/// A picture is defective if one of its patches is: the chance that none is, is the product of theirs.
+struct SomePatch<B: Backend> {
+    /// Minus the logarithm of the chance that no patch is: `[pictures]`.
+    none: Tensor<B, 1>,
+    /// Minus the logarithm of the chance that some patch is: `[pictures]`.
+    some: Tensor<B, 1>,
+}
+
+impl<B: Backend> SomePatch<B> {
+    /// From the patches' logits, `[pictures, patches]`.
+    fn of(logits: Tensor<B, 2>) -> Self {
+        let none = softplus(logits).sum_dim(1).squeeze_dim::<1>(1);
+        let some = none.clone().neg().exp().neg().add_scalar(1.0 + LEAST).log().neg();
+        Self { none, some }
+    }
+
+    /// Of the picture, `[pictures]`.
+    fn logits(&self) -> Tensor<B, 1> {
+        self.none.clone() - self.some.clone()
+    }
+
+    fn loss(self, signs: Tensor<B, 1>) -> Tensor<B, 1> {
+        let is_defective = signs.add_scalar(1.0).div_scalar(2.0);
+        let is_sound = is_defective.clone().neg().add_scalar(1.0);
+        (self.some * is_defective + self.none * is_sound).mean()
+    }
 }
 
 /// Over the patches of pictures of which it is told.

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use burn::backend::{Autodiff, Flex};
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::backend::Backend;
+use burn::tensor::{ElementConversion, Tensor, TensorData};
 use clip_vit::weights::OpenOptions;
-use clip_vit::{ClipCheckpoint, Precision, RandomWeights, WeightSource};
+use clip_vit::{ClipCheckpoint, Precision, RandomWeights, TextTower, WeightSource};
+use moeclip_data::synthetic::{Category, Role};
 use moeclip_train::pretrain::{
-    Captions, Pictures, PretrainCheckpoints, PretrainLearner, Pupil, SentenceIds, Shard,
+    Captions, Facts, Pictures, PretrainCheckpoints, PretrainLearner, Pupil, SentenceIds, Shard,
     ShardNumber, Truth, objective,
 };
 
@@ -130,4 +132,48 @@ fn what_is_written_opens_as_any_clip_and_unseen_words_are_as_they_were_drawn() {
     for id in (0..shape[0]).filter(|id| changed(*id)) {
         assert_eq!(places.get(&id), Some(&1.0), "token {id} stands in no caption");
     }
+}
+
+/// Unit features of sentences, `[sentences, embed]`.
+fn unit_features<B: Backend>(text: &TextTower<B>, ids: &[Vec<i64>]) -> Tensor<B, 2> {
+    let features = text.project(text.encode(ids).unwrap());
+    let lengths = features.clone().square().sum_dim(1).sqrt();
+    features / lengths
+}
+
+/// How far sentences are apart: the mean length of the differences between them.
+fn apart<B: Backend>(features: Tensor<B, 2>) -> f32 {
+    let [count, embed] = features.dims();
+    let rows = features.clone().unsqueeze_dim::<3>(0).expand([count, count, embed]);
+    let columns = features.unsqueeze_dim::<3>(1).expand([count, count, embed]);
+    (rows - columns).square().sum_dim(2).sqrt().mean().into_scalar().elem()
+}
+
+#[test]
+fn cosines_are_written_at_clips_scale() {
+    let (config, device) = (tiny(), Default::default());
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("clip.safetensors");
+    let mut learner = PretrainLearner::<Flex>::new(config.clone(), &device).unwrap();
+    steps(&mut learner, &pictures(&config), 2);
+    learner.write_clip(&out).unwrap();
+
+    let clip = ClipCheckpoint::open(&out, &OpenOptions::default()).unwrap();
+    let scale: f32 = clip.tensor("logit_scale", &[], Precision::F32).unwrap().iter::<f32>().sum();
+    assert!((scale - 100.0_f32.ln()).abs() < 1e-2, "{scale}");
+    let text = TextTower::<Flex>::load(clip.spec(), &clip, Precision::F32, &device).unwrap();
+    let captions = Captions::new(config.model.context, &config.pictures, config.seed);
+    let pairs = Category::of(Role::Auxiliary).map(|category| {
+        captions.plain_pair(&Facts { category, is_defective: false, defect: None })
+    });
+    let few: Vec<Vec<i64>> =
+        pairs.flat_map(|pair| [pair.normal.tokens, pair.defective.tokens]).collect();
+    let ids = captions.vocabulary().ids();
+    let all: Vec<Vec<i64>> =
+        few.iter().map(|row| row.iter().map(|place| ids[*place as usize]).collect()).collect();
+    // The padding is another token there; behind the end of a text nothing is looked at.
+    let before = apart(unit_features(&learner.pupil().text().valid(), &few));
+    let after = apart(unit_features(&text, &all));
+    let scale = 14.0 / 100.0;
+    assert!((after / before / scale - 1.0).abs() < 0.3, "{before} became {after}");
 }

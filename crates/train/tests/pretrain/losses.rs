@@ -3,7 +3,7 @@
 use burn::backend::Flex;
 use burn::tensor::Tensor;
 use moeclip_data::synthetic::{Category, DefectKind};
-use moeclip_train::pretrain::{Answers, Claim, Facts, PretrainLosses, Truth, objective};
+use moeclip_train::pretrain::{Answers, Claim, Facts, PretrainLosses, Truth, Twins, objective};
 
 type B = Flex;
 
@@ -17,55 +17,84 @@ fn near(tensor: Tensor<B, 1>, expected: f64) {
     assert!((found - expected).abs() < 1e-4, "{found} instead of {expected}");
 }
 
+/// Three pictures of two patches: a sound one, a defective one, and the sound one's twin, a patch of
+/// which was replaced.
+fn answers() -> Answers<B> {
+    let device = Default::default();
+    let pairs = [[2.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 3.0], [0.0, 0.0, 0.5, 0.0]];
+    Answers {
+        pairs: Tensor::from_floats(pairs, &device),
+        state: Tensor::from_floats([-1.0, -0.5, 0.25], &device),
+        patches: vec![Tensor::from_floats([[-2.0, -3.0], [1.0, -4.0], [-1.0, -5.0]], &device)],
+        replaced: vec![Tensor::from_floats([[-1.0, -2.0], [9.0, 9.0], [0.5, -0.5]], &device)],
+    }
+}
+
+fn truth(twins: Option<Twins<B>>) -> Truth<B> {
+    let device = Default::default();
+    let pairs = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]];
+    Truth {
+        pairs: Tensor::from_floats(pairs, &device),
+        signs: Tensor::from_floats([-1.0, 1.0, 1.0], &device),
+        replaced: Tensor::from_floats([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]], &device),
+        told: Tensor::from_floats([[1.0], [0.0], [1.0]], &device),
+        twins,
+    }
+}
+
 #[test]
 fn every_term_is_what_it_says() {
     let device = Default::default();
-    // One normal and one defective picture, two patches each, and a third without captions.
-    let answers = Answers::<B> {
-        pairs: Tensor::from_floats([[2.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 3.0]], &device),
-        state: Tensor::from_floats([-1.0, -0.5], &device),
-        patches: vec![Tensor::from_floats([[-2.0, -3.0], [1.0, -4.0]], &device)],
-        replaced: vec![Tensor::from_floats([[-1.0, -2.0], [9.0, 9.0], [0.5, -0.5]], &device)],
-    };
-    let truth = Truth::<B> {
-        pairs: Tensor::from_floats([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]], &device),
-        signs: Tensor::from_floats([-1.0, 1.0], &device),
-        replaced: Tensor::from_floats([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]], &device),
-        told: Tensor::from_floats([[1.0], [0.0], [1.0]], &device),
+    let twins = Twins {
+        defective: Tensor::from_ints([2], &device),
+        sound: Tensor::from_ints([0], &device),
     };
     let weights = PretrainLosses { pairs: 1.0, state: 2.0, patches: 3.0, replaced: 4.0 };
-    let terms = objective(answers, &truth, &weights);
+    let terms = objective(answers(), &truth(Some(twins)), &weights);
 
-    let falses = softplus(-1.0) + softplus(1.0) + 4.0 * softplus(0.0);
-    let pairs = (softplus(-2.0) + softplus(-3.0)) / 2.0 + falses / 6.0;
-    let state = (softplus(-1.0) + softplus(0.5)) / 2.0;
-    let none = [softplus(-2.0) + softplus(-3.0), softplus(1.0) + softplus(-4.0)];
-    let patches = (none[0] - (1.0 - (-none[1]).exp()).ln()) / 2.0;
+    let falses = softplus(-1.0) + softplus(1.0) + 7.0 * softplus(0.0);
+    let pairs = (softplus(-2.0) + softplus(-3.0) + softplus(-0.5)) / 3.0 + falses / 9.0;
+    let of_each = (softplus(-1.0) + softplus(0.5) + softplus(-0.25)) / 3.0;
+    let state = (of_each + softplus(-1.0 - 0.25)) / 2.0;
+    let none = [[-2.0, -3.0], [1.0, -4.0], [-1.0, -5.0]].map(|[a, b]| softplus(a) + softplus(b));
+    let some = none.map(|none| -(1.0 - (-none).exp()).ln());
+    let of_each = (none[0] + some[1] + some[2]) / 3.0;
+    let logit = |picture: usize| none[picture] - some[picture];
+    let patches = (of_each + softplus(logit(0) - logit(2))) / 2.0;
     let replaced = softplus(-0.5) + (softplus(-1.0) + softplus(-2.0) + softplus(-0.5)) / 3.0;
     near(terms.pairs, pairs);
     near(terms.state, state);
     near(terms.patches, patches);
     near(terms.replaced, replaced);
     near(terms.total, pairs + 2.0 * state + 3.0 * patches + 4.0 * replaced);
-    near(terms.state_accuracy, 0.5);
-    near(terms.patch_accuracy, 1.0);
+    near(terms.state_accuracy, 2.0 / 3.0);
+    near(terms.patch_accuracy, 2.0 / 3.0);
+}
+
+#[test]
+fn without_twins_only_single_pictures_are_asked() {
+    let weights = PretrainLosses { pairs: 0.0, state: 1.0, patches: 0.0, replaced: 0.0 };
+    let terms = objective(answers(), &truth(None), &weights);
+    near(terms.total, (softplus(-1.0) + softplus(0.5) + softplus(-0.25)) / 3.0);
 }
 
 #[test]
 fn a_sentence_is_true_of_what_it_says() {
-    let scratched = Facts { category: Category::Pill, defect: Some(DefectKind::Scratch) };
-    let whole = Facts { category: Category::Pill, defect: None };
+    let facts = |is_defective, defect| Facts { category: Category::Pill, is_defective, defect };
+    let scratched = facts(true, Some(DefectKind::Scratch));
+    let (whole, changed) = (facts(false, None), facts(true, None));
     let claim = |category, is_defective, defect| Claim { category, is_defective, defect };
     let pill = Some(Category::Pill);
-    for (claim, of_scratched, of_whole) in [
-        (claim(pill, false, None), false, true),
-        (claim(pill, true, None), true, false),
-        (claim(None, true, None), true, false),
-        (claim(Some(Category::Gear), true, None), false, false),
-        (claim(pill, true, Some(DefectKind::Scratch)), true, false),
-        (claim(pill, true, Some(DefectKind::Crack)), false, false),
+    for (claim, of_scratched, of_whole, of_changed) in [
+        (claim(pill, false, None), false, true, false),
+        (claim(pill, true, None), true, false, true),
+        (claim(None, true, None), true, false, true),
+        (claim(Some(Category::Gear), true, None), false, false, false),
+        (claim(pill, true, Some(DefectKind::Scratch)), true, false, false),
+        (claim(pill, true, Some(DefectKind::Crack)), false, false, false),
     ] {
         assert_eq!(claim.is_true_of(&scratched), of_scratched, "{claim:?}");
         assert_eq!(claim.is_true_of(&whole), of_whole, "{claim:?}");
+        assert_eq!(claim.is_true_of(&changed), of_changed, "{claim:?}");
     }
 }
