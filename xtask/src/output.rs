@@ -14,11 +14,11 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 
 /// Writes JSON as a file that is whole or absent.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
-    write_whole(path, &(serde_json::to_string(value)? + "\n"))
+    write_whole(path, serde_json::to_string(value)? + "\n")
 }
 
 /// Writes a file that is whole or absent.
-pub(crate) fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write_whole(path: &Path, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let cannot = || format!("{}: cannot be written; check its folder", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -28,7 +28,7 @@ pub(crate) fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder).with_context(cannot)?;
-    file.write_all(text.as_bytes()).with_context(cannot)?;
+    file.write_all(content.as_ref()).with_context(cannot)?;
     file.as_file().sync_all().with_context(cannot)?;
     file.persist(path).with_context(cannot)?;
     Ok(())

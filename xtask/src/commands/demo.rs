@@ -5,6 +5,8 @@ mod measure;
 mod plain;
 mod random_clip;
 mod routing;
+mod small_clip;
+mod statistics;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -28,8 +30,9 @@ pub(crate) struct DemoArgs {
     /// What is looked at
     #[arg(long, value_enum, default_value_t = WorldChoice::Inspection)]
     world: WorldChoice,
-    /// CLIP that looks at the inspection world: one that cargo xtask pretrain wrote, or random weights
-    #[arg(long, default_value = "random", value_name = "random|FILE")]
+    /// CLIP that looks at the inspection world: the small one of this program, random weights of the same
+    /// sizes, or a checkpoint
+    #[arg(long, default_value = "small", value_name = "small|random|FILE")]
     clip: ClipChoice,
     /// Steps of training; 60 in the plain world, else as configs/demo.toml has it
     #[arg(long, value_name = "N")]
@@ -54,6 +57,8 @@ enum WorldChoice {
 /// CLIPs that can look at the inspection world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum ClipChoice {
+    /// The one that comes with the program.
+    Small,
     /// Weights that nobody taught.
     Random,
     /// A checkpoint.
@@ -65,6 +70,7 @@ impl FromStr for ClipChoice {
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text {
+            "small" => Self::Small,
             "random" => Self::Random,
             file => Self::File(file.into()),
         })

@@ -27,7 +27,7 @@ pub(super) struct SynthArgs {
     /// Side of the square pictures
     #[arg(long, default_value_t = 112, value_name = "PIXELS")]
     size: u32,
-    /// Pictures in each category's test split: 60 % defective in auxiliary, 50 % in test
+    /// Pictures in each category's test split: 90 % defective in auxiliary, 50 % in test
     #[arg(long, default_value_t = 40, value_name = "N", conflicts_with_all = ["normal", "defective"])]
     per_category: usize,
     /// Normal pictures in each category's test split, in both halves

@@ -9,11 +9,12 @@ use moeclip_data::ContentHash;
 use moeclip_data::synthetic::{Quotas, World};
 use moeclip_eval::report::StageTime;
 use moeclip_train::logged_steps;
+use moeclip_train::pretrain::SmallClip;
 use serde::{Deserialize, Serialize};
 
 use super::measure::{self, Measure};
-use super::{ClipChoice, random_clip};
-use crate::backends::run_on;
+use super::{ClipChoice, random_clip, small_clip};
+use crate::backends::{DeviceChoice, run_on};
 use crate::cli::{ActivationChoice, Common};
 use crate::commands::datasets::synth::make_world;
 use crate::commands::train;
@@ -24,9 +25,6 @@ use crate::output::{write_json, write_whole};
 
 /// How adapters are trained on it.
 const CONFIG: &str = include_str!("../../../../configs/demo.toml");
-
-/// Layers of a random CLIP: taps after 3, 6, 9 and 12 mirror those of ViT-L.
-const LAYERS: usize = 12;
 
 /// Side of the pictures: 14 x 14 patches of a small CLIP.
 pub(super) const SIZE: u32 = 112;
@@ -88,23 +86,29 @@ impl Demo {
         self.world().join("test")
     }
 
+    pub(super) fn auxiliary(&self) -> PathBuf {
+        self.world().join("auxiliary")
+    }
+
     pub(super) fn clip(&self) -> ClipArgs {
-        let prompting = PromptArgs::default();
-        match &self.settings.clip {
-            ClipChoice::File(file) => {
-                ClipArgs { clip: file.clone(), shape: ClipShapeArgs::default(), prompting }
-            }
-            ClipChoice::Random => {
-                let activation = Some(ActivationChoice::QuickGelu);
-                let shape = ClipShapeArgs { activation, ..ClipShapeArgs::default() };
-                ClipArgs { clip: self.out().join("clip.safetensors"), shape, prompting }
-            }
-        }
+        let activation = match &self.settings.clip {
+            ClipChoice::Random => Some(ActivationChoice::QuickGelu),
+            ClipChoice::Small | ClipChoice::File(_) => None,
+        };
+        let clip = match &self.settings.clip {
+            ClipChoice::File(file) => file.clone(),
+            ClipChoice::Small | ClipChoice::Random => self.out().join("clip.safetensors"),
+        };
+        let shape = ClipShapeArgs { activation, ..ClipShapeArgs::default() };
+        ClipArgs { clip, shape, prompting: PromptArgs::default() }
     }
 
     /// What the CLIP is, in a few words.
     pub(super) fn clip_described(&self) -> String {
         match &self.settings.clip {
+            ClipChoice::Small => {
+                format!("the program's own small one, SHA-256 {}", small_clip::hash())
+            }
             ClipChoice::Random => "random weights, never taught anything".into(),
             ClipChoice::File(file) => {
                 let hash = ContentHash::of_file(file).map(|hash| hash.to_string());
@@ -121,7 +125,8 @@ impl Demo {
     pub(super) fn command(&self) -> String {
         let Settings { clip, steps, per_category, seed, .. } = &self.settings;
         let clip = match clip {
-            ClipChoice::Random => String::new(),
+            ClipChoice::Small => String::new(),
+            ClipChoice::Random => " --clip random".into(),
             ClipChoice::File(file) => format!(" --clip {}", name_of(file)),
         };
         let steps = steps.map(|steps| format!(" --steps {steps}")).unwrap_or_default();
@@ -167,6 +172,7 @@ impl Demo {
         let path = self.out().join("demo.json");
         let Settings { per_category, seed, .. } = self.settings;
         let clip = match &self.settings.clip {
+            ClipChoice::Small => small_clip::hash().to_string(),
             ClipChoice::Random => "random".to_owned(),
             ClipChoice::File(file) => ContentHash::of_file(file)?.to_string(),
         };
@@ -198,10 +204,24 @@ impl Demo {
     /// CLIP and configuration, so that every command of the demo can be given by hand too.
     fn write_inputs(&self) -> anyhow::Result<()> {
         let clip = self.clip().clip;
-        if self.settings.clip == ClipChoice::Random && !clip.exists() {
-            random_clip::write(&clip, LAYERS, self.settings.seed)?;
+        match &self.settings.clip {
+            _ if clip.exists() => {}
+            ClipChoice::Small => small_clip::write(&clip)?,
+            ClipChoice::Random => {
+                random_clip::write(&clip, &SmallClip::default().spec()?, self.settings.seed)?;
+            }
+            ClipChoice::File(_) => {}
         }
         write_whole(&self.config(), CONFIG)
+    }
+
+    /// A small tower keeps one core busy, so a CPU takes batches in two halves beside each other: always in
+    /// two, as numbers must not depend on the machine.
+    fn devices(&self) -> Vec<DeviceChoice> {
+        match self.common.device {
+            device @ (DeviceChoice::Flex | DeviceChoice::NdArray) => vec![device; 2],
+            DeviceChoice::Wgpu { .. } | DeviceChoice::Cuda { .. } => Vec::new(),
+        }
     }
 
     fn train(&self) -> anyhow::Result<()> {
@@ -221,11 +241,11 @@ impl Demo {
         };
         let args = train::TrainArgs {
             clip: self.clip(),
-            data: Some(self.world().join("auxiliary")),
+            data: Some(self.auxiliary()),
             options: DataOptions::default(),
             cache: CacheArgs::default(),
             out: self.adapter(),
-            devices: Vec::new(),
+            devices: self.devices(),
             settings,
             saving,
             display: train::DisplayArgs::default(),

@@ -1,9 +1,10 @@
-//! What the trained adapters are worth beside CLIP alone and beside local contrast, and the page about it.
+//! What the trained adapters are worth beside CLIP alone, local contrast and plain statistics, and the page
+//! about it.
 
 use std::path::Path;
 
 use burn::tensor::backend::Backend;
-use moeclip::{Domain, LocalContrast};
+use moeclip::{Detector, Domain, LocalContrast};
 use moeclip_data::{CLIP_STD, ImageDataset, Preprocessing, Sample, Split};
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::report;
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 use super::inspection::{Demo, SIZE};
 use super::routing;
+use super::statistics::PictureStatistics;
 use crate::backends::Job;
 use crate::cases::{self, SeenImage};
 use crate::cli::Common;
@@ -60,12 +62,8 @@ struct Seen<'a> {
 
 impl Job for Measure<'_> {
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
-        let opened = Dataset::open(&self.demo.unseen(), &DataOptions::default())?;
-        let samples = opened.samples(Split::Test)?;
-        let prompts = prompt_names(&samples);
-        let preprocessing = Preprocessing::clip(SIZE as usize)?;
-        let preprocessing = preprocessing.with_mask_rule(opened.descriptor.masks.rule);
-        let images = ImageDataset::new(samples, preprocessing);
+        let images = images(&self.demo.unseen())?;
+        let prompts = prompt_names(images.samples());
         let mut measured = Measured {
             methods: Vec::new(),
             dataset: DatasetOutcome { name: "unseen categories".into(), outcomes: Vec::new() },
@@ -80,10 +78,10 @@ impl Job for Measure<'_> {
                 subject.load::<B>(&self.demo.clip(), &prompts, DOMAIN, common, &device)?;
             measured.take(name, subject.score_rule(DOMAIN), &images, &mut loaded, &device)?;
         }
-        let weights = std::array::from_fn(|channel| LUMA[channel] * CLIP_STD[channel]);
-        let detector = Box::new(LocalContrast::new(weights));
-        let mut loaded = LoadedDetector::<B> { detector, image_size: SIZE as usize };
-        measured.take("local contrast", ScoreRule::MapMax, &images, &mut loaded, &device)?;
+        for (name, detector) in self.controls::<B>(&device)? {
+            let mut loaded = LoadedDetector { detector, image_size: SIZE as usize };
+            measured.take(name, ScoreRule::MapMax, &images, &mut loaded, &device)?;
+        }
         let studies = &measured.pictures.classes[0];
         let routing = routing::explain::<B>(self.demo, &images, studies, &prompts, &device)?;
         (measured.routing, measured.experts) = (routing.taps, routing.views);
@@ -102,6 +100,28 @@ impl Measure<'_> {
             ("CLIP alone", MethodArgs { method: clip, config, ..MethodArgs::default() }),
         ]
     }
+
+    /// What needs no CLIP. What a method finds beyond these, it has understood.
+    fn controls<B: Backend>(
+        &self,
+        device: &B::Device,
+    ) -> anyhow::Result<[(&'static str, Box<dyn Detector<B>>); 2]> {
+        let luma = std::array::from_fn(|channel| LUMA[channel] * CLIP_STD[channel]);
+        let auxiliary = images(&self.demo.auxiliary())?;
+        let statistics = PictureStatistics::fit::<B>(&auxiliary, luma, device)?;
+        Ok([
+            ("local contrast", Box::new(LocalContrast::new(luma))),
+            ("picture statistics", Box::new(statistics)),
+        ])
+    }
+}
+
+/// The pictures of a half of the world.
+fn images(half: &Path) -> anyhow::Result<ImageDataset> {
+    let opened = Dataset::open(half, &DataOptions::default())?;
+    let preprocessing = Preprocessing::clip(SIZE as usize)?;
+    let preprocessing = preprocessing.with_mask_rule(opened.descriptor.masks.rule);
+    Ok(ImageDataset::new(opened.samples(Split::Test)?, preprocessing))
 }
 
 impl Measured {

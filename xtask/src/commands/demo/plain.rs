@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use clip_vit::ClipSpecBuilder;
 use moeclip_data::{Surface, SyntheticSet, write_synthetic};
 
 use super::random_clip;
@@ -49,7 +50,8 @@ impl Demo {
         write_synthetic(&auxiliary, &set(Surface::Weave, 8, seed))?;
         write_synthetic(&unseen, &set(Surface::Speckle, 4, seed.wrapping_add(1)))?;
         let clip_file = out.join("clip.safetensors");
-        random_clip::write(&clip_file, LAYERS, seed)?;
+        let sizes = ClipSpecBuilder::new().vision(14, 8, 128, LAYERS).text(64, 2).embed(64);
+        random_clip::write(&clip_file, &sizes.build()?, seed)?;
         let activation = Some(ActivationChoice::QuickGelu);
         let shape = ClipShapeArgs { activation, ..ClipShapeArgs::default() };
         let assumed = AssumedArgs::default();

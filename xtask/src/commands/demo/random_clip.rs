@@ -7,14 +7,13 @@ use std::path::Path;
 use anyhow::Context;
 use clip_vit::weights::canonical_shapes;
 use clip_vit::weights::write::{HostTensor, write_safetensors};
-use clip_vit::{ClipSpecBuilder, Precision, RandomWeights, WeightSource};
+use clip_vit::{ClipSpec, Precision, RandomWeights, WeightSource};
 
-/// Writes one of 14 x 14 patches of 8 pixels.
-pub(super) fn write(path: &Path, layers: usize, seed: u64) -> anyhow::Result<()> {
-    let spec = ClipSpecBuilder::new().vision(14, 8, 128, layers).text(64, 2).embed(64).build()?;
+/// Writes one of these sizes.
+pub(super) fn write(path: &Path, spec: &ClipSpec, seed: u64) -> anyhow::Result<()> {
     let source = RandomWeights::new(seed);
     let mut tensors = BTreeMap::new();
-    for (name, shape) in canonical_shapes(&spec) {
+    for (name, shape) in canonical_shapes(spec) {
         let data = source.tensor(&name, &shape, Precision::F16)?;
         let tensor = HostTensor::from_data(&data).context("f16 is a type that files store")?;
         tensors.insert(name, tensor);
