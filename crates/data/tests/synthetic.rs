@@ -106,6 +106,16 @@ fn a_defect_that_cannot_be_is_refused_in_one_line() {
 }
 
 #[test]
+fn a_tenth_of_the_auxiliary_half_is_normal_and_half_of_the_other() {
+    for (pictures, normal, tested) in [(40, 4, 20), (12, 1, 6), (3, 1, 2)] {
+        let Quotas { auxiliary, test } = Quotas::per_category(5, pictures);
+        assert_eq!((auxiliary.train, auxiliary.normal, test.normal), (5, normal, tested));
+        assert_eq!(auxiliary.normal + auxiliary.defective, pictures);
+        assert_eq!(test.normal + test.defective, pictures);
+    }
+}
+
+#[test]
 fn a_full_folder_is_refused_and_a_broken_off_one_is_absent() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::new(0, 32).unwrap();

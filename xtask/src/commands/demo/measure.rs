@@ -44,6 +44,12 @@ pub(super) struct Measure<'a> {
     pub(super) measured: &'a mut Option<Measured>,
 }
 
+/// A detector that stands beside the methods.
+struct Control<B: Backend> {
+    name: &'static str,
+    detector: Box<dyn Detector<B>>,
+}
+
 /// Everything that the page shows of the unseen half.
 pub(super) struct Measured {
     methods: Vec<String>,
@@ -78,7 +84,7 @@ impl Job for Measure<'_> {
                 subject.load::<B>(&self.demo.clip(), &prompts, DOMAIN, common, &device)?;
             measured.take(name, subject.score_rule(DOMAIN), &images, &mut loaded, &device)?;
         }
-        for (name, detector) in self.controls::<B>(&device)? {
+        for Control { name, detector } in self.controls::<B>(&device)? {
             let mut loaded = LoadedDetector { detector, image_size: SIZE as usize };
             measured.take(name, ScoreRule::MapMax, &images, &mut loaded, &device)?;
         }
@@ -102,16 +108,13 @@ impl Measure<'_> {
     }
 
     /// What needs no CLIP. What a method finds beyond these, it has understood.
-    fn controls<B: Backend>(
-        &self,
-        device: &B::Device,
-    ) -> anyhow::Result<[(&'static str, Box<dyn Detector<B>>); 2]> {
+    fn controls<B: Backend>(&self, device: &B::Device) -> anyhow::Result<[Control<B>; 2]> {
         let luma = std::array::from_fn(|channel| LUMA[channel] * CLIP_STD[channel]);
         let auxiliary = images(&self.demo.auxiliary())?;
         let statistics = PictureStatistics::fit::<B>(&auxiliary, luma, device)?;
         Ok([
-            ("local contrast", Box::new(LocalContrast::new(luma))),
-            ("picture statistics", Box::new(statistics)),
+            Control { name: "local contrast", detector: Box::new(LocalContrast::new(luma)) },
+            Control { name: "picture statistics", detector: Box::new(statistics) },
         ])
     }
 }
