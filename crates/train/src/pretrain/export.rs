@@ -8,7 +8,7 @@ use clip_vit::WeightError;
 use clip_vit::weights::write::{HostTensor, write_clip};
 
 use super::learner::PretrainLearner;
-use super::scale::CLIP_SCALE;
+use super::scale::{CLIP_SCALE, PROJECTION, SHIFT};
 use super::start::{Start, TABLE};
 
 impl<B: Backend> PretrainLearner<B> {
@@ -32,8 +32,11 @@ impl<B: Backend> PretrainLearner<B> {
         let start = Start::new(self.config.seed, &spec, self.captions.vocabulary()).table()?;
         let table = self.whole_table(start, weights.remove(TABLE), spec.text.width);
         weights.insert(TABLE.to_owned(), TensorData::new(table, shape));
-        self.scaled(&mut weights)
-            .map_err(|error| unwritable("the text tower", error.to_string()))?;
+        let part =
+            |name: &str| weights.get(name).ok_or_else(|| unwritable(name, "is missing".into()));
+        let shift = self.scaled_shift(part(SHIFT)?, part(PROJECTION)?);
+        let shift = shift.map_err(|error| unwritable(SHIFT, error.to_string()))?;
+        weights.insert(SHIFT.to_owned(), shift);
         let scale = TensorData::new(vec![CLIP_SCALE.ln() as f32], Vec::<usize>::new());
         weights.insert("logit_scale".to_owned(), scale);
         let mut tensors = BTreeMap::new();

@@ -5,8 +5,6 @@
 //! would be sure of everything before its first step, and adapters that begin there end at "all is
 //! normal". So a constant is added to all sentences' features, which brings them together by as much.
 
-use std::collections::BTreeMap;
-
 use burn::module::AutodiffModule;
 use burn::tensor::{ElementConversion, TensorData, backend::Backend};
 use moeclip_data::synthetic::{Category, Role};
@@ -19,10 +17,10 @@ use super::model::PupilError;
 pub(super) const CLIP_SCALE: f64 = 100.0;
 
 /// The shift of the layer norm behind the text tower, to whose every number the constant is added.
-const SHIFT: &str = "ln_final.bias";
+pub(super) const SHIFT: &str = "ln_final.bias";
 
 /// From the normalised tokens to the joint space, `[width, embed]`.
-const PROJECTION: &str = "text_projection";
+pub(super) const PROJECTION: &str = "text_projection";
 
 impl<B: Backend> PretrainLearner<B> {
     /// What cosines were multiplied with in training.
@@ -30,22 +28,19 @@ impl<B: Backend> PretrainLearner<B> {
         self.pupil.logit_scale.val().into_scalar().elem::<f64>().exp()
     }
 
-    /// Brings `weights` to [`CLIP_SCALE`]: what was `learned_scale` times a cosine is now 100 times one, but
-    /// for what all sentences have in common. A normalised token has no mean, so the constant stands at
-    /// right angles to all that sentences differ in, and the projection turns it little.
-    pub(super) fn scaled(
+    /// The shift `[width]` with which cosines come at [`CLIP_SCALE`]: what was `learned_scale` times a cosine
+    /// is then 100 times one, but for what all sentences have in common. A normalised token has no mean, so
+    /// the constant stands at right angles to all that sentences differ in, and the projection turns it
+    /// little.
+    pub(super) fn scaled_shift(
         &self,
-        weights: &mut BTreeMap<String, TensorData>,
-    ) -> Result<(), PupilError> {
+        shift: &TensorData,
+        projection: &TensorData,
+    ) -> Result<TensorData, PupilError> {
         let grows = CLIP_SCALE / self.learned_scale();
-        let (Some(shift), Some(projection)) = (weights.get(SHIFT), weights.get(PROJECTION)) else {
-            return Ok(());
-        };
         let constant = grows * self.typical_length()? / length_of_ones(projection);
         let values: Vec<f32> = shift.iter::<f32>().map(|value| value + constant as f32).collect();
-        let shift = TensorData::new(values, shift.shape.clone());
-        weights.insert(SHIFT.to_owned(), shift);
-        Ok(())
+        Ok(TensorData::new(values, shift.shape.clone()))
     }
 
     /// Mean length of a sentence's features before they are made unit ones.
