@@ -36,7 +36,7 @@ fn both_halves_are_datasets_without_faults() {
     let written = works(&synth, folder.path());
     assert_eq!(written["auxiliary"], 14 * 6);
     assert_eq!(written["test"], 8 * 6);
-    for (half, classes, defective) in [("auxiliary", 14, 3), ("test", 8, 2)] {
+    for (half, classes, defective) in [("auxiliary", 14, 4), ("test", 8, 2)] {
         let path = format!("world/{half}");
         let found = works(&["datasets", "verify", &path, "--json"], folder.path());
         assert_eq!(found["faults"], Value::Array(Vec::new()), "{half}");
