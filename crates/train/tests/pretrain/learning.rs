@@ -1,6 +1,7 @@
 //! Everything learns, words that mean nothing do not, and a run that was taken up again is the same run.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use burn::backend::{Autodiff, Flex};
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
@@ -11,8 +12,8 @@ use clip_vit::weights::OpenOptions;
 use clip_vit::{ClipCheckpoint, Precision, RandomWeights, TextTower, WeightSource};
 use moeclip_data::synthetic::{Category, Role};
 use moeclip_train::pretrain::{
-    Captions, Facts, Pictures, PretrainCheckpoints, PretrainLearner, Pupil, SentenceIds, Shard,
-    ShardNumber, Truth, objective,
+    Captions, Facts, Pictures, PretrainCheckpoints, PretrainConfig, PretrainLearner, Pupil,
+    SentenceIds, Shard, ShardNumber, Truth, TwinPlaces, objective,
 };
 
 use crate::world::{pictures, tiny};
@@ -64,6 +65,15 @@ fn a_gradient_reaches_every_weight_of_both_towers() {
     }
 }
 
+/// The file that a run of two steps writes into a folder, and the learner that wrote it.
+fn written(config: &PretrainConfig, folder: &Path) -> (PretrainLearner<Flex>, ClipCheckpoint) {
+    let mut learner = PretrainLearner::<Flex>::new(config.clone(), &Default::default()).unwrap();
+    steps(&mut learner, &pictures(config), 2);
+    let out = folder.join("clip.safetensors");
+    learner.write_clip(&out).unwrap();
+    (learner, ClipCheckpoint::open(&out, &OpenOptions::default()).unwrap())
+}
+
 fn steps(learner: &mut PretrainLearner<Flex>, pictures: &Pictures, count: usize) {
     for _ in 0..count {
         learner.step(pictures).unwrap();
@@ -106,15 +116,8 @@ fn a_run_that_was_taken_up_again_ends_with_the_same_bytes() {
 
 #[test]
 fn what_is_written_opens_as_any_clip_and_unseen_words_are_as_they_were_drawn() {
-    let (config, device) = (tiny(), Default::default());
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("clip.safetensors");
-    let mut learner = PretrainLearner::<Flex>::new(config.clone(), &device).unwrap();
-    let pictures = pictures(&config);
-    steps(&mut learner, &pictures, 2);
-    learner.write_clip(&out).unwrap();
-
-    let clip = ClipCheckpoint::open(&out, &OpenOptions::default()).unwrap();
+    let (config, folder) = (tiny(), tempfile::tempdir().unwrap());
+    let (_, clip) = written(&config, folder.path());
     assert_eq!(clip.spec(), &config.model.spec().unwrap());
     let (name, shape) = ("token_embedding.weight", [49_408, config.model.text_width]);
     let table: Vec<f32> = clip.tensor(name, &shape, Precision::F32).unwrap().iter().collect();
@@ -134,6 +137,38 @@ fn what_is_written_opens_as_any_clip_and_unseen_words_are_as_they_were_drawn() {
     }
 }
 
+#[test]
+fn twins_differ_in_the_state_and_share_their_sentences() {
+    let config = tiny();
+    let captions = Captions::new(config.model.context, &config.pictures, config.seed);
+    let number = ShardNumber { step: 0, shard: 1 };
+    let shard = Shard::draw(&config, &pictures(&config), &captions, number);
+    let replaced = |picture: usize| {
+        let patches = shard.replaced.len() / shard.len();
+        shard.replaced[picture * patches..(picture + 1) * patches].contains(&1.0)
+    };
+    let pixels = |picture: usize| {
+        let size = shard.pixels.len() / shard.len();
+        &shard.pixels[picture * size..(picture + 1) * size]
+    };
+    assert!(shard.twins.len() > config.batch.pairs / config.batch.shards);
+    let mut nameless = 0;
+    for TwinPlaces { defective, sound } in shard.twins.iter().copied() {
+        let (wrong, right) = (shard.facts[defective], shard.facts[sound]);
+        assert!(wrong.is_defective && !right.is_defective && right.defect.is_none());
+        assert_eq!(wrong.category, right.category);
+        assert_eq!(shard.caption_of[defective], shard.caption_of[sound]);
+        assert_eq!(shard.corners[defective], shard.corners[sound]);
+        assert_ne!(pixels(defective), pixels(sound));
+        // What was replaced has no name and is told patch by patch; of a defect no patch is told.
+        assert_eq!(replaced(defective), wrong.defect.is_none());
+        assert_eq!(shard.told[defective] == 1.0, wrong.defect.is_none());
+        assert!(!replaced(sound) && shard.told[sound] == 1.0);
+        nameless += usize::from(wrong.defect.is_none());
+    }
+    assert!((1..shard.twins.len()).contains(&nameless));
+}
+
 /// Unit features of sentences, `[sentences, embed]`.
 fn unit_features<B: Backend>(text: &TextTower<B>, ids: &[Vec<i64>]) -> Tensor<B, 2> {
     let features = text.project(text.encode(ids).unwrap());
@@ -151,17 +186,12 @@ fn apart<B: Backend>(features: Tensor<B, 2>) -> f32 {
 
 #[test]
 fn cosines_are_written_at_clips_scale() {
-    let (config, device) = (tiny(), Default::default());
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("clip.safetensors");
-    let mut learner = PretrainLearner::<Flex>::new(config.clone(), &device).unwrap();
-    steps(&mut learner, &pictures(&config), 2);
-    learner.write_clip(&out).unwrap();
-
-    let clip = ClipCheckpoint::open(&out, &OpenOptions::default()).unwrap();
+    let (config, folder) = (tiny(), tempfile::tempdir().unwrap());
+    let (learner, clip) = written(&config, folder.path());
     let scale: f32 = clip.tensor("logit_scale", &[], Precision::F32).unwrap().iter::<f32>().sum();
     assert!((scale - 100.0_f32.ln()).abs() < 1e-2, "{scale}");
-    let text = TextTower::<Flex>::load(clip.spec(), &clip, Precision::F32, &device).unwrap();
+    let text =
+        TextTower::<Flex>::load(clip.spec(), &clip, Precision::F32, &Default::default()).unwrap();
     let captions = Captions::new(config.model.context, &config.pictures, config.seed);
     let pairs = Category::of(Role::Auxiliary).map(|category| {
         captions.plain_pair(&Facts { category, is_defective: false, defect: None })

@@ -205,12 +205,11 @@ impl Demo {
     fn write_inputs(&self) -> anyhow::Result<()> {
         let clip = self.clip().clip;
         match &self.settings.clip {
-            _ if clip.exists() => {}
-            ClipChoice::Small => small_clip::write(&clip)?,
-            ClipChoice::Random => {
+            ClipChoice::Small if !clip.exists() => small_clip::write(&clip)?,
+            ClipChoice::Random if !clip.exists() => {
                 random_clip::write(&clip, &SmallClip::default().spec()?, self.settings.seed)?;
             }
-            ClipChoice::File(_) => {}
+            ClipChoice::Small | ClipChoice::Random | ClipChoice::File(_) => {}
         }
         write_whole(&self.config(), CONFIG)
     }
