@@ -3,7 +3,7 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::captions::{CaptionPair, Captions, Facts};
+use super::captions::{CaptionPair, Captions, Facts, State};
 use super::pictures::Pictures;
 use super::replaced::replace;
 use super::view::{Colour, View, Window, normalised};
@@ -103,7 +103,7 @@ impl Shard {
             let view = View::plain(index, Window { top: 0, left: 0, side });
             let facts = pictures.facts(index);
             let pixels = view.pixels(pictures.bytes(index), side);
-            filled.captions.push(captions.plain_pair(&facts));
+            filled.captions.push(captions.plain_pair(facts.category));
             filled.add(config, pictures, &view, pixels, facts);
         }
         filled
@@ -132,7 +132,7 @@ impl Shard {
         let (whole, picture) = (pictures.side(), view.picture);
         let pixels = view.pixels(pictures.bytes(picture), whole);
         self.add(config, pictures, &view, pixels, facts);
-        let facts = Facts { is_defective: false, defect: None, ..facts };
+        let facts = Facts { state: State::Sound, ..facts };
         let pixels = view.pixels(pictures.sound_bytes(picture), whole);
         self.add(config, pictures, &view, pixels, facts);
         self.add_twins();
@@ -156,7 +156,8 @@ impl Shard {
         let other = other.pixels(pictures.bytes(other.picture), whole);
         let mut pixels = sound.clone();
         let replaced = replace(&mut pixels, &other, patch, rng);
-        let changed = Facts { is_defective: replaced.contains(&1.0), ..facts };
+        let state = if replaced.contains(&1.0) { State::Damaged } else { State::Sound };
+        let changed = Facts { state, ..facts };
         self.captions.push(captions.pair(&changed, rng));
         self.add(config, pictures, &view, pixels, changed);
         let first = self.replaced.len() - replaced.len();
@@ -165,7 +166,7 @@ impl Shard {
             *told = 1.0;
         }
         self.add(config, pictures, &view, sound, facts);
-        if changed.is_defective {
+        if changed.state.is_defective() {
             self.add_twins();
         }
     }
@@ -185,7 +186,7 @@ impl Shard {
         self.caption_of.push(self.captions.len().saturating_sub(1));
         let patches = self.side / config.model.patch;
         self.replaced.resize(self.replaced.len() + patches * patches, 0.0);
-        self.told.push(if facts.is_defective { 0.0 } else { 1.0 });
+        self.told.push(if facts.state.is_defective() { 0.0 } else { 1.0 });
     }
 
     /// The last picture is the sound twin of the one before it.

@@ -14,15 +14,24 @@ use rand_chacha::ChaCha8Rng;
 use super::PictureSettings;
 use super::vocabulary::Vocabulary;
 
+/// Whether something is wrong with a picture, and what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// All is well.
+    Sound,
+    /// Something is wrong that has no name, or is not called by it.
+    Damaged,
+    /// This is wrong.
+    With(DefectKind),
+}
+
 /// What is true of a picture or crop, as far as captions say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// What it shows.
     pub category: Category,
     /// Whether something is wrong with it.
-    pub is_defective: bool,
-    /// What is wrong, where that has a name.
-    pub defect: Option<DefectKind>,
+    pub state: State,
 }
 
 /// What a sentence says.
@@ -30,10 +39,8 @@ pub struct Facts {
 pub struct Claim {
     /// What it is called, if by its name.
     pub category: Option<Category>,
-    /// Whether something is wrong.
-    pub is_defective: bool,
-    /// What is wrong, if the sentence says it.
-    pub defect: Option<DefectKind>,
+    /// Whether something is wrong, as far as the sentence says it.
+    pub state: State,
 }
 
 /// A sentence as the text tower reads it.
@@ -64,13 +71,22 @@ const NAMELESS: [&str; 6] = ["object", "surface", "thing", "part", "sample", "it
 /// How often a sentence has the words of the default prompts; else it has others, or names the defect.
 const AS_PROMPTED: f64 = 0.65;
 
+impl State {
+    /// Whether something is wrong.
+    pub fn is_defective(self) -> bool {
+        self != Self::Sound
+    }
+}
+
 impl Claim {
     /// Whether the sentence is true of a picture. A plain name says that nothing is wrong, as it does
     /// in the prompts that detectors are asked with.
     pub fn is_true_of(&self, facts: &Facts) -> bool {
         self.category.is_none_or(|category| category == facts.category)
-            && self.is_defective == facts.is_defective
-            && (self.defect.is_none() || self.defect == facts.defect)
+            && match self.state {
+                State::Damaged => facts.state.is_defective(),
+                state => facts.state == state,
+            }
     }
 }
 
@@ -108,35 +124,36 @@ impl Captions {
             false => pick(&NORMAL, rng).to_owned(),
         };
         // Of a normal picture, the sentence that is wrong may name any defect.
-        let named = match facts.is_defective {
-            true => facts.defect,
-            false => facts.category.defects().choose(rng).copied(),
+        let named = match facts.state {
+            State::With(defect) => Some(defect),
+            State::Damaged => None,
+            State::Sound => facts.category.defects().choose(rng).copied(),
         };
-        let (abnormal, defect) = match named.filter(|_| !as_prompted) {
-            Some(defect) => (format!("a {{}} with {}", defect.phrase()), Some(defect)),
-            None => (pick(&self.prompts.abnormal, rng).to_owned(), None),
+        let (abnormal, defective) = match named.filter(|_| !as_prompted) {
+            Some(defect) => (format!("a {{}} with {}", defect.phrase()), State::With(defect)),
+            None => (pick(&self.prompts.abnormal, rng).to_owned(), State::Damaged),
         };
-        let sentence = |phrase: &str, is_defective, defect| Sentence {
+        let sentence = |phrase: &str, state| Sentence {
             tokens: self.row(&template.replace("{}", phrase), &name),
-            claim: Claim { category, is_defective, defect },
+            claim: Claim { category, state },
         };
         CaptionPair {
-            normal: sentence(&normal, false, None),
-            defective: sentence(&abnormal, true, defect),
+            normal: sentence(&normal, State::Sound),
+            defective: sentence(&abnormal, defective),
         }
     }
 
-    /// Both sentences with a plain name in the default prompts' first words: for measuring.
-    pub fn plain_pair(&self, facts: &Facts) -> CaptionPair {
-        let name = self.vocabulary.known(&inner(&self.tokenizer, facts.category.prompt()));
-        let category = Some(facts.category);
-        let sentence = |text: &str, is_defective| Sentence {
+    /// Both sentences about a category with its plain name in the default prompts' first words: for
+    /// measuring.
+    pub fn plain_pair(&self, category: Category) -> CaptionPair {
+        let name = self.vocabulary.known(&inner(&self.tokenizer, category.prompt()));
+        let sentence = |text: &str, state| Sentence {
             tokens: self.row(text, &name),
-            claim: Claim { category, is_defective, defect: None },
+            claim: Claim { category: Some(category), state },
         };
         CaptionPair {
-            normal: sentence("a photo of a {}.", false),
-            defective: sentence("a photo of a damaged {}.", true),
+            normal: sentence("a photo of a {}.", State::Sound),
+            defective: sentence("a photo of a damaged {}.", State::Damaged),
         }
     }
 

@@ -146,10 +146,7 @@ impl<B: Backend> PretrainLearner<B> {
     pub fn step(&mut self, pictures: &Pictures) -> Result<PretrainMetrics, PretrainError> {
         let start = Instant::now();
         let step = self.step + 1;
-        let shards: Vec<Shard> = (0..self.config.batch.shards)
-            .map(|shard| ShardNumber { step: self.step, shard })
-            .map(|number| Shard::draw(&self.config, pictures, &self.captions, number))
-            .collect();
+        let shards = self.draw(pictures)?;
         let images: usize = shards.iter().map(Shard::len).sum();
         if shards.iter().any(|shard| shard.facts.is_empty()) {
             return Err(PretrainError::Empty { step });
@@ -190,7 +187,16 @@ impl<B: Backend> PretrainLearner<B> {
         Ok(sum)
     }
 
-    /// Each shard on a thread of its own; in their order, whoever is done first.
+    /// The shards of the next step, each on a thread of its own.
+    fn draw(&self, pictures: &Pictures) -> Result<Vec<Shard>, PretrainError> {
+        let draw = |shard| {
+            let number = ShardNumber { step: self.step, shard };
+            Ok(Shard::draw(&self.config, pictures, &self.captions, number))
+        };
+        self.beside_each_other(0..self.config.batch.shards, draw)
+    }
+
+    /// Each shard on a thread of its own.
     fn passes(&self, shards: &[Shard]) -> Result<Vec<Pass>, PretrainError> {
         let share = 1.0 / shards.len() as f32;
         let work = |shard| {
@@ -202,11 +208,21 @@ impl<B: Backend> PretrainLearner<B> {
             let gradients = GradientsParams::from_grads(gradients, &pupil);
             Ok(Pass { gradients, values })
         };
-        let lost = || Err(PretrainError::Device { step: self.step + 1 });
+        self.beside_each_other(shards, work)
+    }
+
+    /// Work on each of `all`, on a thread of its own; in their order, whoever is done first.
+    fn beside_each_other<T: Send, R: Send>(
+        &self,
+        all: impl IntoIterator<Item = T>,
+        work: impl Fn(T) -> Result<R, PretrainError> + Sync,
+    ) -> Result<Vec<R>, PretrainError> {
+        let (step, work) = (self.step + 1, &work);
         thread::scope(|scope| {
             let running: Vec<_> =
-                shards.iter().map(|shard| scope.spawn(move || work(shard))).collect();
-            running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| lost())).collect()
+                all.into_iter().map(|one| scope.spawn(move || work(one))).collect();
+            let joined = running.into_iter().map(thread::ScopedJoinHandle::join);
+            joined.map(|done| done.unwrap_or(Err(PretrainError::Device { step }))).collect()
         })
     }
 

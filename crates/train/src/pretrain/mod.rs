@@ -24,7 +24,7 @@ mod view;
 mod vocabulary;
 
 pub use batch::{Shard, ShardNumber, TwinPlaces};
-pub use captions::{CaptionPair, Captions, Claim, Facts, Sentence};
+pub use captions::{CaptionPair, Captions, Claim, Facts, Sentence, State};
 pub use checkpoint::PretrainCheckpoints;
 pub use config::{BatchSettings, PictureSettings, PretrainConfig, PretrainLosses, SmallClip};
 pub use fit::{Lessons, fit};

@@ -74,7 +74,7 @@ impl<B: Backend> Truth<B> {
         let truth =
             TensorData::new(truth.collect::<Vec<f32>>(), [pictures, 2 * shard.captions.len()]);
         let sign = |defect: bool| if defect { 1.0_f32 } else { -1.0 };
-        let signs = shard.facts.iter().map(|facts| sign(facts.is_defective));
+        let signs = shard.facts.iter().map(|facts| sign(facts.state.is_defective()));
         let patches = shard.replaced.len() / pictures.max(1);
         Self {
             pairs: Tensor::from_data(truth, device),

@@ -12,7 +12,7 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::captions::Facts;
+use super::captions::{Facts, State};
 use super::view::{View, Window};
 use super::{PictureSettings, PretrainConfig};
 
@@ -104,7 +104,7 @@ impl Pictures {
     /// What a whole picture shows.
     pub(super) fn facts(&self, index: usize) -> Facts {
         let Shot { category, defect, .. } = self.shots[index];
-        Facts { category, is_defective: defect.is_some(), defect }
+        Facts { category, state: defect.map_or(State::Sound, State::With) }
     }
 
     /// A window of `side` pixels in which a defect is seen.
@@ -120,14 +120,14 @@ impl Pictures {
             .map(|_| Window::draw(self.side, side, rng))
             .find(|window| self.seen(picture, *window) >= VISIBLE);
         let window = window.unwrap_or_else(|| self.around_defect(picture, side));
-        let facts = Facts { category, is_defective: true, defect: Some(defect) };
+        let facts = Facts { category, state: State::With(defect) };
         Some((View::draw(picture, window, rng), facts))
     }
 
     /// A window of `side` pixels without a defect: of a normal picture, or beside a defect.
     pub(super) fn normal_view(&self, side: usize, rng: &mut ChaCha8Rng) -> Option<(View, Facts)> {
         let category = any_category(rng)?;
-        let facts = Facts { category, is_defective: false, defect: None };
+        let facts = Facts { category, state: State::Sound };
         if side < self.side && rng.random_bool(BESIDE_A_DEFECT) {
             let other = self.any(rng, |shot| shot.category == category && shot.defect.is_some());
             let windows = other.into_iter().flat_map(|index| (0..ATTEMPTS).map(move |_| index));

@@ -9,7 +9,6 @@ use burn::module::AutodiffModule;
 use burn::tensor::{ElementConversion, TensorData, backend::Backend};
 use moeclip_data::synthetic::{Category, Role};
 
-use super::captions::Facts;
 use super::learner::PretrainLearner;
 use super::model::PupilError;
 
@@ -45,9 +44,8 @@ impl<B: Backend> PretrainLearner<B> {
 
     /// Mean length of a sentence's features before they are made unit ones.
     fn typical_length(&self) -> Result<f64, PupilError> {
-        let pairs = Category::of(Role::Auxiliary).map(|category| {
-            self.captions.plain_pair(&Facts { category, is_defective: false, defect: None })
-        });
+        let pairs =
+            Category::of(Role::Auxiliary).map(|category| self.captions.plain_pair(category));
         let ids: Vec<Vec<i64>> =
             pairs.flat_map(|pair| [pair.normal.tokens, pair.defective.tokens]).collect();
         let text = self.pupil.valid().text;

@@ -12,8 +12,8 @@ use clip_vit::weights::OpenOptions;
 use clip_vit::{ClipCheckpoint, Precision, RandomWeights, TextTower, WeightSource};
 use moeclip_data::synthetic::{Category, Role};
 use moeclip_train::pretrain::{
-    Captions, Facts, Pictures, PretrainCheckpoints, PretrainConfig, PretrainLearner, Pupil,
-    SentenceIds, Shard, ShardNumber, Truth, TwinPlaces, objective,
+    Captions, Pictures, PretrainCheckpoints, PretrainConfig, PretrainLearner, Pupil, SentenceIds,
+    Shard, ShardNumber, State, Truth, TwinPlaces, objective,
 };
 
 use crate::world::{pictures, tiny};
@@ -155,16 +155,16 @@ fn twins_differ_in_the_state_and_share_their_sentences() {
     let mut nameless = 0;
     for TwinPlaces { defective, sound } in shard.twins.iter().copied() {
         let (wrong, right) = (shard.facts[defective], shard.facts[sound]);
-        assert!(wrong.is_defective && !right.is_defective && right.defect.is_none());
+        assert!(wrong.state.is_defective() && right.state == State::Sound);
         assert_eq!(wrong.category, right.category);
         assert_eq!(shard.caption_of[defective], shard.caption_of[sound]);
         assert_eq!(shard.corners[defective], shard.corners[sound]);
         assert_ne!(pixels(defective), pixels(sound));
         // What was replaced has no name and is told patch by patch; of a defect no patch is told.
-        assert_eq!(replaced(defective), wrong.defect.is_none());
-        assert_eq!(shard.told[defective] == 1.0, wrong.defect.is_none());
+        assert_eq!(replaced(defective), wrong.state == State::Damaged);
+        assert_eq!(shard.told[defective] == 1.0, wrong.state == State::Damaged);
         assert!(!replaced(sound) && shard.told[sound] == 1.0);
-        nameless += usize::from(wrong.defect.is_none());
+        nameless += usize::from(wrong.state == State::Damaged);
     }
     assert!((1..shard.twins.len()).contains(&nameless));
 }
@@ -193,9 +193,7 @@ fn cosines_are_written_at_clips_scale() {
     let text =
         TextTower::<Flex>::load(clip.spec(), &clip, Precision::F32, &Default::default()).unwrap();
     let captions = Captions::new(config.model.context, &config.pictures, config.seed);
-    let pairs = Category::of(Role::Auxiliary).map(|category| {
-        captions.plain_pair(&Facts { category, is_defective: false, defect: None })
-    });
+    let pairs = Category::of(Role::Auxiliary).map(|category| captions.plain_pair(category));
     let few: Vec<Vec<i64>> =
         pairs.flat_map(|pair| [pair.normal.tokens, pair.defective.tokens]).collect();
     let ids = captions.vocabulary().ids();

@@ -3,7 +3,9 @@
 use burn::backend::Flex;
 use burn::tensor::Tensor;
 use moeclip_data::synthetic::{Category, DefectKind};
-use moeclip_train::pretrain::{Answers, Claim, Facts, PretrainLosses, Truth, Twins, objective};
+use moeclip_train::pretrain::{
+    Answers, Claim, Facts, PretrainLosses, State, Truth, Twins, objective,
+};
 
 type B = Flex;
 
@@ -80,18 +82,18 @@ fn without_twins_only_single_pictures_are_asked() {
 
 #[test]
 fn a_sentence_is_true_of_what_it_says() {
-    let facts = |is_defective, defect| Facts { category: Category::Pill, is_defective, defect };
-    let scratched = facts(true, Some(DefectKind::Scratch));
-    let (whole, changed) = (facts(false, None), facts(true, None));
-    let claim = |category, is_defective, defect| Claim { category, is_defective, defect };
+    let facts = |state| Facts { category: Category::Pill, state };
+    let scratch = State::With(DefectKind::Scratch);
+    let (scratched, whole, changed) = (facts(scratch), facts(State::Sound), facts(State::Damaged));
+    let claim = |category, state| Claim { category, state };
     let pill = Some(Category::Pill);
     for (claim, of_scratched, of_whole, of_changed) in [
-        (claim(pill, false, None), false, true, false),
-        (claim(pill, true, None), true, false, true),
-        (claim(None, true, None), true, false, true),
-        (claim(Some(Category::Gear), true, None), false, false, false),
-        (claim(pill, true, Some(DefectKind::Scratch)), true, false, false),
-        (claim(pill, true, Some(DefectKind::Crack)), false, false, false),
+        (claim(pill, State::Sound), false, true, false),
+        (claim(pill, State::Damaged), true, false, true),
+        (claim(None, State::Damaged), true, false, true),
+        (claim(Some(Category::Gear), State::Damaged), false, false, false),
+        (claim(pill, scratch), true, false, false),
+        (claim(pill, State::With(DefectKind::Crack)), false, false, false),
     ] {
         assert_eq!(claim.is_true_of(&scratched), of_scratched, "{claim:?}");
         assert_eq!(claim.is_true_of(&whole), of_whole, "{claim:?}");
