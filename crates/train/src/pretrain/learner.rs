@@ -102,6 +102,8 @@ pub enum PretrainError {
 
 /// Gradients of a shard, and what was measured on the way.
 struct Pass {
+    /// Pictures that were looked at.
+    images: usize,
     gradients: GradientsParams,
     values: PretrainValues,
 }
@@ -146,12 +148,8 @@ impl<B: Backend> PretrainLearner<B> {
     pub fn step(&mut self, pictures: &Pictures) -> Result<PretrainMetrics, PretrainError> {
         let start = Instant::now();
         let step = self.step + 1;
-        let shards = self.draw(pictures)?;
-        let images: usize = shards.iter().map(Shard::len).sum();
-        if shards.iter().any(|shard| shard.facts.is_empty()) {
-            return Err(PretrainError::Empty { step });
-        }
-        let passes = self.passes(&shards)?;
+        let passes = self.passes(pictures)?;
+        let images: usize = passes.iter().map(|pass| pass.images).sum();
         let mut sum = GradientsAccumulator::new();
         let mut losses = PretrainValues::default();
         for pass in passes {
@@ -187,43 +185,31 @@ impl<B: Backend> PretrainLearner<B> {
         Ok(sum)
     }
 
-    /// The shards of the next step, each on a thread of its own.
-    fn draw(&self, pictures: &Pictures) -> Result<Vec<Shard>, PretrainError> {
-        let draw = |shard| {
-            let number = ShardNumber { step: self.step, shard };
-            Ok(Shard::draw(&self.config, pictures, &self.captions, number))
-        };
-        self.beside_each_other(0..self.config.batch.shards, draw)
-    }
-
-    /// Each shard on a thread of its own.
-    fn passes(&self, shards: &[Shard]) -> Result<Vec<Pass>, PretrainError> {
-        let share = 1.0 / shards.len() as f32;
-        let work = |shard| {
-            // A graph of its own, so that no thread waits for another's.
-            let pupil = self.pupil.clone().fork(&self.device);
-            let terms = self.terms(&pupil, shard)?;
-            let values = self.values(&terms, share)?;
-            let gradients = terms.total.mul_scalar(share).backward();
-            let gradients = GradientsParams::from_grads(gradients, &pupil);
-            Ok(Pass { gradients, values })
-        };
-        self.beside_each_other(shards, work)
-    }
-
-    /// Work on each of `all`, on a thread of its own; in their order, whoever is done first.
-    fn beside_each_other<T: Send, R: Send>(
-        &self,
-        all: impl IntoIterator<Item = T>,
-        work: impl Fn(T) -> Result<R, PretrainError> + Sync,
-    ) -> Result<Vec<R>, PretrainError> {
-        let (step, work) = (self.step + 1, &work);
+    /// Each shard of the next step on a thread of its own; in their order, whoever is done first.
+    fn passes(&self, pictures: &Pictures) -> Result<Vec<Pass>, PretrainError> {
+        let lost = || Err(PretrainError::Device { step: self.step + 1 });
         thread::scope(|scope| {
-            let running: Vec<_> =
-                all.into_iter().map(|one| scope.spawn(move || work(one))).collect();
-            let joined = running.into_iter().map(thread::ScopedJoinHandle::join);
-            joined.map(|done| done.unwrap_or(Err(PretrainError::Device { step }))).collect()
+            let running: Vec<_> = (0..self.config.batch.shards)
+                .map(|shard| scope.spawn(move || self.pass(pictures, shard)))
+                .collect();
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| lost())).collect()
         })
+    }
+
+    fn pass(&self, pictures: &Pictures, shard: usize) -> Result<Pass, PretrainError> {
+        let number = ShardNumber { step: self.step, shard };
+        let shard = Shard::draw(&self.config, pictures, &self.captions, number);
+        if shard.is_empty() {
+            return Err(PretrainError::Empty { step: self.step + 1 });
+        }
+        let share = 1.0 / self.config.batch.shards as f32;
+        // A graph of its own, so that no thread waits for another's.
+        let pupil = self.pupil.clone().fork(&self.device);
+        let terms = self.terms(&pupil, &shard)?;
+        let values = self.values(&terms, share)?;
+        let gradients = terms.total.mul_scalar(share).backward();
+        let gradients = GradientsParams::from_grads(gradients, &pupil);
+        Ok(Pass { images: shard.len(), gradients, values })
     }
 
     fn terms(
