@@ -5,31 +5,32 @@
 //! off, so the two passes stand here: weights of 22 bits, rows first, rounded and clipped to bytes
 //! after each pass.
 //!
-//! A processor multiplies pairs of 16-bit numbers and adds both products in one instruction. So each
-//! weight is split into two such numbers, columns and rows are taken two by two, and values are laid
-//! down in the order in which that instruction takes them. A sum cannot overflow: the weights of a
-//! window sum to one, their magnitudes to less than two, and a byte has 8 bits beside the 22.
+//! A processor adds the products of four bytes and four small weights in one instruction. So columns
+//! and rows are taken four by four, and bytes are laid down in the order in which that instruction
+//! takes them. A sum cannot overflow: the weights of a window sum to one, their magnitudes to less
+//! than two, and a byte has 8 bits beside the 22.
 
 mod products;
+mod vnni;
 
-use products::{LANES, PairProducts, PairWork, Sums, with_widest};
+use products::{LANES, QuadProducts, QuadVector, QuadWork, with_widest};
 
-use super::window::{PairWeights, Window, windows};
+use super::window::{QUAD, Windows, windows};
 
 const CHANNELS: usize = 3;
 /// Bytes of a pixel while it is resized: a fourth one makes four rows one vector.
 const PADDED: usize = 4;
-/// Bytes of a pixel of two rows, or of two pixels of a row.
-const PAIR: usize = 2 * PADDED;
-/// Pairs of rows that the rows pass takes at once.
-const ROW_PAIRS: usize = LANES / PAIR;
+/// Bytes of a pixel of four rows, or of four pixels of a row.
+const BLOCK: usize = PADDED * QUAD;
+/// Bytes of sixteen pixels of a picture, of which four blocks are made.
+const SIXTEEN: usize = 4 * QUAD * CHANNELS;
+/// Pixels of four rows in a vector.
+const PIXELS: usize = LANES / PADDED;
 
-/// Vectors that the columns pass takes at once.
-const VECTORS: usize = 4;
-/// Bytes of them, of two rows.
-const STRIP: usize = 2 * LANES * VECTORS;
-/// Pairs of resized rows that may be kept before those not needed any more are dropped.
-const KEPT: usize = 32;
+/// Vectors that the columns pass takes at once: a strip of four rows.
+const STRIP: usize = 4;
+/// Quads of resized rows that may be kept before those not needed any more are dropped.
+const KEPT: usize = 16;
 
 /// An interleaved 8-bit picture of three channels.
 pub(super) struct Pixels<'a> {
@@ -48,156 +49,210 @@ pub(super) fn bicubic(picture: &Pixels<'_>, size: usize) -> Vec<u8> {
 /// Both passes of one picture.
 struct Bicubic<'a> {
     picture: &'a Pixels<'a>,
-    columns: &'a [Window],
-    rows: &'a [Window],
+    columns: &'a Windows,
+    rows: &'a Windows,
 }
 
-impl PairWork for Bicubic<'_> {
+impl QuadWork for Bicubic<'_> {
     type Output = Vec<u8>;
 
     #[inline(always)]
-    fn run<P: PairProducts>(self, products: P) -> Vec<u8> {
-        let size = self.columns.len();
+    fn run<P: QuadProducts>(self, products: P) -> Vec<u8> {
+        let size = self.columns.firsts.len();
+        let weights = packed(self.rows, products);
         let mut rows = ResizedRows::new(self.picture, self.columns, products);
         let mut planes = vec![0; CHANNELS * size * size];
         let stride = rows.stride;
-        let mut line = vec![0; stride / 2];
-        for (y, window) in self.rows.iter().enumerate() {
-            along_columns(rows.of(window), stride, &window.weights, products, &mut line);
+        let mut line = vec![0; stride * LANES];
+        let windows = self.rows.firsts.iter().zip(weights.chunks_exact(self.rows.quads));
+        for (y, (first, weights)) in windows.enumerate() {
+            along_columns(rows.of(*first, weights.len()), stride, weights, products, &mut line);
             part(&line, planes.chunks_exact_mut(size).skip(y).step_by(size));
         }
         planes
     }
 }
 
-/// The rows pass, a few rows ahead of the columns pass. The rows between them stay in the cache, and
-/// a tall picture takes no more memory than a low one.
-struct ResizedRows<'a, P: PairProducts> {
-    picture: &'a Pixels<'a>,
-    windows: &'a [Window],
-    products: P,
-    /// Bytes from one pair of resized rows to the next: whole strips.
-    stride: usize,
-    /// The pairs of resized rows from `first` on: each value of the upper row, then the lower row's.
-    bytes: Vec<u8>,
-    first: usize,
-    /// Rows, two pixels behind each other: both reds, both greens, both blues.
-    paired: [[Vec<[u8; PAIR]>; 2]; ROW_PAIRS],
-    woven: Vec<P::Values>,
+/// The weights as the processor takes them.
+#[inline(always)]
+fn packed<P: QuadProducts>(windows: &Windows, products: P) -> Vec<P::Weights> {
+    let mut weights = Vec::with_capacity(windows.weights.len());
+    for quad in &windows.weights {
+        weights.push(products.weights(*quad));
+    }
+    weights
 }
 
-impl<'a, P: PairProducts> ResizedRows<'a, P> {
-    fn new(picture: &'a Pixels<'a>, windows: &'a [Window], products: P) -> Self {
-        let pairs = picture.width.div_ceil(2);
-        let row = || vec![[0; PAIR]; pairs];
+/// The rows pass, a few rows ahead of the columns pass. The rows between them stay in the cache, and
+/// a tall picture takes no more memory than a low one.
+struct ResizedRows<'a, P: QuadProducts> {
+    picture: &'a Pixels<'a>,
+    windows: &'a Windows,
+    weights: Vec<P::Weights>,
+    products: P,
+    /// Vectors from one quad of resized rows to the next: whole strips.
+    stride: usize,
+    /// The quads of resized rows from `first` on: each value of the four rows, upper row first.
+    resized: Vec<QuadVector>,
+    first: usize,
+    /// Four rows, four pixels at once.
+    woven: Vec<QuadVector>,
+}
+
+impl<'a, P: QuadProducts> ResizedRows<'a, P> {
+    #[inline(always)]
+    fn new(picture: &'a Pixels<'a>, windows: &'a Windows, products: P) -> Self {
         Self {
             picture,
             windows,
+            weights: packed(windows, products),
             products,
-            stride: (windows.len() * PAIR).next_multiple_of(STRIP),
-            bytes: Vec::new(),
+            stride: windows.firsts.len().div_ceil(PIXELS).next_multiple_of(STRIP),
+            resized: Vec::new(),
             first: 0,
-            paired: std::array::from_fn(|_| [row(), row()]),
-            woven: vec![products.values(&[0; 2 * LANES]); pairs],
+            // No window begins behind the last quad of pixels.
+            woven: vec![QuadVector::ZERO; picture.width.div_ceil(QUAD) + windows.quads],
         }
     }
 
-    /// The rows of a window, which does not start before the last one asked for.
+    /// So many quads of rows from `first` on, which is not above the last one asked for.
     #[inline(always)]
-    fn of(&mut self, window: &Window) -> &[u8] {
-        if self.bytes.len() > KEPT * self.stride {
-            self.bytes.drain(..(window.first - self.first) * self.stride);
-            self.first = window.first;
+    fn of(&mut self, first: usize, quads: usize) -> &[QuadVector] {
+        if self.resized.len() > KEPT * self.stride {
+            self.resized.drain(..(first - self.first) * self.stride);
+            self.first = first;
         }
-        let start = (window.first - self.first) * self.stride;
-        while self.bytes.len() < start + window.weights.len() * self.stride {
+        let start = (first - self.first) * self.stride;
+        let end = start + quads * self.stride;
+        while self.resized.len() < end {
             self.resize_next();
         }
-        &self.bytes[start..]
+        &self.resized[start..end]
     }
 
     #[inline(always)]
     fn resize_next(&mut self) {
-        let (row, made) = (self.picture.width * CHANNELS, self.bytes.len());
-        let next = 2 * (self.first + made / self.stride);
-        let rows = self.picture.bytes[next * row..].chunks_exact(row);
-        // Rows below the last one stay what they were: no window gives them any weight.
-        for (paired, row) in self.paired.as_flattened_mut().iter_mut().zip(rows) {
-            pair_up(row, paired);
+        let (row, made) = (self.picture.width * CHANNELS, self.resized.len());
+        let (next, last) = (QUAD * (self.first + made / self.stride), self.picture.height - 1);
+        // Rows below the last one are given no weight, so they may be that one again.
+        let rows =
+            std::array::from_fn(|at| &self.picture.bytes[row * last.min(next + at)..][..row]);
+        weave(rows, &mut self.woven);
+        self.resized.resize(made + self.stride, QuadVector::ZERO);
+        match self.windows.quads {
+            1 => self.sum_windows::<1>(made),
+            2 => self.sum_windows::<2>(made),
+            3 => self.sum_windows::<3>(made),
+            _ => self.sum_windows::<4>(made),
         }
-        weave(&self.paired, self.products, &mut self.woven);
-        self.bytes.resize(made + ROW_PAIRS * self.stride, 0);
-        let (upper, lower) = self.bytes[made..].split_at_mut(self.stride);
-        let outputs = upper.as_chunks_mut().0.iter_mut().zip(lower.as_chunks_mut().0);
-        for ((upper, lower), window) in outputs.zip(self.windows) {
-            let mut sums = Sums::start(self.products);
-            for (values, weights) in self.woven[window.first..].iter().zip(&window.weights) {
-                sums.add(*values, weights, self.products);
+    }
+
+    /// The woven rows resized, put at `made`, so many quads of a window without a loop.
+    #[inline(always)]
+    fn sum_windows<const N: usize>(&mut self, made: usize) {
+        let (products, quads) = (self.products, self.windows.quads);
+        let windows = self.windows.firsts.chunks(PIXELS).zip(self.weights.chunks(PIXELS * quads));
+        for (output, (firsts, weights)) in self.resized[made..].iter_mut().zip(windows) {
+            let windows = firsts.iter().zip(weights.chunks_exact(quads));
+            for (output, (first, weights)) in output.blocks_mut().iter_mut().zip(windows) {
+                let mut sums = products.start();
+                let (values, _) = self.woven[*first..][..quads].as_chunks::<N>();
+                for (values, weights) in values.iter().zip(weights.as_chunks::<N>().0) {
+                    for (values, weights) in values.iter().zip(weights) {
+                        sums = products.add(sums, products.values(values), *weights);
+                    }
+                }
+                *output = across(&products.bytes(sums));
             }
-            let bytes = self.products.bytes(sums);
-            let (pairs, _) = bytes.as_chunks::<PAIR>();
-            (*upper, *lower) = (pairs[0], pairs[1]);
         }
     }
 }
 
-/// Four pixels at once are one shuffle of the 16 bytes that begin with them.
-#[inline(always)]
-fn pair_up(row: &[u8], paired: &mut [[u8; PAIR]]) {
-    let mut rest = row;
-    let (fours, _) = paired.as_chunks_mut::<2>();
-    let mut done = 0;
-    for four in fours {
-        let Some(p) = rest.first_chunk::<16>() else { break };
-        *four = [
-            [p[0], p[3], p[1], p[4], p[2], p[5], p[3], p[6]],
-            [p[6], p[9], p[7], p[10], p[8], p[11], p[9], p[12]],
-        ];
-        rest = &rest[4 * CHANNELS..];
-        done += 2;
-    }
-    for (two, pixels) in paired[done..].iter_mut().zip(rest.chunks(2 * CHANNELS)) {
-        let p = |at| pixels.get(at).copied().unwrap_or(0);
-        *two = [p(0), p(3), p(1), p(4), p(2), p(5), 0, 0];
+impl QuadVector {
+    const ZERO: Self = Self([0; QUAD * LANES]);
+
+    /// Four pixels of each row, or each row of four pixels.
+    #[inline(always)]
+    fn blocks_mut(&mut self) -> &mut [[u8; BLOCK]] {
+        self.0.as_chunks_mut().0
     }
 }
 
-/// Two pixels of every row as one vector: for each channel the upper row's two, the lower row's two.
+/// Four pixels of each of four rows: row by row, channel by channel.
 #[inline(always)]
-fn weave<P: PairProducts>(
-    rows: &[[Vec<[u8; PAIR]>; 2]; ROW_PAIRS],
-    products: P,
-    woven: &mut [P::Values],
-) {
-    let [[a, b], [c, d]] = rows;
-    for ((((woven, a), b), c), d) in woven.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-        let mut pairs = [0; 2 * LANES];
-        let (halves, _) = pairs.as_chunks_mut::<LANES>();
-        (halves[0], halves[1]) = (interleave(a, b), interleave(c, d));
-        *woven = products.values(&pairs);
+fn weave(rows: [&[u8]; QUAD], woven: &mut [QuadVector]) {
+    for (at, row) in rows.into_iter().enumerate() {
+        let (sixteens, rest) = row.as_chunks();
+        let (fours, last) = woven.as_chunks_mut();
+        for (four, pixels) in fours.iter_mut().zip(sixteens) {
+            weave_sixteen(pixels, four, at);
+        }
+        let left = fours[sixteens.len()..].as_flattened_mut().iter_mut().chain(last);
+        for (woven, pixels) in left.zip(rest.chunks(QUAD * CHANNELS)) {
+            let mut few = [0; SIXTEEN];
+            few[..pixels.len()].copy_from_slice(pixels);
+            woven.blocks_mut()[at] = by_channel(&few, 0, 12);
+        }
     }
 }
 
+/// Sixteen pixels of row `at`.
 #[inline(always)]
-fn interleave(a: &[u8; PAIR], b: &[u8; PAIR]) -> [u8; LANES] {
-    [a[0], a[1], b[0], b[1], a[2], a[3], b[2], b[3], a[4], a[5], b[4], b[5], a[6], a[7], b[6], b[7]]
+fn weave_sixteen(pixels: &[u8; SIXTEEN], woven: &mut [QuadVector; 4], at: usize) {
+    let [first, second, third, last] = woven.each_mut().map(|woven| &mut woven.blocks_mut()[at]);
+    *first = by_channel(pixels, 0, 12);
+    *second = by_channel(pixels, 12, 24);
+    *third = by_channel(pixels, 24, 36);
+    *last = by_channel(pixels, 36, 32);
+}
+
+/// The four values of each channel, of the four pixels from byte `at` on, and in the place of a fourth
+/// channel the four bytes from `next` on: where these lie beside each other, it is one shuffle.
+#[inline(always)]
+fn by_channel(p: &[u8; SIXTEEN], at: usize, next: usize) -> [u8; BLOCK] {
+    [
+        p[at],
+        p[at + 3],
+        p[at + 6],
+        p[at + 9],
+        p[at + 1],
+        p[at + 4],
+        p[at + 7],
+        p[at + 10],
+        p[at + 2],
+        p[at + 5],
+        p[at + 8],
+        p[at + 11],
+        p[next],
+        p[next + 1],
+        p[next + 2],
+        p[next + 3],
+    ]
+}
+
+/// Channels of four rows as rows of four channels, and the other way round.
+#[inline(always)]
+fn across(p: &[u8; BLOCK]) -> [u8; BLOCK] {
+    [
+        p[0], p[4], p[8], p[12], p[1], p[5], p[9], p[13], p[2], p[6], p[10], p[14], p[3], p[7],
+        p[11], p[15],
+    ]
 }
 
 /// Resizes every column to one value.
 #[inline(always)]
-fn along_columns<P: PairProducts>(
-    rows: &[u8],
+fn along_columns<P: QuadProducts>(
+    rows: &[QuadVector],
     stride: usize,
-    weights: &[PairWeights],
+    weights: &[P::Weights],
     products: P,
     line: &mut [u8],
 ) {
-    for (at, line) in line.as_chunks_mut::<{ STRIP / 2 }>().0.iter_mut().enumerate() {
-        let mut sums = [Sums::start(products); VECTORS];
+    for (at, line) in line.as_chunks_mut::<{ LANES * STRIP }>().0.iter_mut().enumerate() {
+        let mut sums = [products.start(); STRIP];
         for (row, weights) in rows.chunks_exact(stride).zip(weights) {
-            let (vectors, _) = row[at * STRIP..][..STRIP].as_chunks::<{ 2 * LANES }>();
-            for (sums, values) in sums.iter_mut().zip(vectors) {
-                sums.add(products.values(values), weights, products);
+            for (sums, quads) in sums.iter_mut().zip(&row[at * STRIP..][..STRIP]) {
+                *sums = products.add(*sums, products.values(quads), *weights);
             }
         }
         let (vectors, _) = line.as_chunks_mut::<LANES>();

@@ -5,6 +5,7 @@
 //! windows are cut from takes as long to fill as a picture takes to resize.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grid_resample::AxisMatrix;
@@ -12,90 +13,78 @@ use grid_resample::AxisMatrix;
 /// Bits behind the point of a weight: as many as leave room for the sum of a window of bytes.
 pub(super) const FRACTION_BITS: u32 = 22;
 
+/// Positions that are taken at once.
+pub(super) const QUAD: usize = 4;
+
 /// Axes whose windows are kept.
 const KEPT: usize = 16;
 
-/// Where a weight is split in two, so that each part fits 16 bits.
-pub(super) const HIGH_SHIFT: u32 = 11;
+/// The weights of four positions in fixed point, each of a magnitude below two.
+pub(super) type QuadWeights = [i32; QUAD];
 
-/// The source positions that make one output, two by two.
-pub(super) struct Window {
-    /// The first pair; pair `p` holds the positions `2 p` and `2 p + 1`.
-    pub(super) first: usize,
-    /// Weights of that pair and those behind it.
-    pub(super) weights: Vec<PairWeights>,
+/// One window for each output of an axis: quads of source positions, as many in each window.
+pub(super) struct Windows {
+    /// The first quad of each window; quad `q` holds the positions from `4 q` on.
+    pub(super) firsts: Vec<usize>,
+    /// Quads of a window: one to three, or a multiple of four.
+    pub(super) quads: usize,
+    /// `[outputs, quads]`; zero for what does not count and for what lies behind the last position.
+    pub(super) weights: Vec<QuadWeights>,
 }
 
-/// The weights of two positions in fixed point: `high * 2^HIGH_SHIFT + low`.
-pub(super) struct PairWeights {
-    pub(super) low: TwoWeights,
-    pub(super) high: TwoWeights,
-}
-
-/// Two 16-bit weights in the number that holds the first in its lower half.
-#[derive(Clone, Copy)]
-pub(super) struct TwoWeights(i32);
-
-/// An axis that is resized, and one window for each of its outputs.
+/// An axis that is resized.
 struct Axis {
     inputs: usize,
     outputs: usize,
-    windows: Arc<[Window]>,
+    windows: Arc<Windows>,
 }
 
 static LATEST: Mutex<VecDeque<Axis>> = Mutex::new(VecDeque::new());
 
-/// One window for each output of an axis.
-pub(super) fn windows(inputs: usize, outputs: usize) -> Arc<[Window]> {
+/// The windows of an axis, made or kept.
+pub(super) fn windows(inputs: usize, outputs: usize) -> Arc<Windows> {
     let latest = || LATEST.lock().unwrap_or_else(PoisonError::into_inner);
     let same = |axis: &&Axis| axis.inputs == inputs && axis.outputs == outputs;
     if let Some(axis) = latest().iter().find(same) {
         return Arc::clone(&axis.windows);
     }
-    let matrix = AxisMatrix::bicubic_antialias(inputs, outputs);
-    let windows: Arc<[Window]> =
-        (0..outputs).map(|output| Window::of(matrix.row(output))).collect();
+    let windows = Arc::new(Windows::new(inputs, outputs));
     let mut latest = latest();
     latest.truncate(KEPT - 1);
     latest.push_front(Axis { inputs, outputs, windows: Arc::clone(&windows) });
     windows
 }
 
-impl Window {
-    /// The part of a row of weights that is not zero, begun and ended at whole pairs.
-    fn of(row: &[f64]) -> Self {
-        let first = row.iter().position(|weight| *weight != 0.0).unwrap_or(0) / 2;
-        let end = row.iter().rposition(|weight| *weight != 0.0).map_or(0, |last| last + 1);
-        let weights = row.get(2 * first..end).unwrap_or_default().chunks(2);
-        Self { first, weights: weights.map(PairWeights::of).collect() }
+impl Windows {
+    /// All windows as long as the longest: a loop whose length never changes is foreseen by the
+    /// processor.
+    fn new(inputs: usize, outputs: usize) -> Self {
+        let matrix = AxisMatrix::bicubic_antialias(inputs, outputs);
+        let spans: Vec<Range<usize>> =
+            (0..outputs).map(|output| span(matrix.row(output))).collect();
+        let quads = match spans.iter().map(Range::len).max() {
+            Some(few @ 1..4) => few,
+            longest => longest.unwrap_or(0).next_multiple_of(4),
+        };
+        let firsts = spans.into_iter().map(|span| span.start).collect::<Vec<_>>();
+        let window = |(output, first): (usize, &usize)| {
+            let row = matrix.row(output);
+            (*first..first + quads).map(move |quad| quad_weights(row, QUAD * quad))
+        };
+        let weights = firsts.iter().enumerate().flat_map(window).collect();
+        Self { firsts, quads, weights }
     }
 }
 
-impl PairWeights {
-    /// Of one or two weights.
-    fn of(weights: &[f64]) -> Self {
-        let pair = std::array::from_fn(|at| weights.get(at).map_or(0, |weight| fixed(*weight)));
-        Self {
-            low: TwoWeights::new(pair.map(|weight| (weight & ((1 << HIGH_SHIFT) - 1)) as i16)),
-            high: TwoWeights::new(pair.map(|weight| (weight >> HIGH_SHIFT) as i16)),
-        }
-    }
+/// The quads that hold all weights that are not zero.
+fn span(row: &[f64]) -> Range<usize> {
+    let first = row.iter().position(|weight| *weight != 0.0).unwrap_or(0);
+    let end = row.iter().rposition(|weight| *weight != 0.0).map_or(first, |last| last + 1);
+    first / QUAD..end.div_ceil(QUAD)
 }
 
-impl TwoWeights {
-    pub(super) fn new([first, second]: [i16; 2]) -> Self {
-        Self(i32::from(second) << 16 | i32::from(first as u16))
-    }
-
-    #[inline(always)]
-    pub(super) fn packed(self) -> i32 {
-        self.0
-    }
-
-    #[inline(always)]
-    pub(super) fn parts(self) -> [i32; 2] {
-        [i32::from(self.0 as i16), self.0 >> 16]
-    }
+fn quad_weights(row: &[f64], from: usize) -> QuadWeights {
+    std::array::from_fn(|at| row.get(from + at).map_or(0, |weight| fixed(*weight)))
 }
 
 /// A weight, of a magnitude below two, in fixed point.

@@ -2,6 +2,7 @@
 //! and strips over.
 
 use grid_resample::AxisMatrix;
+use pulp::Scalar;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -60,6 +61,18 @@ fn every_shape_as_written_out_plainly() {
     ] {
         let bytes = noise(width, height);
         let picture = Pixels { width, height, bytes: &bytes };
-        assert!(bicubic(&picture, size) == plain(&picture, size), "{width}x{height} to {size}");
+        let plain = plain(&picture, size);
+        assert!(bicubic(&picture, size) == plain, "{width}x{height} to {size}");
+        let (columns, rows) = (windows(width, size), windows(height, size));
+        let passes = || Bicubic { picture: &picture, columns: &columns, rows: &rows };
+        assert!(passes().run(Scalar) == plain, "{width}x{height} to {size}, no vectors");
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        if let Some(avx2) = pulp::x86::V3::try_new() {
+            let resized = avx2.vectorize(
+                #[inline(always)]
+                || passes().run(avx2),
+            );
+            assert!(resized == plain, "{width}x{height} to {size}, AVX2");
+        }
     }
 }
