@@ -1,6 +1,7 @@
 """Images per second from file to normalised batch: ours beside torchvision on Pillow, in one sitting.
 
     python benches/pipeline.py                  both kinds, both sides in turn; a Markdown table
+    python benches/pipeline.py --libjpeg-turbo  the same with that feature, which needs CMake and NASM
     python benches/pipeline.py make FOLDER      only makes the pictures
     python benches/pipeline.py peer FOLDER      only the peer's side of one folder, as JSON
 
@@ -111,13 +112,14 @@ def answer(*command: object) -> dict:
     return json.loads(done.stdout)
 
 
-def compare(root: Path, rounds: int) -> None:
-    cargo = ["cargo", "run", "--quiet", "--package", "moeclip-benches", "--bin", "pipeline", "--"]
+def compare(root: Path, rounds: int, features: list) -> None:
+    package = ["--package", "moeclip-benches", "--bin", "pipeline", *features]
+    cargo = ["cargo", "run", "--quiet", *package, "--"]
     sides = {
         "ours": lambda folder: answer(*cargo, folder, PASSES),
         "peer": lambda folder: answer(sys.executable, __file__, "peer", folder),
     }
-    subprocess.run(["cargo", "build", "--package", "moeclip-benches"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", *package], cwd=ROOT, check=True)
     print("| pictures | KB | ours, images/s | torchvision, images/s | ratio |")
     print("| --- | --- | --- | --- | --- |")
     for kind in KINDS:
@@ -145,6 +147,7 @@ def main() -> None:
     parser.add_argument("part", nargs="?", choices=("make", "peer"))
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--libjpeg-turbo", action="store_true")
     arguments = parser.parse_args()
     if arguments.part and not arguments.folder:
         parser.error("make and peer need a folder")
@@ -155,7 +158,8 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as root:
             make(Path(root))
-            compare(Path(root), arguments.rounds)
+            features = ["--features", "libjpeg-turbo"] if arguments.libjpeg_turbo else []
+            compare(Path(root), arguments.rounds, features)
 
 
 if __name__ == "__main__":

@@ -334,9 +334,11 @@ fn a_device_that_is_not_there_is_one_clear_line() {
 }
 
 #[test]
-fn doctor_names_the_devices() {
+fn doctor_names_devices_and_decoder() {
     let output = xtask(&["doctor", "--json"], Path::new("."));
-    let devices = json(&output)[0]["devices"].clone();
+    let diagnosis = json(&output)[0].clone();
+    assert_eq!(diagnosis["jpeg_decoder"], moeclip_data::JPEG_DECODER);
+    let devices = &diagnosis["devices"];
     assert_eq!(devices[0]["device"], "flex");
     assert_eq!(devices[0]["usable"], true);
 }

@@ -16,8 +16,10 @@ use crate::content::ContentHash;
 use crate::error::DataError;
 use crate::sample::ImageSize;
 
-/// Begins every entry, with the version of what it holds: raised when decoding or resizing changes.
-const MAGIC: &[u8; 12] = b"moeclip-pic1";
+/// Begins every entry, with the version of what it holds: raised when decoding or resizing changes, and
+/// another one for the other decoder's pictures.
+const MAGIC: &[u8; 12] =
+    if cfg!(feature = "libjpeg-turbo") { b"moeclip-tur1" } else { b"moeclip-pic1" };
 const EXTENSION: &str = "pic";
 /// Magic, width and height, checksum.
 const HEADER: usize = MAGIC.len() + 8 + 32;

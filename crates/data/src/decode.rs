@@ -18,7 +18,7 @@ use image::{
 };
 
 use crate::error::DataError;
-use crate::{dicom, spare};
+use crate::{dicom, spare, turbo};
 
 /// Most bytes that a file may have, and most that a decoded picture may take (13377x13377 in RGB).
 const MAX_BYTES: u64 = 512 << 20;
@@ -108,10 +108,13 @@ fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage, DataError> {
         _ => return refuse("not a PNG, JPEG, BMP, TIFF or WebP image; remove or convert it"),
     }
     reader.limits(limits());
-    read_upright(reader).map_err(|e| DataError::bad_image(path, explain(&e)))
+    read_upright(reader, bytes).map_err(|e| DataError::bad_image(path, explain(&e)))
 }
 
-fn read_upright(reader: ImageReader<Cursor<&[u8]>>) -> Result<DynamicImage, ImageError> {
+fn read_upright(
+    reader: ImageReader<Cursor<&[u8]>>,
+    bytes: &[u8],
+) -> Result<DynamicImage, ImageError> {
     let mut decoder = reader.into_decoder()?;
     // Checked before anything is allocated: the header may claim any size.
     let mut left = limits();
@@ -119,7 +122,7 @@ fn read_upright(reader: ImageReader<Cursor<&[u8]>>) -> Result<DynamicImage, Imag
     decoder.set_limits(left)?;
     let orientation = decoder.orientation()?;
     let mut picture = match decoder.color_type() {
-        ColorType::Rgb8 => read_rgb(decoder)?,
+        ColorType::Rgb8 => read_rgb(decoder, bytes)?,
         _ => DynamicImage::from_decoder(decoder)?,
     };
     picture.apply_orientation(orientation);
@@ -127,14 +130,16 @@ fn read_upright(reader: ImageReader<Cursor<&[u8]>>) -> Result<DynamicImage, Imag
 }
 
 /// Into the memory of the picture before.
-fn read_rgb(decoder: impl ImageDecoder) -> Result<DynamicImage, ImageError> {
+fn read_rgb(decoder: impl ImageDecoder, bytes: &[u8]) -> Result<DynamicImage, ImageError> {
     let (width, height) = decoder.dimensions();
     let too_large =
         || ImageError::Limits(LimitError::from_kind(LimitErrorKind::InsufficientMemory));
     let length = usize::try_from(decoder.total_bytes()).map_err(|_| too_large())?;
-    let mut bytes = spare::take(length);
-    decoder.read_image(&mut bytes)?;
-    let picture = RgbImage::from_raw(width, height, bytes).ok_or_else(too_large)?;
+    let mut pixels = spare::take(length);
+    if !turbo::read_rgb(bytes, [width, height], &mut pixels) {
+        decoder.read_image(&mut pixels)?;
+    }
+    let picture = RgbImage::from_raw(width, height, pixels).ok_or_else(too_large)?;
     Ok(DynamicImage::ImageRgb8(picture))
 }
 

@@ -7,14 +7,21 @@
 //! = 28 (`shrink_96x130`, all pixels) and n = 110 (`mixed_96x130`, every 3rd row and column), and
 //! `resize((40, 40), NEAREST) != 0` (`mask_shrink_210x333`). The uncut golden and the one of photos
 //! are read from `../shared` beside the repository when they are there.
+//!
+//! `goldens/jpeg.safetensors` holds three JPEGs of 45x37 pixels that Pillow 13.0.0 wrote, and the bytes
+//! that it reads them as: waves and noise with a red bar in them, 4:2:0, 4:2:2 and progressive 4:4:4.
 
 use std::path::{Path, PathBuf};
 
 use image::{GrayImage, RgbImage};
-use moeclip_data::{CLIP_STD, Preprocessing, decode_mask, decode_rgb};
+use moeclip_data::{CLIP_STD, Preprocessing, decode_mask, decode_rgb, decode_rgb_bytes};
 use safetensors::SafeTensors;
 
 const OWN: &[u8] = include_bytes!("goldens/preprocess_synthetic.safetensors");
+
+const JPEGS: &[u8] = include_bytes!("goldens/jpeg.safetensors");
+/// Grey levels by which a decoded JPEG may differ; none where both have libjpeg-turbo's.
+const JPEG_LEVELS: u8 = if cfg!(feature = "libjpeg-turbo") { 0 } else { 4 };
 
 /// A golden's output: which side the picture was brought to, and which rows and columns were kept.
 #[derive(Clone, Copy)]
@@ -89,6 +96,19 @@ fn images_within_one_grey_level() {
     assert_image(&file, "up_96x130.out", &picture, FULL);
     assert_image(&file, "shrink_96x130.out", &picture, Grid { size: 28, step: 1 });
     assert_image(&file, "mixed_96x130.out", &picture, Grid { size: 110, step: 3 });
+}
+
+#[test]
+fn jpegs() {
+    let file = SafeTensors::deserialize(JPEGS).unwrap();
+    for name in ["jpeg_420", "jpeg_422", "jpeg_444_progressive"] {
+        let ours = decode_rgb_bytes(bytes(&file, name).1, Path::new(name)).unwrap();
+        let pillows = rgb(&file, &format!("{name}.rgb"));
+        assert_eq!(ours.dimensions(), pillows.dimensions(), "{name}");
+        let levels = ours.iter().zip(pillows.iter()).map(|(ours, theirs)| ours.abs_diff(*theirs));
+        let most = levels.max().unwrap();
+        assert!((0..=JPEG_LEVELS).contains(&most), "{name}: {most} grey levels off");
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ struct Diagnosis {
     threads: usize,
     available_memory_bytes: Option<u64>,
     devices: Vec<DeviceStatus>,
+    jpeg_decoder: &'static str,
     data_root: Option<DataRoot>,
     datasets: Vec<Found>,
 }
@@ -53,6 +54,7 @@ pub(crate) fn run(args: DoctorArgs, common: Common) -> anyhow::Result<()> {
         threads: cores(),
         available_memory_bytes: available_memory(),
         devices: statuses(),
+        jpeg_decoder: moeclip_data::JPEG_DECODER,
         datasets: data_root.as_ref().map(datasets).transpose()?.unwrap_or_default(),
         data_root,
     };
@@ -69,6 +71,7 @@ pub(crate) fn run(args: DoctorArgs, common: Common) -> anyhow::Result<()> {
     for DeviceStatus { device, usable, note } in &diagnosis.devices {
         println!("  {device:8} {:3}  {note}", if *usable { "yes" } else { "no" });
     }
+    println!("  JPEG by    {}", diagnosis.jpeg_decoder);
     print_data(&diagnosis);
     Ok(())
 }
