@@ -164,9 +164,17 @@ impl ImageDataset {
         &self.samples
     }
 
-    /// Reads the samples of a batch; the first that fails is the error.
-    pub(crate) fn collate(&self, indices: &[usize]) -> Result<Collated, DataError> {
-        let mut batch = Collated::new(indices.len(), self.preprocessing.size());
+    /// Side of the pictures that it gives, in pixels.
+    pub(crate) fn image_size(&self) -> usize {
+        self.preprocessing.size()
+    }
+
+    /// Reads the samples of a batch into memory for them; the first that fails is the error.
+    pub(crate) fn collate(
+        &self,
+        indices: &[usize],
+        mut batch: Collated,
+    ) -> Result<Collated, DataError> {
         indices.iter().try_for_each(|index| self.append(*index, &mut batch))?;
         Ok(batch)
     }
@@ -229,7 +237,8 @@ impl ImageDataset {
 impl Dataset<Result<LoadedSample, DataError>> for ImageDataset {
     fn get(&self, index: usize) -> Option<Result<LoadedSample, DataError>> {
         self.samples.get(index)?;
-        self.collate(&[index]).map(Collated::into_sample).transpose()
+        let one = Collated::new(1, self.image_size());
+        self.collate(&[index], one).map(Collated::into_sample).transpose()
     }
 
     fn len(&self) -> usize {

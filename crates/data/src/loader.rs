@@ -1,13 +1,16 @@
-//! Batches in a fixed order, decoded ahead on threads with bounded queues.
+//! Batches in a fixed order, decoded ahead on threads.
 //!
-//! Worker `w` of `n` decodes batches `w`, `w + n`, ... into a queue of its own, and the consumer
-//! takes from the queues in turn: the order needs no sorting and does not depend on `n`. Tensors
-//! are made on the consumer's thread. Dropping the iterator closes the queues, and the workers end
-//! with the batch at hand.
+//! Worker `w` of `n` decodes batches `w`, `w + n`, ... and the consumer takes from the workers in
+//! turn: the order needs no sorting and does not depend on `n`. The consumer hands out one batch more
+//! for each that it takes, which bounds what is decoded ahead; dropping it leaves the workers without
+//! work, and they end with the batch at hand.
+//!
+//! Tensors are made on the consumer's thread, and so is the memory they lie in: what a thread gave
+//! back it gets again, where memory of another thread's goes back to the system and is cleared anew.
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use burn::tensor::backend::Backend;
@@ -55,10 +58,34 @@ impl LoaderOptions {
 /// Iterator over the batches of one pass through a dataset. A batch with an unreadable sample is an
 /// error that names the file.
 pub struct Batches<B: Backend> {
-    queues: Vec<Receiver<Loaded>>,
+    plan: Plan,
+    workers: Vec<Worker>,
+    /// Batches that no worker has been given yet.
+    waiting: Range<usize>,
+    /// Batches that have not been taken yet.
     remaining: Range<usize>,
     first: usize,
     device: B::Device,
+}
+
+/// Which samples make which batch.
+#[derive(Clone)]
+struct Plan {
+    order: Arc<[usize]>,
+    batch_size: usize,
+    image_size: usize,
+}
+
+/// A decoding thread.
+struct Worker {
+    jobs: Sender<Job>,
+    loaded: Receiver<Loaded>,
+}
+
+/// A batch to decode, and the memory for it.
+struct Job {
+    batch: usize,
+    into: Collated,
 }
 
 impl<B: Backend> Batches<B> {
@@ -73,32 +100,42 @@ impl<B: Backend> Batches<B> {
         device: B::Device,
     ) -> Result<Self, DataError> {
         options.validate()?;
-        let batches = order.len().div_ceil(options.batch_size);
-        if options.start_at > batches {
+        let (batches, first) = (order.len().div_ceil(options.batch_size), options.start_at);
+        if first > batches {
             let remedy = "the epoch has fewer batches; start at one of them";
-            return Err(DataError::setting("start_at", options.start_at, remedy));
+            return Err(DataError::setting("start_at", first, remedy));
         }
-        let order: Arc<[usize]> = order.into();
-        let workers = options.workers.min(batches - options.start_at);
-        let mut queues = Vec::with_capacity(workers);
-        for worker in 0..workers {
-            let (sender, receiver) = sync_channel(options.queue);
-            let indices = Arc::clone(&order);
-            let mine = (options.start_at + worker..batches).step_by(workers);
-            let dataset = dataset.clone();
-            let work = move || decode_ahead(&dataset, &indices, options.batch_size, mine, &sender);
-            spawn(worker, work)?;
-            queues.push(receiver);
+        let image_size = dataset.image_size();
+        let plan = Plan { order: order.into(), batch_size: options.batch_size, image_size };
+        let workers = (0..options.workers.min(batches - first))
+            .map(|worker| Worker::start(worker, dataset.clone(), plan.clone()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let ahead = workers.len() * (options.queue + 1);
+        let (waiting, remaining) = (first..batches, first..batches);
+        let mut batches = Self { plan, workers, waiting, remaining, first, device };
+        (0..ahead).for_each(|_| batches.hand_out());
+        Ok(batches)
+    }
+
+    /// Gives the next batch to the worker whose turn it is. One that stopped is noticed when the batch
+    /// is to be taken.
+    fn hand_out(&mut self) {
+        if let Some(batch) = self.waiting.next() {
+            let into = Collated::new(self.plan.indices(batch).len(), self.plan.image_size);
+            if let Some(worker) = self.worker(batch) {
+                worker.jobs.send(Job { batch, into }).ok();
+            }
         }
-        Ok(Self { queues, remaining: options.start_at..batches, first: options.start_at, device })
     }
 
     fn receive(&self, batch: usize) -> Result<Loaded, DataError> {
-        let turn = (batch - self.first) % self.queues.len().max(1);
-        let queue = self.queues.get(turn).map(Receiver::recv);
-        queue
-            .and_then(Result::ok)
+        self.worker(batch)
+            .and_then(|worker| worker.loaded.recv().ok())
             .ok_or_else(|| DataError::Worker { batch, reason: "it panicked while decoding".into() })
+    }
+
+    fn worker(&self, batch: usize) -> Option<&Worker> {
+        self.workers.get((batch - self.first) % self.workers.len().max(1))
     }
 }
 
@@ -108,8 +145,9 @@ impl<B: Backend> Iterator for Batches<B> {
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.remaining.next()?;
         let loaded = self.receive(batch);
-        if loaded.is_err() {
-            self.remaining = batch..batch;
+        match loaded {
+            Ok(_) => self.hand_out(),
+            Err(_) => self.remaining = batch..batch,
         }
         Some(loaded.flatten().map(|batch| batch.into_batch(&self.device)))
     }
@@ -121,26 +159,27 @@ impl<B: Backend> Iterator for Batches<B> {
 
 impl<B: Backend> ExactSizeIterator for Batches<B> {}
 
-fn spawn(worker: usize, work: impl FnOnce() + Send + 'static) -> Result<(), DataError> {
-    let thread = thread::Builder::new().name(format!("decode-{worker}"));
-    thread
-        .spawn(work)
-        .map(drop)
-        .map_err(|e| DataError::Worker { batch: worker, reason: e.to_string() })
+impl Plan {
+    fn indices(&self, batch: usize) -> &[usize] {
+        self.order.chunks(self.batch_size).nth(batch).unwrap_or_default()
+    }
 }
 
-/// Decodes the batches of one worker until all are sent or nobody listens any more.
-fn decode_ahead(
-    dataset: &ImageDataset,
-    order: &[usize],
-    batch_size: usize,
-    batches: impl Iterator<Item = usize>,
-    sender: &SyncSender<Loaded>,
-) {
-    for batch in batches {
-        let indices = order.chunks(batch_size).nth(batch).unwrap_or_default();
-        if sender.send(dataset.collate(indices)).is_err() {
-            return;
+impl Worker {
+    fn start(worker: usize, dataset: ImageDataset, plan: Plan) -> Result<Self, DataError> {
+        let (jobs, received) = channel::<Job>();
+        let (sender, loaded) = channel();
+        let work = move || {
+            for Job { batch, into } in received {
+                if sender.send(dataset.collate(plan.indices(batch), into)).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name(format!("decode-{worker}"));
+        match thread.spawn(work) {
+            Ok(_) => Ok(Self { jobs, loaded }),
+            Err(error) => Err(DataError::Worker { batch: worker, reason: error.to_string() }),
         }
     }
 }
@@ -153,10 +192,16 @@ mod tests {
 
     #[test]
     fn a_worker_that_stopped_is_one_error_and_the_end() {
-        let (_, closed) = sync_channel::<Loaded>(1);
-        let device = Default::default();
-        let mut batches =
-            Batches::<Flex> { queues: vec![closed], remaining: 4..9, first: 4, device };
+        let ((jobs, _), (_, loaded)) = (channel(), channel());
+        let plan = Plan { order: [0; 9].into(), batch_size: 1, image_size: 1 };
+        let mut batches = Batches::<Flex> {
+            plan,
+            workers: vec![Worker { jobs, loaded }],
+            waiting: 4..9,
+            remaining: 4..9,
+            first: 4,
+            device: Default::default(),
+        };
         let error = batches.next().map(|batch| batch.map(drop).unwrap_err().to_string());
         assert!(error.is_some_and(|text| text.starts_with("batch 4: its decoding thread stopped")));
         assert!(batches.next().is_none());
