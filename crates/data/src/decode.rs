@@ -11,14 +11,14 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use image::error::{LimitError, LimitErrorKind};
+use image::error::{LimitError, LimitErrorKind, UnsupportedError, UnsupportedErrorKind};
 use image::{
     ColorType, DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat,
     ImageReader, Limits, Luma, LumaA, Pixel, Rgb, RgbImage, Rgba,
 };
 
 use crate::error::DataError;
-use crate::{dicom, spare, turbo};
+use crate::{dicom, jpeg, spare, turbo};
 
 /// Most bytes that a file may have, and most that a decoded picture may take (13377x13377 in RGB).
 const MAX_BYTES: u64 = 512 << 20;
@@ -101,7 +101,7 @@ fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage, DataError> {
         .with_guessed_format()
         .map_err(|e| DataError::unreadable(path, e))?;
     match reader.format() {
-        Some(ImageFormat::Jpeg) if !crate::jpeg::is_complete(bytes) => {
+        Some(ImageFormat::Jpeg) if !jpeg::is_complete(bytes) => {
             return refuse("the JPEG is cut off before its end; copy it again");
         }
         Some(format) if format.reading_enabled() => (),
@@ -137,10 +137,18 @@ fn read_rgb(decoder: impl ImageDecoder, bytes: &[u8]) -> Result<DynamicImage, Im
     let length = usize::try_from(decoder.total_bytes()).map_err(|_| too_large())?;
     let mut pixels = spare::take(length);
     if !turbo::read_rgb(bytes, [width, height], &mut pixels) {
+        if jpeg::has_separate_scans(bytes) {
+            return Err(separate_scans());
+        }
         decoder.read_image(&mut pixels)?;
     }
     let picture = RgbImage::from_raw(width, height, pixels).ok_or_else(too_large)?;
     Ok(DynamicImage::ImageRgb8(picture))
+}
+
+fn separate_scans() -> ImageError {
+    let kind = UnsupportedErrorKind::GenericFeature("components in scans of their own".into());
+    ImageError::Unsupported(UnsupportedError::from_format_and_kind(ImageFormat::Jpeg.into(), kind))
 }
 
 fn limits() -> Limits {
@@ -155,7 +163,7 @@ fn explain(error: &ImageError) -> String {
     match error {
         ImageError::Limits(_) => TOO_LARGE.to_owned(),
         ImageError::Unsupported(_) => {
-            format!("{error}; convert it to an 8-bit or 16-bit RGB or grey image")
+            format!("{error}; save it as a PNG of RGB or grey with 8 or 16 bits")
         }
         _ => format!("broken image ({error}); copy it again"),
     }

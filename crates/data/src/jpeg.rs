@@ -1,30 +1,65 @@
-//! Tells a whole JPEG from a cut-off one: the decoder fills what is missing with grey and says
-//! nothing, which would be scored.
+//! Tells what the decoder would not say of a JPEG: of one that is cut off, it fills what is missing with
+//! grey; one whose components come in scans of their own, it takes for another picture, or panics. Both
+//! would be scored.
+
+use std::iter;
 
 use memchr::memchr;
 
 const FILL: u8 = 0xFF;
 const END_OF_IMAGE: u8 = 0xD9;
+const START_OF_SCAN: u8 = 0xDA;
+const START_OF_IMAGE: u8 = 0xD8;
+
+/// A marker's code, and all that follows it: of a segment, two length bytes come first.
+struct Marker<'a> {
+    code: u8,
+    after: &'a [u8],
+}
 
 /// Whether the file reaches its end-of-image marker.
-///
-/// Walks the markers from the start. Segments (embedded thumbnails with them) are stepped over by
-/// their length; in scan data a 0xFF is always stuffed with a zero or is a restart marker, so the
-/// first other one is the next segment or the end.
 pub(crate) fn is_complete(bytes: &[u8]) -> bool {
-    let mut rest = bytes;
-    while let Some(at) = memchr(FILL, rest) {
-        let Some((&marker, after)) = rest.get(at + 1..).and_then(<[u8]>::split_first) else {
-            return false;
-        };
-        rest = match marker {
-            END_OF_IMAGE => return true,
-            FILL => rest.get(at + 1..).unwrap_or_default(),
-            0x00 | 0x01 | 0xD0..=0xD8 => after,
-            _ => after_segment(after),
-        };
+    markers(bytes).any(|marker| marker.code == END_OF_IMAGE)
+}
+
+/// Whether the file is a sequential JPEG whose first scan has not all components: they are in scans of
+/// their own then. Cameras and programs interleave them; progressive files are read another way.
+pub(crate) fn has_separate_scans(bytes: &[u8]) -> bool {
+    if !bytes.starts_with(&[FILL, START_OF_IMAGE]) {
+        return false;
+    }
+    let mut frames = Vec::new();
+    for Marker { code, after } in markers(bytes) {
+        match code {
+            // Behind the length: bits, height, width, then the number of components.
+            0xC0 | 0xC1 => frames.push(after.get(7)),
+            START_OF_SCAN => return frames.iter().any(|components| *components != after.get(2)),
+            _ => {}
+        }
     }
     false
+}
+
+/// The markers from the start. Segments (embedded thumbnails with them) are stepped over by their
+/// length; in scan data a 0xFF is always stuffed with a zero or is a restart marker, so the first
+/// other one is the next segment or the end.
+fn markers(bytes: &[u8]) -> impl Iterator<Item = Marker<'_>> {
+    let mut rest = bytes;
+    iter::from_fn(move || {
+        loop {
+            let at = memchr(FILL, rest)?;
+            let (&code, after) = rest.get(at + 1..)?.split_first()?;
+            rest = match code {
+                FILL => &rest[at + 1..],
+                0x00 | 0x01 | 0xD0..=0xD8 => after,
+                END_OF_IMAGE => &[],
+                _ => after_segment(after),
+            };
+            if !matches!(code, FILL | 0x00) {
+                return Some(Marker { code, after });
+            }
+        }
+    })
 }
 
 /// What follows a segment whose two length bytes (counting themselves) come first; nothing when the
@@ -61,5 +96,21 @@ mod tests {
         let mut padded = WHOLE.to_vec();
         padded.extend([0, 0xFF, 0xDA, 9]);
         assert!(is_complete(&padded));
+    }
+
+    #[test]
+    fn scans_are_separate_when_the_first_lacks_components() {
+        let frame = |code| [FILL, code, 0, 8, 8, 0, 1, 0, 1, 3];
+        let scan = |components| [FILL, START_OF_SCAN, 0, 3, components, 7];
+        let start = [FILL, START_OF_IMAGE];
+        let separate = |file: &[&[u8]]| has_separate_scans(&[&start, &*file.concat()].concat());
+        assert!(!separate(&[&frame(0xC0), &scan(3), &scan(1)]));
+        assert!(!separate(&[&frame(0xC2), &scan(1)]), "progressive");
+        assert!(separate(&[&frame(0xC0), &scan(1), &scan(3)]));
+        assert!(separate(&[&frame(0xC1), &scan(2)]));
+        assert!(!has_separate_scans(&[frame(0xC0).as_slice(), &scan(1)].concat()), "no JPEG");
+        // As in a thumbnail, which is stepped over.
+        let thumbnail = [&[FILL, 0xE1, 0, 12], frame(0xC0).as_slice()].concat();
+        assert!(!separate(&[&thumbnail, &scan(1)]));
     }
 }

@@ -9,7 +9,8 @@
 //! are read from `../shared` beside the repository when they are there.
 //!
 //! `goldens/jpeg.safetensors` holds three JPEGs of 45x37 pixels that Pillow 13.0.0 wrote, and the bytes
-//! that it reads them as: waves and noise with a red bar in them, 4:2:0, 4:2:2 and progressive 4:4:4.
+//! that it reads them as: waves and noise with a red bar in them, 4:2:0, 4:2:2 and progressive 4:4:4. The
+//! fourth is the first with its components in scans of their own, by `jpegtran -scans`: the same picture.
 
 use std::path::{Path, PathBuf};
 
@@ -108,6 +109,19 @@ fn jpegs() {
         let levels = ours.iter().zip(pillows.iter()).map(|(ours, theirs)| ours.abs_diff(*theirs));
         let most = levels.max().unwrap();
         assert!((0..=JPEG_LEVELS).contains(&most), "{name}: {most} grey levels off");
+    }
+}
+
+/// Without libjpeg-turbo it would be read as another picture, with errors of 90 grey levels.
+#[test]
+fn components_in_scans_of_their_own() {
+    let file = SafeTensors::deserialize(JPEGS).unwrap();
+    let read = decode_rgb_bytes(bytes(&file, "jpeg_420_separate").1, Path::new("separate"));
+    if cfg!(feature = "libjpeg-turbo") {
+        assert_eq!(read.unwrap(), rgb(&file, "jpeg_420.rgb"));
+    } else {
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains("scans of their own; save it as a PNG"), "{error}");
     }
 }
 
