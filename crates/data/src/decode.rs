@@ -30,8 +30,8 @@ const TOO_LARGE: &str =
 /// Reads a picture as 8-bit RGB.
 ///
 /// # Errors
-/// [`DataError`] naming `path`: missing, a folder, empty, not a picture, cut off, or larger than
-/// 65535 pixels a side or 512 MiB decoded.
+/// [`DataError`] naming `path`: missing, a folder, empty, not a picture, cut off, larger than 65535
+/// pixels a side or 512 MiB decoded, or a JPEG that only libjpeg-turbo reads rightly.
 pub fn decode_rgb(path: &Path) -> Result<RgbImage, DataError> {
     decode_rgb_bytes(&read(path)?, path)
 }

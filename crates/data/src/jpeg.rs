@@ -8,8 +8,8 @@ use memchr::memchr;
 
 const FILL: u8 = 0xFF;
 const END_OF_IMAGE: u8 = 0xD9;
-const START_OF_SCAN: u8 = 0xDA;
 const START_OF_IMAGE: u8 = 0xD8;
+const START_OF_SCAN: u8 = 0xDA;
 
 /// A marker's code, and all that follows it: of a segment, two length bytes come first.
 struct Marker<'a> {
@@ -28,6 +28,7 @@ pub(crate) fn has_separate_scans(bytes: &[u8]) -> bool {
     if !bytes.starts_with(&[FILL, START_OF_IMAGE]) {
         return false;
     }
+    // A damaged file may have more than one; which of them the decoder holds to is not asked.
     let mut frames = Vec::new();
     for Marker { code, after } in markers(bytes) {
         match code {
