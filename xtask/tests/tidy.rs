@@ -2,7 +2,7 @@
 //! rules of the files. Plain tables and plain loops, in the manner of rust-analyzer's tidy test; a
 //! failure names file and line, and says what to do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -49,8 +49,17 @@ const ARROWS: [Arrows; 12] = [
 const UNSAFE: [&str; 2] =
     ["crates/clip-vit/src/weights/bytes.rs", "crates/data/src/preprocess/resize/vnni.rs"];
 
-/// Most lines of a source file.
+/// Most lines of a source file without its tests.
 const LONGEST: usize = 400;
+
+/// How often a name may be given to a type; from the third on a reader asks which one is meant.
+const NAMESAKES: usize = 2;
+
+/// Names that are still given more often.
+const OVERUSED: [&str; 18] = [
+    "Cell", "Entry", "Facts", "Found", "Job", "Layout", "Line", "Measured", "Method", "Named",
+    "Place", "Plan", "Reader", "Seen", "State", "Tile", "View", "Work",
+];
 
 /// Macros that print.
 const PRINTS: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
@@ -124,10 +133,38 @@ fn every_source_opens_with_why_it_exists() {
 fn no_source_is_too_long_to_read() {
     let sources = sources();
     let long = sources.iter().filter_map(|file| {
-        let lines = file.text.lines().count();
+        let lines = lines_without_tests(file);
         (lines > LONGEST).then(|| file.at(LONGEST, format!("{lines} lines, {LONGEST} at most")))
     });
-    check("split the file, or move its tests to a file of their own", long);
+    check("split the file", long);
+}
+
+#[test]
+fn no_name_is_given_to_many_types() {
+    let sources = sources();
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in sources.iter().filter(|file| file.path.contains("/src/")) {
+        for (name, line) in types(file) {
+            places.entry(name).or_default().push(format!("{}:{line}", file.path));
+        }
+    }
+    let many = places.iter().filter(|(_, places)| places.len() > NAMESAKES);
+    let many = many.filter(|(name, _)| !OVERUSED.contains(&name.as_str()));
+    let many = many.map(|(name, places)| {
+        format!("{}: {name} is defined here and at {}", places[0], places[1..].join(", "))
+    });
+    check("rename one of them after what sets it apart", many);
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let files = files();
+    let documents = files.iter().filter(|file| file.path.ends_with(".md"));
+    let dead = documents.flat_map(|file| {
+        let dead = links(file).into_iter().filter(|link| !link.leads_into(&files));
+        dead.map(|link| file.at(link.line, format!("{} leads nowhere", link.target)))
+    });
+    check("name a file, a folder or a heading that exists", dead);
 }
 
 #[test]
@@ -194,8 +231,51 @@ fn the_rules_can_be_broken() {
     };
     assert_eq!(found("Flex"), [(4, true), (5, false)]);
     assert_eq!(found("unsafe"), [(5, false)]);
+    assert_eq!(lines_without_tests(&file), 2);
     assert!(machine_path(concat!("see \"/", "home/me/x\"")).is_some());
     assert!(machine_path(concat!("see ../", "work/x and https://x.org/", "home/")).is_none());
+}
+
+#[test]
+fn sources_that_documents_name_exist() {
+    let files = files();
+    let exists = |name: &str| {
+        let ending = format!("/{name}");
+        files.iter().any(|file| file.path == name || file.path.ends_with(&ending))
+    };
+    let documents = files.iter().filter(|file| file.path.ends_with(".md"));
+    let gone = documents.flat_map(|file| {
+        let gone = sources_named_in(file).filter(|(_, name)| !exists(name));
+        gone.map(|(line, name)| file.at(line, format!("there is no {name}"))).collect::<Vec<_>>()
+    });
+    check("name where it is now, or the type instead of the file", gone);
+}
+
+#[test]
+fn dead_links_and_namesakes_are_found() {
+    let text = "# Some `code`, and more\n[a](b.md#two-words) [c](#some-code-and-more)\n\
+                ![p](../gone.png) [d](.) [w](https://x.org/y)\n```text\n[no](link)\n```\n";
+    let files = [
+        File { path: "docs/a.md".into(), text: text.into() },
+        File { path: "docs/b.md".into(), text: "## Two words\n```sh\n# No heading\n```\n".into() },
+    ];
+    let found = links(&files[0]);
+    let found = found.iter().map(|link| (link.target.as_str(), link.leads_into(&files)));
+    let expected = [
+        ("b.md#two-words", true),
+        ("#some-code-and-more", true),
+        ("../gone.png", false),
+        (".", true),
+    ];
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+    assert_eq!(headings(&files[1]), ["two-words"]);
+    let text = "see `x/src/a.rs` and `y()`, `b.rs`\n";
+    let file = File { path: "README.md".into(), text: text.into() };
+    let named: Vec<_> = sources_named_in(&file).collect();
+    assert_eq!(named, [(1, "x/src/a.rs"), (1, "b.rs")]);
+    let text = "//! x\npub struct A<T>(T);\nenum B {}\n#[cfg(test)]\nmod tests { trait C {} }\n";
+    let file = File { path: "crates/x/src/lib.rs".into(), text: text.into() };
+    assert_eq!(types(&file), [("A".to_owned(), 2), ("B".to_owned(), 3)]);
 }
 
 /// Fails with one line for each finding, each with the remedy.
@@ -272,9 +352,8 @@ struct Token {
 fn tokens(file: &File) -> Vec<Token> {
     let stream: TokenStream =
         file.text.parse().unwrap_or_else(|error| panic!("{}: {error}", file.path));
-    let test_file = file.path.contains("/tests/") || file.path.ends_with("tests.rs");
     let mut tokens = Vec::new();
-    flatten(stream, test_file, &mut tokens);
+    flatten(stream, is_test_file(file), &mut tokens);
     tokens
 }
 
@@ -311,6 +390,113 @@ fn macros(file: &File, names: &[&str]) -> Vec<String> {
         sign.text == "!" && !name.in_test && names.contains(&name.text.as_str())
     });
     calls.map(|pair| file.at(pair[0].line, format!("{}!", pair[0].text))).collect()
+}
+
+/// Types that a file defines outside tests, each with its line.
+fn types(file: &File) -> Vec<(String, usize)> {
+    let tokens = tokens(file);
+    let defined = tokens.windows(2).filter(|pair| {
+        let [word, name] = pair else { return false };
+        let defines = ["struct", "enum", "union", "trait"].contains(&word.text.as_str());
+        defines && !name.in_test && name.text.starts_with(char::is_uppercase)
+    });
+    defined.map(|pair| (pair[1].text.clone(), pair[1].line)).collect()
+}
+
+/// Lines of a source up to the tests at its end; none of a file that is tests as a whole.
+fn lines_without_tests(file: &File) -> usize {
+    if is_test_file(file) {
+        return 0;
+    }
+    let lines: Vec<&str> = file.text.lines().collect();
+    let tests_begin =
+        |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests {");
+    lines.windows(2).position(tests_begin).unwrap_or(lines.len())
+}
+
+fn is_test_file(file: &File) -> bool {
+    file.path.contains("/tests/") || file.path.ends_with("tests.rs")
+}
+
+/// A link of a document to something in the project.
+struct Link {
+    /// The document's folder, from the root.
+    folder: PathBuf,
+    document: String,
+    target: String,
+    line: usize,
+}
+
+impl Link {
+    /// Whether its file or folder is among `files`, and its heading in that file.
+    fn leads_into(&self, files: &[File]) -> bool {
+        let (path, heading) = self.target.split_once('#').unwrap_or((&self.target, ""));
+        let path = if path.is_empty() { self.document.clone() } else { self.resolved(path) };
+        if heading.is_empty() {
+            let folder = if path.is_empty() { path.clone() } else { format!("{path}/") };
+            return files.iter().any(|file| file.path == path || file.path.starts_with(&folder));
+        }
+        let document = files.iter().find(|file| file.path == path);
+        document.is_some_and(|file| headings(file).iter().any(|known| known == heading))
+    }
+
+    /// `path` from the root of the project.
+    fn resolved(&self, path: &str) -> String {
+        let mut resolved = self.folder.clone();
+        for part in path.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => _ = resolved.pop(),
+                part => resolved.push(part),
+            }
+        }
+        resolved.to_string_lossy().replace('\\', "/")
+    }
+}
+
+/// Links of a document that lead into the project.
+fn links(file: &File) -> Vec<Link> {
+    let folder = Path::new(&file.path).parent().unwrap_or(Path::new("")).to_owned();
+    let targets = prose(file).flat_map(|(line, text)| {
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        targets.map(move |(target, _)| (line, target))
+    });
+    let inside = targets.filter(|(_, target)| !target.contains("://"));
+    let link = |(line, target): (usize, &str)| {
+        let (document, target) = (file.path.clone(), target.to_owned());
+        Link { folder: folder.clone(), document, target, line }
+    };
+    inside.map(link).collect()
+}
+
+/// What links call the headings of a document: small letters, hyphens for spaces, no signs.
+fn headings(file: &File) -> Vec<String> {
+    let headings = prose(file).filter(|(_, text)| text.starts_with('#'));
+    let kept = |c: &char| c.is_alphanumeric() || "-_ ".contains(*c);
+    let name = |text: &str| {
+        let text = text.trim_start_matches('#').trim().to_lowercase();
+        text.chars().filter(kept).collect::<String>().replace(' ', "-")
+    };
+    headings.map(|(_, text)| name(text)).collect()
+}
+
+/// Rust files that a document names between backticks, each with its line.
+fn sources_named_in(file: &File) -> impl Iterator<Item = (usize, &str)> {
+    let quoted = prose(file).flat_map(|(line, text)| {
+        text.split('`').skip(1).step_by(2).map(move |quoted| (line, quoted))
+    });
+    quoted.filter(|(_, quoted)| quoted.ends_with(".rs") && !quoted.contains([' ', '*']))
+}
+
+/// The numbered lines of a document without its blocks of code.
+fn prose(file: &File) -> impl Iterator<Item = (usize, &str)> {
+    let mut in_code = false;
+    let lines = file.text.lines().enumerate().filter(move |(_, text)| {
+        let fence = text.trim_start().starts_with("```");
+        in_code ^= fence;
+        !fence && !in_code
+    });
+    lines.map(|(index, text)| (index + 1, text))
 }
 
 /// The first absolute path of a machine in a line.
