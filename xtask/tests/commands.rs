@@ -313,7 +313,7 @@ fn files_that_are_no_checkpoint_are_refused() {
 
 #[test]
 fn parity_says_what_is_past_tolerance() {
-    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/train/tests/goldens");
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/parity/tests/goldens");
     let golden = goldens.join("small.safetensors");
     let args = ["parity", golden.to_str().unwrap(), "--json", "--device", "ndarray"];
     let output = xtask(&args, &goldens);
@@ -326,7 +326,7 @@ fn parity_says_what_is_past_tolerance() {
 #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
 #[test]
 fn a_device_that_is_not_there_is_one_clear_line() {
-    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/train/tests/goldens");
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/parity/tests/goldens");
     for (device, says) in [("cuda", "cargo xtask-cuda"), ("wgpu:1", "cargo xtask-wgpu")] {
         let refused = complaint(&["parity", "small.safetensors", "--device", device], &goldens);
         assert!(refused.contains(says), "{refused}");

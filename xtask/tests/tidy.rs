@@ -14,7 +14,7 @@ struct Arrows {
     to: &'static [&'static str],
 }
 
-const ARROWS: [Arrows; 12] = [
+const ARROWS: [Arrows; 14] = [
     Arrows { from: "grid-resample", to: &[] },
     Arrows { from: "moe-lora", to: &[] },
     Arrows { from: "moeclip-losses", to: &[] },
@@ -26,6 +26,11 @@ const ARROWS: [Arrows; 12] = [
         from: "moeclip-train",
         to: &["clip-vit", "moe-lora", "moeclip", "moeclip-data", "moeclip-losses"],
     },
+    Arrows {
+        from: "moeclip-parity",
+        to: &["clip-vit", "moe-lora", "moeclip", "moeclip-data", "moeclip-train"],
+    },
+    Arrows { from: "small-clip", to: &["clip-vit", "moeclip", "moeclip-data", "moeclip-train"] },
     Arrows { from: "moeclip-eval", to: &["moeclip", "moeclip-data"] },
     Arrows { from: "moeclip-benches", to: &["moeclip-data", "moeclip-eval"] },
     Arrows { from: "moeclip-fuzz", to: &["moeclip-data"] },
@@ -39,8 +44,10 @@ const ARROWS: [Arrows; 12] = [
             "moeclip-data",
             "moeclip-eval",
             "moeclip-losses",
+            "moeclip-parity",
             "moeclip-train",
             "paa-adapter",
+            "small-clip",
         ],
     },
 ];

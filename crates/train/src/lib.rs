@@ -2,8 +2,7 @@
 //!
 //! [`Learner`] owns a model whose frozen CLIP lies on the inner backend; one [`Learner::step`] is
 //! forward, losses, backward, Adam, and [`fit`] is a whole run of them. [`Checkpoints`] make a run
-//! that was killed end as if it had not been. [`parity`] proves the same code against the
-//! reference's goldens.
+//! that was killed end as if it had not been.
 
 mod ablation;
 mod checkpoint;
@@ -16,10 +15,8 @@ mod log;
 mod memory;
 mod metrics;
 mod objective;
-pub mod parity;
 mod partition;
 mod pass;
-pub mod pretrain;
 mod pruning;
 mod scaling;
 mod schedule;
@@ -33,6 +30,7 @@ pub use checkpoint::{
     Checkpoint, CheckpointError, CheckpointPolicy, Checkpoints, Resumed, RunDescription,
 };
 pub use config::{LossWeights, Recompute, TrainConfig, TrainConfigError};
+pub use experiment::overlay;
 pub use experiment::{AuxiliarySet, Experiment, ExperimentError, ModelSettings};
 pub use fit::{
     AuxiliaryImages, Ending, Extent, FitError, Position, check_images, fit, fit_watched,
@@ -49,3 +47,12 @@ pub use pruning::{ExpertLoads, Pruning};
 pub use scaling::LossScaling;
 pub use schedule::Halving;
 pub use state::{Moments, TrainState};
+
+/// What other trainings of this workspace share with this one.
+#[doc(hidden)]
+pub mod shared {
+    pub use crate::checkpoint::{CheckpointFolder, ContentDigest};
+    pub use crate::log::plot::{Curve, drawn};
+    pub use crate::log::{LoggedStep, replace, steps, write_line, write_plot};
+    pub use crate::state::{AdamRecord, Path as ModulePath};
+}

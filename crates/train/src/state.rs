@@ -17,7 +17,7 @@ use crate::{BestEpoch, Checkpoint, CheckpointError, ExpertLoads, LossScaling};
 type Trained<B> = Adapters<Autodiff<B>>;
 
 /// Adam's moments as Burn keeps them.
-pub(crate) type AdamRecord<B> =
+pub type AdamRecord<B> =
     <OptimizerAdaptor<Adam, Trained<B>, Autodiff<B>> as Optimizer<Trained<B>, Autodiff<B>>>::Record;
 
 /// Everything that the next step depends on besides settings, CLIP and images, on the host.
@@ -105,22 +105,25 @@ pub(crate) fn place_moments<B: Backend>(
 /// The names of the modules that a visitor is in. Which variant of an enum it is in is no part of
 /// the path: `taps.0.experts.up`, whatever the experts are.
 #[derive(Default)]
-pub(crate) struct Path(Vec<String>);
+pub struct Path(Vec<String>);
 
 impl Path {
-    pub(crate) fn enter(&mut self, name: &str, container: &str) {
+    /// Goes into a module.
+    pub fn enter(&mut self, name: &str, container: &str) {
         if !is_enum(container) {
             self.0.push(name.to_owned());
         }
     }
 
-    pub(crate) fn exit(&mut self, container: &str) {
+    /// Leaves a module.
+    pub fn exit(&mut self, container: &str) {
         if !is_enum(container) {
             self.0.pop();
         }
     }
 
-    pub(crate) fn name(&self) -> String {
+    /// The path from the outermost module, with dots.
+    pub fn name(&self) -> String {
         self.0.join(".")
     }
 }

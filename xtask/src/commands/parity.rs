@@ -7,7 +7,7 @@ use anyhow::bail;
 use burn::tensor::backend::Backend;
 use clap::Args;
 use clip_vit::{ClipCheckpoint, Precision};
-use moeclip_train::parity::{self, Golden, ParityReport};
+use moeclip_parity::{Golden, ParityReport};
 use serde::Serialize;
 
 use crate::backends::{Job, run_on};
@@ -58,7 +58,7 @@ impl Job for ParityJob {
             let golden = Golden::open(path)?;
             let clip = self.clip(&golden)?;
             let precision = Precision::from(self.common.precision);
-            let report = parity::run::<B>(&golden, clip.as_ref(), precision, &device)?;
+            let report = moeclip_parity::run::<B>(&golden, clip.as_ref(), precision, &device)?;
             let line = ParityLine {
                 golden: path.display().to_string(),
                 device: self.common.device.to_string(),

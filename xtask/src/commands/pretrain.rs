@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
 use clap::{Args, value_parser};
-use moeclip_train::pretrain::{
+use serde::Serialize;
+use small_clip::{
     Lessons, Pictures, PretrainCheckpoints, PretrainConfig, PretrainLearner, PretrainLog,
     PretrainMetrics, PretrainValues, fit,
 };
-use serde::Serialize;
 
 use crate::backends::{Job, run_on};
 use crate::cli::Common;

@@ -22,7 +22,7 @@ const LOCK: &str = ".lock";
 
 /// A folder held for one run.
 #[derive(Debug)]
-pub(crate) struct CheckpointFolder {
+pub struct CheckpointFolder {
     path: PathBuf,
     /// Held, not used: the lock goes with the file.
     _lock: File,
@@ -30,7 +30,7 @@ pub(crate) struct CheckpointFolder {
 
 impl CheckpointFolder {
     /// Makes the folder where it is absent, holds it, and removes what a killed run left unfinished.
-    pub(crate) fn open(path: &Path) -> Result<Self, CheckpointError> {
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let failed = |source| CheckpointError::Folder { folder: path.into(), source };
         fs::create_dir_all(path).map_err(failed)?;
         let lock = File::create(path.join(LOCK)).map_err(failed)?;
@@ -43,12 +43,12 @@ impl CheckpointFolder {
     }
 
     /// Where the checkpoint of a step lies, or would.
-    pub(crate) fn file(&self, step: usize) -> PathBuf {
+    pub fn file(&self, step: usize) -> PathBuf {
         self.path.join(format!("{PREFIX}{step:08}{SUFFIX}"))
     }
 
     /// The steps that have a checkpoint, whole or not, ascending.
-    pub(crate) fn steps(&self) -> Result<Vec<usize>, CheckpointError> {
+    pub fn steps(&self) -> Result<Vec<usize>, CheckpointError> {
         let mut steps = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(|source| self.failed(source))? {
             let name = entry.map_err(|source| self.failed(source))?.file_name();
@@ -59,7 +59,7 @@ impl CheckpointFolder {
     }
 
     /// Where the checkpoint of a step is written before it is whole.
-    pub(crate) fn unfinished(&self, step: usize) -> Result<PathBuf, WeightError> {
+    pub fn unfinished(&self, step: usize) -> Result<PathBuf, WeightError> {
         let folder = self.path.join(UNFINISHED);
         fs::create_dir_all(&folder)
             .map_err(|source| WeightError::Write { file: folder.clone(), source })?;
@@ -67,7 +67,7 @@ impl CheckpointFolder {
     }
 
     /// Gives a synced file its name, for good.
-    pub(crate) fn adopt(&self, unfinished: &Path, step: usize) -> Result<(), WeightError> {
+    pub fn adopt(&self, unfinished: &Path, step: usize) -> Result<(), WeightError> {
         let file = self.file(step);
         fs::rename(unfinished, &file).map_err(|source| WeightError::Write { file, source })?;
         // Where a system cannot sync folders, the name lasts as well as the system makes it.

@@ -26,8 +26,8 @@ pub use file::Checkpoint;
 pub(crate) use file::Moment;
 
 use crate::{Learner, TrainConfigError};
-pub(crate) use digest::ContentDigest;
-pub(crate) use folder::CheckpointFolder;
+pub use digest::ContentDigest;
+pub use folder::CheckpointFolder;
 
 /// When checkpoints are saved, where, and how many are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

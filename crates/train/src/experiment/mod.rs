@@ -6,7 +6,7 @@
 //! its default. `-` and `_` in keys mean the same.
 
 mod model;
-pub(crate) mod overlay;
+pub mod overlay;
 
 use std::path::Path;
 

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// A file's text; what is no TOML is refused by its line.
-pub(crate) fn toml(text: &str) -> Result<Value, String> {
+pub fn toml(text: &str) -> Result<Value, String> {
     toml::from_str(text).map_err(|error| {
         let line = error.span().and_then(|span| text.get(..span.start));
         let line = line.map_or(0, |before| before.matches('\n').count()) + 1;
@@ -14,14 +14,14 @@ pub(crate) fn toml(text: &str) -> Result<Value, String> {
 }
 
 /// A value as `--set` has it.
-pub(crate) fn value(text: &str) -> Value {
+pub fn value(text: &str) -> Value {
     let line = toml::from_str::<Map<String, Value>>(&format!("value = {text}"));
     let parsed = line.ok().filter(|table| table.len() == 1).and_then(|mut t| t.remove("value"));
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 /// `a.b=value` as nested settings; `example` is for messages.
-pub(crate) fn assignment(text: &str, example: &str) -> Result<Value, String> {
+pub fn assignment(text: &str, example: &str) -> Result<Value, String> {
     let (key, given) =
         text.split_once('=').ok_or_else(|| format!("is no key=value; write it as in {example}"))?;
     let keys: Vec<&str> = key.split('.').map(str::trim).collect();
@@ -34,7 +34,7 @@ pub(crate) fn assignment(text: &str, example: &str) -> Result<Value, String> {
 }
 
 /// Replaces in `settings` what `given` names.
-pub(crate) fn overlay(settings: &mut Value, given: Value, at: &str) -> Result<(), String> {
+pub fn overlay(settings: &mut Value, given: Value, at: &str) -> Result<(), String> {
     match (settings, given) {
         (Value::Object(settings), Value::Object(given)) => {
             given.into_iter().try_for_each(|(key, value)| overlay_key(settings, &key, value, at))
@@ -67,7 +67,7 @@ fn advice(key: &str, settings: &Map<String, Value>, at: &str) -> String {
 }
 
 /// The nearest known name, or all of them where none is near; `place` says of what.
-pub(crate) fn nearest<'a>(
+pub fn nearest<'a>(
     name: &str,
     known: impl Iterator<Item = &'a str> + Clone,
     place: &str,
@@ -92,7 +92,7 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// Settings as the structure that they describe, with the path of the first that does not fit.
-pub(crate) fn read<T: DeserializeOwned>(settings: Value) -> Result<T, String> {
+pub fn read<T: DeserializeOwned>(settings: Value) -> Result<T, String> {
     serde_path_to_error::deserialize(settings).map_err(|error| {
         let at = error.path().to_string();
         format!("{at}: {}", error.into_inner())

@@ -114,14 +114,15 @@ pub fn logged_steps(folder: &Path) -> Result<Vec<StepMetrics>, LogError> {
     steps(&folder.join(LINES), usize::MAX)
 }
 
-pub(crate) fn write_line(file: &mut impl Write, metrics: &impl Serialize) -> std::io::Result<()> {
+/// Adds a line of JSON.
+pub fn write_line(file: &mut impl Write, metrics: &impl Serialize) -> std::io::Result<()> {
     let mut line = serde_json::to_vec(metrics)?;
     line.push(b'\n');
     file.write_all(&line)
 }
 
 /// What a line of a log says.
-pub(crate) trait LoggedStep: DeserializeOwned {
+pub trait LoggedStep: DeserializeOwned {
     /// Its number, from 1.
     fn step(&self) -> usize;
 }
@@ -133,7 +134,7 @@ impl LoggedStep for StepMetrics {
 }
 
 /// The steps of a log up to one, each once, in order. A line that was never finished is none.
-pub(crate) fn steps<T: LoggedStep>(file: &Path, last: usize) -> Result<Vec<T>, LogError> {
+pub fn steps<T: LoggedStep>(file: &Path, last: usize) -> Result<Vec<T>, LogError> {
     let failed = |source| LogError::Read { file: file.into(), source };
     let opened = match File::open(file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -152,7 +153,7 @@ pub(crate) fn steps<T: LoggedStep>(file: &Path, last: usize) -> Result<Vec<T>, L
 }
 
 /// Writes what was drawn of a run; returns where, `None` where there was nothing to draw.
-pub(crate) fn write_plot(
+pub fn write_plot(
     folder: &Path,
     drawn: Result<Option<String>, String>,
 ) -> Result<Option<PathBuf>, LogError> {
@@ -164,7 +165,7 @@ pub(crate) fn write_plot(
 }
 
 /// Writes a file beside its place, then gives it its name; what `write` returns may go on writing.
-pub(crate) fn replace<T>(
+pub fn replace<T>(
     folder: &Path,
     name: &str,
     write: impl FnOnce(File) -> std::io::Result<T>,

@@ -20,14 +20,16 @@ const COLOURS: [RGBColor; 5] = [
 ];
 
 /// A loss as it is drawn: its value behind each step.
-pub(crate) struct Curve {
-    pub(crate) name: &'static str,
-    pub(crate) values: Vec<(usize, f32)>,
+pub struct Curve {
+    /// As the legend has it.
+    pub name: &'static str,
+    /// Step and value.
+    pub values: Vec<(usize, f32)>,
 }
 
 impl Curve {
     /// A loss of every step; `at` gives the step and its value.
-    pub(crate) fn of<S>(name: &'static str, steps: &[S], at: impl Fn(&S) -> (usize, f32)) -> Self {
+    pub fn of<S>(name: &'static str, steps: &[S], at: impl Fn(&S) -> (usize, f32)) -> Self {
         Self { name, values: steps.iter().map(at).collect() }
     }
 }
@@ -46,7 +48,7 @@ pub(super) fn losses(steps: &[StepMetrics]) -> Result<Option<String>, String> {
 }
 
 /// The curves over the steps; `None` without a step. The error is the drawing library's.
-pub(crate) fn drawn(curves: &[Curve]) -> Result<Option<String>, String> {
+pub fn drawn(curves: &[Curve]) -> Result<Option<String>, String> {
     let all = || curves.iter().flat_map(|curve| &curve.values).map(|(step, _)| *step);
     let Some((first, last)) = all().min().zip(all().max()) else { return Ok(None) };
     let points: Vec<Vec<(f64, f64)>> = curves.iter().map(|curve| points(&curve.values)).collect();

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use ::small_clip::SmallClip;
 use anyhow::{Context, bail};
 use moeclip_data::ContentHash;
 use moeclip_data::synthetic::{Quotas, World};
 use moeclip_eval::report::StageTime;
 use moeclip_train::logged_steps;
-use moeclip_train::pretrain::SmallClip;
 use serde::{Deserialize, Serialize};
 
 use super::measure::{self, Measure};

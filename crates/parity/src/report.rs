@@ -1,0 +1,187 @@
+//! What was compared, how far apart it is, and how far apart it may be.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use serde::Serialize;
+
+use crate::{Golden, ParityError, seconds};
+
+/// Relative L2 error allowed on a stage in f32.
+const STAGE: f64 = 1e-4;
+
+/// On gradients.
+const GRADIENT: f64 = 1e-3;
+
+/// On the anomaly map of a sampled golden, the end of a whole ViT-L in f32.
+const SAMPLED_MAP: f64 = 1e-3;
+
+/// One stage beside the reference.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ParityRow {
+    /// The golden's name of it, without `out.`.
+    pub stage: String,
+    /// `|ours - reference| / |reference|`; the absolute norm where the reference is zero.
+    pub error: f64,
+    /// What it may be.
+    pub tolerance: f64,
+}
+
+impl ParityRow {
+    /// Whether it is within its tolerance; NaN never is.
+    pub fn passes(&self) -> bool {
+        self.error <= self.tolerance
+    }
+}
+
+/// Every stage of a golden.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ParityReport {
+    /// Stage by stage, in the golden's order.
+    pub rows: Vec<ParityRow>,
+    /// Seconds until weights and inputs were ready.
+    pub load_seconds: f64,
+}
+
+impl ParityReport {
+    /// Whether every stage is within its tolerance.
+    pub fn passes(&self) -> bool {
+        self.rows.iter().all(ParityRow::passes)
+    }
+
+    /// The stage that comes closest to its tolerance, or exceeds it most.
+    pub fn worst(&self) -> Option<&ParityRow> {
+        let strain = |row: &ParityRow| {
+            let strain = if row.tolerance > 0.0 { row.error / row.tolerance } else { row.error };
+            if strain.is_nan() { f64::INFINITY } else { strain }
+        };
+        self.rows.iter().max_by(|a, b| strain(a).total_cmp(&strain(b)))
+    }
+}
+
+/// Collects stages as they are computed and knows which are still missing.
+pub(crate) struct Comparison<'a> {
+    golden: &'a Golden,
+    open: BTreeSet<String>,
+    rows: Vec<ParityRow>,
+}
+
+impl<'a> Comparison<'a> {
+    pub(crate) fn new(golden: &'a Golden) -> Self {
+        Self { golden, open: golden.expected().into_iter().collect(), rows: Vec::new() }
+    }
+
+    /// Whether the golden holds this stage.
+    pub(crate) fn wants(&self, stage: &str) -> bool {
+        self.open.contains(&format!("out.{stage}"))
+    }
+
+    /// Compares a tensor, if the golden holds it.
+    pub(crate) fn tensor<B: Backend, const D: usize>(
+        &mut self,
+        stage: &str,
+        ours: Tensor<B, D>,
+    ) -> Result<(), ParityError> {
+        if !self.wants(stage) {
+            return Ok(());
+        }
+        self.data(stage, &ours.cast(DType::F32).into_data())
+    }
+
+    /// Compares host values, if the golden holds them.
+    pub(crate) fn data(&mut self, stage: &str, ours: &TensorData) -> Result<(), ParityError> {
+        let name = format!("out.{stage}");
+        if !self.open.remove(&name) {
+            return Ok(());
+        }
+        let reference = self.golden.values(&name)?;
+        let same_size = ours.num_elements() == reference.values.len();
+        let error = if same_size {
+            relative_error(ours.iter::<f64>(), &reference.values)
+        } else {
+            f64::INFINITY
+        };
+        let tolerance = self.tolerance(stage);
+        self.rows.push(ParityRow { stage: stage.to_owned(), error, tolerance });
+        Ok(())
+    }
+
+    /// Compares weights after Adam's first step, which moves each by nearly the sign of its gradient
+    /// alone. Where the reference's gradient is within the tolerance of zero the sign is rounding,
+    /// and such entries are left out.
+    pub(crate) fn stepped(&mut self, weight: &str, ours: &TensorData) -> Result<(), ParityError> {
+        let stage = format!("adam.{weight}");
+        let gradient = format!("out.grad.{weight}");
+        if !self.wants(&stage) || !self.golden.file.contains(&gradient) {
+            return self.data(&stage, ours);
+        }
+        let gradient = self.golden.values(&gradient)?.values;
+        let reference = self.golden.values(&format!("out.{stage}"))?.values;
+        let square: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
+        let floor = GRADIENT * (square / gradient.len() as f64).sqrt();
+        let undecided = |g: f32| g != 0.0 && f64::from(g.abs()) < floor;
+        let kept = ours.iter::<f32>().zip(&reference).zip(&gradient);
+        let settled = kept.map(|((own, theirs), &g)| if undecided(g) { *theirs } else { own });
+        let settled = TensorData::new(settled.collect(), ours.shape.clone());
+        self.data(&stage, &settled)
+    }
+
+    /// The report; a stage that nobody computed is an error, never a pass.
+    pub(crate) fn into_report(self, load: Duration) -> Result<ParityReport, ParityError> {
+        if let Some(name) = self.open.into_iter().next() {
+            return Err(ParityError::Unknown { file: self.golden.file.path().into(), name });
+        }
+        Ok(ParityReport { rows: self.rows, load_seconds: seconds(load) })
+    }
+
+    fn tolerance(&self, stage: &str) -> f64 {
+        match stage {
+            _ if stage.starts_with("selected.") => 0.0,
+            _ if stage.starts_with("grad.") => GRADIENT,
+            _ if stage.starts_with("map.") && !self.golden.has_clip() => SAMPLED_MAP,
+            _ => STAGE,
+        }
+    }
+}
+
+fn relative_error(ours: impl Iterator<Item = f64>, reference: &[f32]) -> f64 {
+    let (mut distance, mut norm) = (0.0, 0.0);
+    for (a, &b) in ours.zip(reference) {
+        let b = f64::from(b);
+        distance += (a - b) * (a - b);
+        norm += b * b;
+    }
+    if norm == 0.0 { distance.sqrt() } else { (distance / norm).sqrt() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(error: f64, tolerance: f64) -> ParityRow {
+        ParityRow { stage: "image".into(), error, tolerance }
+    }
+
+    #[test]
+    fn the_error_is_relative_and_absolute_at_zero() {
+        let error = relative_error([3.0, 4.0].into_iter(), &[3.0, 3.0]);
+        assert!((error - 1.0 / 18f64.sqrt()).abs() < 1e-12);
+        assert_eq!(relative_error([0.5].into_iter(), &[0.0]), 0.5);
+    }
+
+    #[test]
+    fn a_nan_never_passes() {
+        assert!(!row(f64::NAN, 1e-4).passes());
+        assert!(row(1e-5, 1e-4).passes());
+        assert!(row(0.0, 0.0).passes());
+    }
+
+    #[test]
+    fn the_worst_is_the_one_that_strains_its_tolerance_most() {
+        let rows = vec![row(5e-4, 1e-3), row(9e-5, 1e-4), row(0.0, 0.0)];
+        let report = ParityReport { rows, load_seconds: 0.0 };
+        assert_eq!(report.worst().map(|row| row.error), Some(9e-5));
+        assert!(report.passes());
+    }
+}
