@@ -2,6 +2,8 @@
 //! and a folder of another demo is refused.
 
 use std::path::Path;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -32,6 +34,33 @@ fn finished(folder: &Path) -> serde_json::Value {
     serde_json::from_str(last.lines().last().unwrap()).unwrap()
 }
 
+/// Every file and folder below `folder`, itself included.
+#[cfg(unix)]
+fn everything(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let below = entries.flat_map(|path| if path.is_dir() { everything(&path) } else { vec![path] });
+    std::iter::once(folder.to_owned()).chain(below).collect()
+}
+
+/// Other accounts may read what a run leaves as far as the umask lets them: TensorBoard is often one.
+#[cfg(unix)]
+fn check_modes(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    let ordinary = tempfile::tempdir().unwrap();
+    let (file, directory) = (ordinary.path().join("file"), ordinary.path().join("folder"));
+    std::fs::File::create(&file).unwrap();
+    std::fs::create_dir(&directory).unwrap();
+    let all = everything(folder);
+    for name in ["metrics.jsonl", "metrics.csv", "events.out.tfevents.run", "loss.svg"] {
+        assert!(all.iter().any(|path| path.ends_with(name)), "no {name}");
+    }
+    for path in all {
+        let expected = mode(if path.is_dir() { &directory } else { &file });
+        assert_eq!(mode(&path), expected, "{}: mode {:o}", path.display(), mode(&path));
+    }
+}
+
 #[test]
 fn a_killed_demo_goes_on_and_ends_in_the_same_report() {
     let (whole, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -54,6 +83,8 @@ fn a_killed_demo_goes_on_and_ends_in_the_same_report() {
     let before = written();
     finished(killed.path());
     assert_eq!(before, written(), "the world was there already");
+    #[cfg(unix)]
+    check_modes(&whole.path().join("demo"));
     let page = report(whole.path());
     assert_eq!(page, report(killed.path()));
     for outside in ["http:", "https:", "<script", "url(", "@import"] {

@@ -14,24 +14,28 @@ struct Arrows {
     to: &'static [&'static str],
 }
 
-const ARROWS: [Arrows; 14] = [
+const ARROWS: &[Arrows] = &[
     Arrows { from: "grid-resample", to: &[] },
     Arrows { from: "moe-lora", to: &[] },
     Arrows { from: "moeclip-losses", to: &[] },
-    Arrows { from: "clip-vit", to: &["grid-resample"] },
+    Arrows { from: "whole-file", to: &[] },
+    Arrows { from: "clip-vit", to: &["grid-resample", "whole-file"] },
     Arrows { from: "paa-adapter", to: &["grid-resample"] },
-    Arrows { from: "moeclip-data", to: &["grid-resample"] },
-    Arrows { from: "moeclip", to: &["clip-vit", "grid-resample", "moe-lora", "paa-adapter"] },
+    Arrows { from: "moeclip-data", to: &["grid-resample", "whole-file"] },
+    Arrows {
+        from: "moeclip",
+        to: &["clip-vit", "grid-resample", "moe-lora", "paa-adapter", "whole-file"],
+    },
     Arrows {
         from: "moeclip-train",
-        to: &["clip-vit", "moe-lora", "moeclip", "moeclip-data", "moeclip-losses"],
+        to: &["clip-vit", "moe-lora", "moeclip", "moeclip-data", "moeclip-losses", "whole-file"],
     },
     Arrows {
         from: "moeclip-parity",
         to: &["clip-vit", "moe-lora", "moeclip", "moeclip-data", "moeclip-train"],
     },
     Arrows { from: "small-clip", to: &["clip-vit", "moeclip", "moeclip-data", "moeclip-train"] },
-    Arrows { from: "moeclip-eval", to: &["moeclip", "moeclip-data"] },
+    Arrows { from: "moeclip-eval", to: &["moeclip", "moeclip-data", "whole-file"] },
     Arrows { from: "moeclip-benches", to: &["moeclip-data", "moeclip-eval"] },
     Arrows { from: "moeclip-fuzz", to: &["moeclip-data"] },
     Arrows {
@@ -48,6 +52,7 @@ const ARROWS: [Arrows; 14] = [
             "moeclip-train",
             "paa-adapter",
             "small-clip",
+            "whole-file",
         ],
     },
 ];

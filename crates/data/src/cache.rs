@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use whole_file::WholeFile;
+
 use crate::content::ContentHash;
 use crate::error::DataError;
 use crate::sample::ImageSize;
@@ -61,7 +63,7 @@ impl Cache {
         }
         let write = |e: io::Error| DataError::write(folder, e);
         fs::create_dir_all(folder).map_err(write)?;
-        tempfile::tempfile_in(folder).map_err(write)?;
+        whole_file::check_writable(folder).map_err(write)?;
         let cache = Self { folder: folder.to_path_buf(), limit, state: Arc::default() };
         cache.shrink().map_err(write)?;
         Ok(cache)
@@ -97,14 +99,13 @@ impl Cache {
     }
 
     fn write(&self, path: &Path, picture: &Resized) -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(&self.folder)?;
+        let mut file = WholeFile::create(path)?;
         file.write_all(MAGIC)?;
         file.write_all(&picture.original.width.to_le_bytes())?;
         file.write_all(&picture.original.height.to_le_bytes())?;
         file.write_all(ContentHash::of_bytes(&picture.planes).as_bytes())?;
         file.write_all(&picture.planes)?;
-        file.persist(path)?;
-        Ok(())
+        file.commit_unsynced()
     }
 
     fn count(&self, picture: &Resized) -> io::Result<()> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use moeclip_data::ContentHash;
 use serde::{Deserialize, Serialize};
+use whole_file::UNFINISHED;
 
 use crate::pictures::write_atomically;
 use crate::{EvalError, MapView};
@@ -76,7 +77,7 @@ impl ResultFolder {
         let failed = |cause| EvalError::write(&self.folder, cause);
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            let is_stray = entry.file_name().to_string_lossy().starts_with(".tmp");
+            let is_stray = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
             let written = entry.metadata().and_then(|metadata| metadata.modified());
             let is_old = written.is_ok_and(|at| at.elapsed().is_ok_and(|since| since >= age));
             if is_stray && is_old {

@@ -90,7 +90,7 @@ impl PromptCache {
     pub fn open(folder: &Path, origin: PromptOrigin) -> Result<Self, PromptCacheError> {
         let failed = |source| PromptCacheError::Folder { folder: folder.into(), source };
         fs::create_dir_all(folder).map_err(failed)?;
-        tempfile::tempfile_in(folder).map_err(failed)?;
+        whole_file::check_writable(folder).map_err(failed)?;
         shrink(folder, LIMIT).map_err(failed)?;
         Ok(Self { folder: folder.into(), origin, trouble: Vec::new() })
     }

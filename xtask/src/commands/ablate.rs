@@ -7,7 +7,6 @@ mod arguments;
 mod inputs;
 mod table;
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -15,6 +14,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use moeclip_train::{Failure, Grid, Ingredients, Measured, Method, PlannedRun, RunFolder};
 use serde_json::Value;
+use whole_file::{FolderLock, LockError};
 
 use self::inputs::Inputs;
 use crate::cli::Common;
@@ -118,19 +118,17 @@ impl AblateArgs {
 
 /// Holds the folder for this grid. The lock is handed on to every child, so it lasts while any of
 /// them is at work, even when this process was killed.
-fn hold(out: &Path) -> anyhow::Result<File> {
+fn hold(out: &Path) -> anyhow::Result<FolderLock> {
     let cannot = || format!("{}: cannot be made or written; choose another --out", out.display());
-    std::fs::create_dir_all(out).with_context(cannot)?;
-    let lock = File::create(out.join(".lock")).with_context(cannot)?;
-    // Where a file system knows no locks, it is up to the user not to run a grid twice.
-    if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-        bail!(
+    match FolderLock::hold(out) {
+        Ok(lock) => Ok(lock),
+        Err(LockError::Folder { source, .. }) => Err(source).with_context(cannot),
+        Err(LockError::Held(_)) => bail!(
             "{}: another ablate, or a run that one left behind, is at work here; wait until it has \
              ended, or choose another --out",
             out.display()
-        );
+        ),
     }
-    Ok(lock)
 }
 
 /// Everything that runs need.
@@ -140,7 +138,7 @@ struct Runner<'a> {
     grid: &'a Grid,
     out: &'a Path,
     inputs: Inputs,
-    lock: File,
+    lock: FolderLock,
 }
 
 impl Runner<'_> {

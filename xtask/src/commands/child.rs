@@ -2,7 +2,7 @@
 //! fails. Grids and benchmarks are made of them.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use moeclip_train::Failure;
 use serde_json::Value;
+use whole_file::FolderLock;
 
 use crate::interrupt;
 
@@ -69,7 +70,11 @@ impl Trouble {
 impl Child<'_> {
     /// Runs it; what it printed last is its result, as JSON. Each line that it prints goes to `take`.
     /// `lock` stays locked as long as it runs.
-    pub(crate) fn run(self, lock: &File, take: impl FnMut(&str) + Send) -> Result<Value, Trouble> {
+    pub(crate) fn run(
+        self,
+        lock: &FolderLock,
+        take: impl FnMut(&str) + Send,
+    ) -> Result<Value, Trouble> {
         let failed = |reason| Trouble::Failed(Failure { stage: self.stage.into(), reason });
         let ended = self.end(lock, take).map_err(|error| failed(crate::one_line(&error)))?;
         if interrupt::asked() {
@@ -81,16 +86,15 @@ impl Child<'_> {
         serde_json::from_str(&ended.printed).map_err(|_| failed("it printed no result".into()))
     }
 
-    fn end(&self, lock: &File, take: impl FnMut(&str) + Send) -> anyhow::Result<Ended> {
+    fn end(&self, lock: &FolderLock, take: impl FnMut(&str) + Send) -> anyhow::Result<Ended> {
         let program = std::env::current_exe().context("this program cannot be found again")?;
         let cannot = || format!("{}: cannot be written", self.log.display());
-        let log = OpenOptions::new().create(true).append(true).open(&self.log);
-        let mut log = log.with_context(cannot)?;
+        let mut log = whole_file::append(&self.log).with_context(cannot)?;
         writeln!(log, "== {}", self.stage).with_context(cannot)?;
         let mut child = Command::new(program)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::from(lock.try_clone().context("the lock cannot be handed on")?))
+            .stdin(Stdio::from(lock.share().context("the lock cannot be handed on")?))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -16,6 +16,7 @@ use moeclip_data::{Preprocessing, Sample, Split, decode_rgb, images};
 use moeclip_eval::pictures::{Overlay, write_map_png, write_npy_f32, write_png};
 use moeclip_eval::{MapRange, MapView};
 use serde::Serialize;
+use whole_file::WholeFile;
 
 use self::judged::{Judged, Legend, colours, legend, note_other_classes};
 pub(crate) use self::viewing::ViewingArgs;
@@ -291,16 +292,14 @@ impl Files {
 
 /// `predictions.jsonl`, whole or absent.
 struct Lines {
-    file: tempfile::NamedTempFile,
+    file: WholeFile,
     path: PathBuf,
 }
 
 impl Lines {
     fn create(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join("predictions.jsonl");
-        let file = tempfile::Builder::new()
-            .prefix(".predictions")
-            .tempfile_in(folder)
+        let file = WholeFile::create(&path)
             .with_context(|| format!("{}: cannot be written", path.display()))?;
         Ok(Self { file, path })
     }
@@ -311,10 +310,9 @@ impl Lines {
     }
 
     fn finish(self) -> anyhow::Result<PathBuf> {
-        let failed = || format!("{}: cannot be written", self.path.display());
-        self.file.as_file().sync_all().with_context(failed)?;
-        self.file.persist(&self.path).with_context(failed)?;
-        Ok(self.path.clone())
+        let Self { file, path } = self;
+        file.commit().with_context(|| format!("{}: cannot be written", path.display()))?;
+        Ok(path)
     }
 }
 

@@ -266,9 +266,7 @@ pub(crate) fn refuse_unwritable(out: &Path) -> anyhow::Result<()> {
     if out.is_dir() {
         bail!("{}: is a folder; give a file", out.display());
     }
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    tempfile::tempfile_in(folder).map(drop).with_context(|| {
+    whole_file::check_writable(whole_file::parent(out)).with_context(|| {
         format!(
             "{}: cannot be written; check that its folder exists and is writable",
             out.display()

@@ -4,7 +4,13 @@
 //!
 //! A file appears under its name only when it is whole.
 
-pub(crate) mod atomic;
+use std::io;
+use std::path::Path;
+
+use whole_file::WholeFile;
+
+use crate::EvalError;
+
 mod bars;
 mod experts;
 mod font;
@@ -14,7 +20,6 @@ mod overlay;
 mod png_file;
 mod sheet;
 
-pub(crate) use atomic::write_atomically;
 pub use bars::comparison_chart;
 pub use experts::ExpertSheet;
 pub use npy::write_npy_f32;
@@ -22,3 +27,16 @@ pub use overlay::Overlay;
 pub(crate) use overlay::{heat, tint};
 pub use png_file::{write_map_png, write_png};
 pub use sheet::{SheetOptions, contact_sheet};
+
+/// Puts what `fill` writes in place of `path` once it is whole. On any error `path` stays as it was.
+pub(crate) fn write_atomically(
+    path: &Path,
+    fill: impl FnOnce(&mut WholeFile) -> io::Result<()>,
+) -> Result<(), EvalError> {
+    let write = || {
+        let mut file = WholeFile::create(path)?;
+        fill(&mut file)?;
+        file.commit_unsynced()
+    };
+    write().map_err(|cause| EvalError::write(path, cause))
+}

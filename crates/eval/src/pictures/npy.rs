@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::atomic::write_atomically;
+use super::write_atomically;
 use crate::EvalError;
 use crate::error::require_length;
 

@@ -1,13 +1,12 @@
 //! PNG files: maps as 16-bit grey with their range beside them, overlays as 8-bit colour.
 
-use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io::{self, Write};
 use std::path::Path;
 
 use image::RgbImage;
 use png::{BitDepth, ColorType, Compression, Encoder};
 
-use super::atomic::write_atomically;
+use super::write_atomically;
 use crate::{EvalError, MapRange, MapView};
 
 /// Writes a map as 16-bit grey: `range`'s low end becomes 0, its high end 65535, and what lies
@@ -45,7 +44,7 @@ pub fn write_png(path: &Path, picture: &RgbImage) -> Result<(), EvalError> {
     })
 }
 
-fn finish(mut encoder: Encoder<'_, &mut BufWriter<&File>>, pixels: &[u8]) -> io::Result<()> {
+fn finish(mut encoder: Encoder<'_, impl Write>, pixels: &[u8]) -> io::Result<()> {
     encoder.set_compression(Compression::Fast);
     let mut writer = encoder.write_header()?;
     writer.write_image_data(pixels)?;

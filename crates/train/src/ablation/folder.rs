@@ -14,13 +14,12 @@
 //! ```
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tempfile::Builder;
 
 use super::{AblationError, Method, PlannedRun, plain};
 use crate::{LogError, logged_steps};
@@ -287,19 +286,6 @@ fn store(path: &Path, record: &impl Serialize) -> Result<(), AblationError> {
 
 /// Puts a whole file in place of `path`, and makes its folder where it is absent.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), AblationError> {
-    let write = || {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let mut builder = Builder::new();
-        // A temporary file is its owner's alone; this one becomes an ordinary file, as open as the
-        // umask allows.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(at(path))
+    let made = fs::create_dir_all(whole_file::parent(path));
+    made.and_then(|()| whole_file::write(path, bytes)).map_err(at(path))
 }

@@ -7,37 +7,35 @@
 //! checkpoints/.lock                        locked while a run lasts; a killed run lets go of it
 //! ```
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use clip_vit::WeightError;
+use whole_file::{FolderLock, LockError};
 
 use super::CheckpointError;
 
 const PREFIX: &str = "step-";
 const SUFFIX: &str = ".safetensors";
 const UNFINISHED: &str = ".unfinished";
-const LOCK: &str = ".lock";
 
 /// A folder held for one run.
 #[derive(Debug)]
 pub struct CheckpointFolder {
     path: PathBuf,
     /// Held, not used: the lock goes with the file.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl CheckpointFolder {
     /// Makes the folder where it is absent, holds it, and removes what a killed run left unfinished.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let failed = |source| CheckpointError::Folder { folder: path.into(), source };
-        fs::create_dir_all(path).map_err(failed)?;
-        let lock = File::create(path.join(LOCK)).map_err(failed)?;
-        // Where a file system knows no locks, runs are told apart by their folders alone.
-        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-            return Err(CheckpointError::InUse { folder: path.into() });
-        }
+        let lock = FolderLock::hold(path).map_err(|error| match error {
+            LockError::Held(folder) => CheckpointError::InUse { folder },
+            LockError::Folder { folder, source } => CheckpointError::Folder { folder, source },
+        })?;
         remove_folder(&path.join(UNFINISHED)).map_err(failed)?;
         Ok(Self { path: path.into(), _lock: lock })
     }
@@ -69,12 +67,7 @@ impl CheckpointFolder {
     /// Gives a synced file its name, for good.
     pub fn adopt(&self, unfinished: &Path, step: usize) -> Result<(), WeightError> {
         let file = self.file(step);
-        fs::rename(unfinished, &file).map_err(|source| WeightError::Write { file, source })?;
-        // Where a system cannot sync folders, the name lasts as well as the system makes it.
-        if let Ok(folder) = File::open(&self.path) {
-            folder.sync_all().ok();
-        }
-        Ok(())
+        whole_file::rename(unfinished, &file).map_err(|source| WeightError::Write { file, source })
     }
 
     fn failed(&self, source: io::Error) -> CheckpointError {

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 pub use error::LogError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use whole_file::WholeFile;
 
 use crate::StepMetrics;
 use events::EventLog;
@@ -172,9 +173,9 @@ pub fn replace<T>(
 ) -> Result<T, LogError> {
     let file = folder.join(name);
     let failed = |source| LogError::Write { file: file.clone(), source };
-    let unfinished = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    let written = write(unfinished.as_file().try_clone().map_err(failed)?).map_err(failed)?;
-    unfinished.persist(&file).map_err(|error| failed(error.error))?;
+    let unfinished = WholeFile::create(&file).map_err(failed)?;
+    let written = unfinished.handle().and_then(write).map_err(failed)?;
+    unfinished.commit_unsynced().map_err(failed)?;
     Ok(written)
 }
 

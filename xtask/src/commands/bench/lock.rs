@@ -1,11 +1,11 @@
 //! One run in a folder at a time.
 
-use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use whole_file::{FolderLock, LockError};
 
 use crate::interrupt;
 
@@ -18,14 +18,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Holds the folder. The lock is handed on to every process, so it lasts while any of them is at
 /// work, even when this one was killed.
-pub(super) fn hold(out: &Path) -> anyhow::Result<File> {
+pub(super) fn hold(out: &Path) -> anyhow::Result<FolderLock> {
     let cannot = || format!("{}: cannot be made or written; choose another --out", out.display());
-    std::fs::create_dir_all(out).with_context(cannot)?;
-    let lock = File::create(out.join(".lock")).with_context(cannot)?;
     let start = Instant::now();
     let mut is_told = false;
-    // Where a file system knows no locks, it is up to the user not to run two.
-    while let Err(TryLockError::WouldBlock) = lock.try_lock() {
+    loop {
+        match FolderLock::hold(out) {
+            Err(LockError::Held(_)) => {}
+            Err(LockError::Folder { source, .. }) => return Err(source).with_context(cannot),
+            Ok(lock) => return Ok(lock),
+        }
         if start.elapsed() > PATIENCE || interrupt::asked() {
             bail!(
                 "{}: another bench-14 is at work here; wait, or choose another --out",
@@ -37,5 +39,4 @@ pub(super) fn hold(out: &Path) -> anyhow::Result<File> {
         }
         sleep(LOOK_EVERY);
     }
-    Ok(lock)
 }

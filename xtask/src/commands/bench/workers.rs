@@ -1,13 +1,13 @@
 //! Processes side by side: each takes a dataset and a method, and the next when it is done.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Instant;
 
 use anyhow::Context;
+use whole_file::FolderLock;
 
 use super::measure::Done;
 use super::plan::{Plan, Standing, Task};
@@ -58,7 +58,7 @@ pub(super) fn run(
     args: &BenchArgs,
     common: &Common,
     plan: &Plan,
-    lock: &File,
+    lock: &FolderLock,
 ) -> anyhow::Result<Worked> {
     let (start, pieces) = (Instant::now(), pieces(plan));
     let total = pieces.iter().map(|piece| piece.left).sum();
@@ -128,7 +128,7 @@ struct Crew<'a> {
     args: &'a BenchArgs,
     common: &'a Common,
     plan: &'a Plan,
-    lock: &'a File,
+    lock: &'a FolderLock,
     queue: Mutex<VecDeque<Piece>>,
     threads: Option<usize>,
 }

@@ -1,7 +1,6 @@
 //! Writing weights: one canonical safetensors per CLIP, and the `.pth` that PyTorch opens. Every
 //! file is written beside its target and renamed, so an interrupted run leaves the old one whole.
 
-mod atomic;
 mod canonical;
 mod safetensors;
 mod torch;
@@ -9,6 +8,7 @@ mod torch;
 use std::path::Path;
 
 use burn::tensor::{DType, TensorData};
+use whole_file::WholeFile;
 
 use super::view::byte_length;
 use super::{Dtype, WeightError};
@@ -69,6 +69,17 @@ impl HostTensor {
         let reason = format!("its {bytes} bytes do not fill {} {shape:?}", self.dtype);
         Err(WeightError::Unwritable { file: file.into(), tensor: name.into(), reason })
     }
+}
+
+/// Replaces `path` by what `fill` writes; on any error `path` stays as it was.
+fn replace(
+    path: &Path,
+    fill: impl FnOnce(&mut WholeFile) -> Result<(), WeightError>,
+) -> Result<(), WeightError> {
+    let failed = |source| WeightError::write(path, source);
+    let mut file = WholeFile::create(path).map_err(failed)?;
+    fill(&mut file)?;
+    file.commit().map_err(failed)
 }
 
 /// Refuses an output path that is the input file itself, under whatever name.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{HostTensor, atomic};
+use super::{HostTensor, replace};
 use crate::weights::error::shown;
 use crate::weights::view::byte_length;
 use crate::weights::{Dtype, WeightError};
@@ -59,7 +59,7 @@ pub(super) fn write_declared<'t>(
     // Wide elements first keeps every tensor aligned.
     tensors.sort_by_key(|tensor| (std::cmp::Reverse(tensor.dtype.size()), tensor.name));
     let header = header(path, &tensors, metadata)?;
-    atomic::replace(path, |writer| {
+    replace(path, |writer| {
         let failed = |source| WeightError::write(path, source);
         writer.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
         writer.write_all(&header).map_err(failed)?;

@@ -1,14 +1,14 @@
 //! A `.pth` that `torch.load(weights_only=True)` opens: nested dictionaries of tensors, numbers and
 //! texts, in the zip format of `torch.save`, with the same bytes for the same content.
 
-use std::io::{BufWriter, Seek, Write};
+use std::io::{Seek, Write};
 use std::path::Path;
 
 use ::zip::result::{ZipError, ZipResult};
 use ::zip::write::SimpleFileOptions;
 use ::zip::{CompressionMethod, DateTime, ZipWriter};
 
-use super::{HostTensor, atomic};
+use super::{HostTensor, replace};
 use crate::weights::error::shown;
 use crate::weights::{Dtype, WeightError};
 
@@ -47,7 +47,7 @@ pub fn write_torch_zip(path: &Path, root: &TorchValue) -> Result<(), WeightError
     pickle.value("", root)?;
     pickle.bytes.push(b'.');
     let Pickle { bytes, tensors, .. } = pickle;
-    atomic::replace(path, |writer| {
+    replace(path, |writer| {
         archive(writer, &bytes, &tensors).map_err(|error| match error {
             ZipError::Io(source) => WeightError::write(path, source),
             other => WeightError::write(path, std::io::Error::other(other)),
@@ -56,7 +56,7 @@ pub fn write_torch_zip(path: &Path, root: &TorchValue) -> Result<(), WeightError
 }
 
 fn archive<W: Write + Seek>(
-    writer: &mut BufWriter<W>,
+    writer: &mut W,
     pickle: &[u8],
     tensors: &[&HostTensor],
 ) -> ZipResult<()> {

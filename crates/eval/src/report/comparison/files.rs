@@ -5,8 +5,7 @@ use std::path::Path;
 
 use super::Comparison;
 use crate::EvalError;
-use crate::pictures::atomic::write_atomically;
-use crate::pictures::comparison_chart;
+use crate::pictures::{comparison_chart, write_atomically};
 
 impl Comparison {
     /// Writes `table.md`, `table.csv`, `table.json` and `table.svg` into a folder, each whole or not
