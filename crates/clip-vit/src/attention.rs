@@ -3,10 +3,26 @@
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, DType, Tensor, backend::Backend};
+use serde::{Deserialize, Serialize};
 
 /// Heads whose attention matrices exist at the same time. Four are enough to keep a CPU's cores on
 /// separate heads, and take 30 MB at 1370 tokens.
 const HEADS_AT_ONCE: usize = 4;
+
+/// What the tokens of a block compare with one another; the weights are the same for all kinds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttentionKind {
+    /// Queries with keys, as the tower was trained.
+    #[default]
+    QueryKey,
+    /// Values with values: AnomalyCLIP (arXiv 2310.18961), AA-CLIP's paper (arXiv 2503.06661). A token
+    /// takes most from itself and its like.
+    ValueValue,
+    /// Values with values of the other images of the batch at the same place, as AA-CLIP's release does
+    /// it. What a token becomes depends on the batch.
+    ValueValueAcrossBatch,
+}
 
 /// Which tokens a token may attend to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +49,19 @@ pub(crate) fn attention<B: Backend>(heads: &Heads<B>, visibility: Visibility) ->
     merge_heads(Tensor::cat(mixed.collect(), 1))
 }
 
-/// Gradient of query, key and value side by side, `[batch, tokens, 3 * width]`, from the gradient of
-/// what attention mixed, `[batch, tokens, width]`.
+/// Gradients of query, key and value, each `[batch, tokens, width]`.
+pub(crate) struct AttentionGradient<B: Backend> {
+    pub(crate) query: Tensor<B, 3>,
+    pub(crate) key: Tensor<B, 3>,
+    pub(crate) value: Tensor<B, 3>,
+}
+
+/// The gradients from that of what attention mixed, `[batch, tokens, width]`.
 pub(crate) fn attention_gradient<B: Backend>(
     heads: &Heads<B>,
     visibility: Visibility,
     mixed_gradient: Tensor<B, 3>,
-) -> Tensor<B, 3> {
+) -> AttentionGradient<B> {
     let [_, count, _, _] = heads.query.dims();
     let gradient = split_heads(mixed_gradient, count);
     let mut parts = [Vec::new(), Vec::new(), Vec::new()];
@@ -51,10 +73,21 @@ pub(crate) fn attention_gradient<B: Backend>(
             part.push(gradient);
         }
     }
-    Tensor::cat(parts.into_iter().map(|part| merge_heads(Tensor::cat(part, 1))).collect(), 2)
+    let [query, key, value] = parts.map(|part| merge_heads(Tensor::cat(part, 1)));
+    AttentionGradient { query, key, value }
 }
 
 impl<B: Backend> Heads<B> {
+    /// Values that are compared with themselves, in f32: such scores are squared lengths, and large.
+    ///
+    /// # Shapes
+    ///
+    /// - values: `[batch, tokens, width]`
+    pub(crate) fn of_values(values: Tensor<B, 3>, heads: usize) -> Self {
+        let value = split_heads(values.cast(DType::F32), heads);
+        Self { query: value.clone(), key: value.clone(), value }
+    }
+
     /// The heads, a few at a time.
     fn groups(&self) -> impl Iterator<Item = Heads<B>> {
         let [_, count, _, _] = self.query.dims();

@@ -2,13 +2,13 @@
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::attention::{Heads, Visibility, attention, split_heads};
-use crate::loader::Loader;
+use crate::attention::{AttentionKind, Heads, Visibility, attention, split_heads};
+use crate::loader::{Loader, frozen};
 use crate::{Activation, WeightError};
 
 /// QuickGELU's slope: `x * sigmoid(1.702 x)`.
@@ -29,6 +29,8 @@ pub struct ResidualBlock<B: Backend> {
     pub(crate) activation: Activation,
     #[module(skip)]
     pub(crate) visibility: Visibility,
+    #[module(skip)]
+    pub(crate) attention: AttentionKind,
 }
 
 /// The sizes of one block, shared by both towers.
@@ -68,6 +70,7 @@ impl<B: Backend> ResidualBlock<B> {
             heads,
             activation,
             visibility,
+            attention: AttentionKind::QueryKey,
         })
     }
 
@@ -76,13 +79,24 @@ impl<B: Backend> ResidualBlock<B> {
     /// - tokens: `[batch, tokens, width]`
     /// - output: `[batch, tokens, width]`
     pub fn forward(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
-        let tokens = tokens.clone() + self.attend(self.norm_attention.forward(tokens));
+        let tokens = tokens.clone() + self.attention_update(tokens, self.attention);
         tokens.clone() + self.feed_forward(self.norm_mlp.forward(tokens))
     }
 
-    fn attend(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
-        let mixed = attention(&self.project_heads(tokens), self.visibility);
-        project(&self.attention_out, mixed)
+    /// What attention of a kind adds to the stream, whatever the block's own kind.
+    ///
+    /// # Shapes
+    ///
+    /// - tokens: `[batch, tokens, width]`
+    /// - output: `[batch, tokens, width]`
+    pub(crate) fn attention_update(
+        &self,
+        tokens: Tensor<B, 3>,
+        kind: AttentionKind,
+    ) -> Tensor<B, 3> {
+        let dtype = tokens.dtype();
+        let heads = self.heads(self.norm_attention.forward(tokens), kind);
+        project(&self.attention_out, self.mix(&heads, kind).cast(dtype))
     }
 
     fn feed_forward(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
@@ -90,8 +104,40 @@ impl<B: Backend> ResidualBlock<B> {
         project(&self.mlp_out, activate(self.activation, hidden))
     }
 
-    /// Query, key and value of normalised tokens.
-    pub(crate) fn project_heads(&self, tokens: Tensor<B, 3>) -> Heads<B> {
+    /// Query, key and value of normalised tokens, as a kind of attention takes them.
+    pub(crate) fn heads(&self, tokens: Tensor<B, 3>, kind: AttentionKind) -> Heads<B> {
+        let values = |tokens| Heads::of_values(project(&self.values(), tokens), self.heads);
+        match kind {
+            AttentionKind::QueryKey => self.queries_keys_values(tokens),
+            AttentionKind::ValueValue => values(tokens),
+            AttentionKind::ValueValueAcrossBatch => values(tokens.swap_dims(0, 1)),
+        }
+    }
+
+    /// What attention makes of the heads, `[batch, tokens, width]`.
+    pub(crate) fn mix(&self, heads: &Heads<B>, kind: AttentionKind) -> Tensor<B, 3> {
+        match kind {
+            AttentionKind::QueryKey | AttentionKind::ValueValue => {
+                attention(heads, self.visibility)
+            }
+            AttentionKind::ValueValueAcrossBatch => {
+                attention(heads, Visibility::All).swap_dims(0, 1)
+            }
+        }
+    }
+
+    /// The linear layer that makes values alone.
+    pub(crate) fn values(&self) -> Linear<B> {
+        let weight = self.qkv.weight.val();
+        let [width, _] = weight.dims();
+        let bias = |bias: &Param<Tensor<B, 1>>| frozen(bias.val().narrow(0, 2 * width, width));
+        Linear {
+            weight: frozen(weight.narrow(1, 2 * width, width)),
+            bias: self.qkv.bias.as_ref().map(bias),
+        }
+    }
+
+    fn queries_keys_values(&self, tokens: Tensor<B, 3>) -> Heads<B> {
         let [_, _, width] = tokens.dims();
         let qkv = project(&self.qkv, tokens);
         let part =

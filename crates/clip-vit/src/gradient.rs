@@ -7,37 +7,52 @@ use burn::nn::{LayerNorm, Linear};
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Tensor, backend::Backend};
 
-use crate::Activation;
-use crate::attention::{attention, attention_gradient};
+use crate::attention::{AttentionGradient, Heads, Visibility, attention_gradient};
 use crate::block::{QUICK_GELU_SLOPE, ResidualBlock, normal_share, project};
 use crate::loader::LAYER_NORM_EPSILON;
+use crate::{Activation, AttentionKind, FrozenLayer};
 
 /// The standard normal's density at zero, `1 / sqrt(2 pi)`.
 const NORMAL_PEAK: f64 = 0.398_942_280_401_432_7;
 
-impl<B: Backend> ResidualBlock<B> {
-    /// The gradient of the input, from the input and the gradient of the output.
-    ///
-    /// # Shapes
-    ///
-    /// - input, output_gradient: `[batch, tokens, width]`
-    /// - output: `[batch, tokens, width]`
-    pub(crate) fn input_gradient(
-        &self,
-        input: Tensor<B, 3>,
-        output_gradient: Tensor<B, 3>,
-    ) -> Tensor<B, 3> {
-        let heads = self.project_heads(self.norm_attention.forward(input.clone()));
-        let mixed = attention(&heads, self.visibility);
+impl<B: Backend> FrozenLayer<B> for ResidualBlock<B> {
+    fn forward(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
+        ResidualBlock::forward(self, tokens)
+    }
+
+    fn input_gradient(&self, input: Tensor<B, 3>, output_gradient: Tensor<B, 3>) -> Tensor<B, 3> {
+        let heads = self.heads(self.norm_attention.forward(input.clone()), self.attention);
+        let mixed = self.mix(&heads, self.attention).cast(input.dtype());
         let middle = input.clone() + project(&self.attention_out, mixed);
 
         let through_mlp = self.mlp_gradient(middle.clone(), output_gradient.clone());
         let middle_gradient = output_gradient + norm_gradient(&self.norm_mlp, middle, through_mlp);
 
         let mixed_gradient = linear_gradient(&self.attention_out, middle_gradient.clone());
-        let qkv_gradient = attention_gradient(&heads, self.visibility, mixed_gradient);
-        let through_attention = linear_gradient(&self.qkv, qkv_gradient);
+        let through_attention = self.heads_gradient(&heads, mixed_gradient);
         middle_gradient + norm_gradient(&self.norm_attention, input, through_attention)
+    }
+}
+
+impl<B: Backend> ResidualBlock<B> {
+    /// Gradient of the normalised tokens from which the heads are made.
+    fn heads_gradient(&self, heads: &Heads<B>, mixed_gradient: Tensor<B, 3>) -> Tensor<B, 3> {
+        let of_values = |visibility, mixed_gradient| {
+            let AttentionGradient { query, key, value } =
+                attention_gradient(heads, visibility, mixed_gradient);
+            linear_gradient(&self.values(), query + key + value)
+        };
+        match self.attention {
+            AttentionKind::QueryKey => {
+                let AttentionGradient { query, key, value } =
+                    attention_gradient(heads, self.visibility, mixed_gradient);
+                linear_gradient(&self.qkv, Tensor::cat(vec![query, key, value], 2))
+            }
+            AttentionKind::ValueValue => of_values(self.visibility, mixed_gradient),
+            AttentionKind::ValueValueAcrossBatch => {
+                of_values(Visibility::All, mixed_gradient.swap_dims(0, 1)).swap_dims(0, 1)
+            }
+        }
     }
 
     /// Gradient of the normalised tokens that enter the feed-forward.

@@ -6,9 +6,9 @@ use burn::module::{AutodiffModule, Module};
 use burn::tensor::{Distribution, Tolerance};
 
 use super::*;
-use crate::attention::Visibility;
 use crate::{
-    ClipSpecBuilder, Frozen, Precision, RandomWeights, TextTower, VisionBackbone, VisionTower,
+    ClipSpecBuilder, Frozen, FrozenLayers, Precision, RandomWeights, TextBackbone, TextTower,
+    VisionBackbone, VisionTower, end_of_text,
 };
 
 type Ad<B> = Autodiff<B>;
@@ -47,10 +47,17 @@ fn check<B: Backend>() {
         let device = Default::default();
         let weights = RandomWeights::new(3);
         let tower = VisionTower::<B>::load(&spec(activation), &weights, Precision::F32, &device);
-        let mut block = tower.unwrap().block(1).clone();
-        check_block(&block);
-        block.visibility = Visibility::Causal;
-        check_block(&block);
+        let mut block = tower.unwrap().frozen_layer(1).clone();
+        for visibility in [Visibility::Causal, Visibility::All] {
+            for attention in [
+                AttentionKind::QueryKey,
+                AttentionKind::ValueValue,
+                AttentionKind::ValueValueAcrossBatch,
+            ] {
+                (block.visibility, block.attention) = (visibility, attention);
+                check_block(&block);
+            }
+        }
     }
 }
 
@@ -78,6 +85,35 @@ fn a_frozen_tower_computes_what_a_tracked_one_does() {
     let (frozen, tracked) = (run(&Frozen::new(tower)), run(&tracked));
     close(frozen.0, tracked.0);
     close(frozen.1, tracked.1);
+}
+
+/// Gradient of learned tokens in the middle of two prompts, of which only the first places are read.
+fn prompt_gradient<B: Backend>(text: &impl TextBackbone<Ad<B>>) -> Tensor<Ad<B>, 3> {
+    let prompts =
+        [vec![1, 2, 3, 4, 9, 63, 0, 0, 0, 0, 0, 0], vec![1, 2, 3, 63, 0, 0, 0, 0, 0, 0, 0, 0]];
+    let tokens = text.look_up(&prompts).unwrap();
+    let [count, _, width] = tokens.dims();
+    let learned = tokens.clone().narrow(1, 1, 2).detach().require_grad();
+    let rest = tokens.clone().narrow(1, 3, 4);
+    let tokens = Tensor::cat(vec![tokens.narrow(1, 0, 1), learned.clone(), rest], 1);
+    assert_eq!(tokens.dims(), [count, 7, width], "places behind the ends are left out");
+    let features = text.finish(text.layers(text.add_positions(tokens)), &end_of_text(&prompts));
+    let gradients = text.project(features).powi_scalar(3).sum().backward();
+    Tensor::from_inner(learned.grad(&gradients).unwrap())
+}
+
+fn check_prompts<B: Backend>() {
+    let (spec, weights) = (spec(Activation::Gelu), RandomWeights::new(9));
+    let text = TextTower::<B>::load(&spec, &weights, Precision::F32, &Default::default()).unwrap();
+    let tracked: TextTower<Ad<B>> = AutodiffModule::from_inner(text.clone());
+    let tracked = prompt_gradient(&tracked.no_grad()).inner();
+    close(prompt_gradient(&Frozen::new(text)).inner(), tracked);
+}
+
+#[test]
+fn learned_prompts_get_autodiffs_gradient_through_a_frozen_text_tower() {
+    check_prompts::<Flex>();
+    check_prompts::<NdArray>();
 }
 
 #[test]

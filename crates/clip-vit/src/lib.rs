@@ -1,9 +1,9 @@
 //! CLIP's two towers in Burn: sizes and presets, tokenizer, and every weight format a user may hold.
 //!
-//! The image tower stands behind [`VisionBackbone`], which hands out single layers: a model that
-//! changes tokens between layers (MoECLIP does) owns the layer loop, and the backbone knows nothing
-//! of it. [`Frozen`] puts a tower that is never trained under an autodiff graph: each block becomes
-//! one operation that remembers its input only.
+//! The image tower stands behind [`VisionBackbone`], the text tower behind [`TextBackbone`]. Both hand
+//! out single layers, so a model may change tokens between them, and one that is no CLIP may take their
+//! place. [`Frozen`] puts a tower that is never trained under an autodiff graph: each layer becomes one
+//! operation that remembers its input only.
 //!
 //! ```
 //! use burn::backend::Flex;
@@ -32,9 +32,10 @@ pub mod tokenizer;
 mod vision;
 pub mod weights;
 
-pub use backbone::VisionBackbone;
+pub use attention::AttentionKind;
+pub use backbone::{ImageTextBackbone, JointEmbedding, TextBackbone, VisionBackbone, end_of_text};
 pub use block::ResidualBlock;
-pub use frozen::Frozen;
+pub use frozen::{Frozen, FrozenLayer, FrozenLayers};
 pub use named::NamedWeights;
 pub use source::{PrefixedSource, RandomWeights, WeightSource};
 pub use spec::{Activation, ClipSpec, ClipSpecBuilder, Preset, SpecError, TextSpec, VisionSpec};

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::attention::Visibility;
 use crate::block::{BlockSpec, ResidualBlock};
 use crate::loader::{Loader, frozen};
-use crate::{ClipSpec, Precision, TextSpec, WeightError, WeightSource};
+use crate::{ClipSpec, FrozenLayers, Precision, TextBackbone, TextSpec, WeightError, WeightSource};
 
 /// Token ids that this tower cannot read.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -66,63 +66,13 @@ impl<B: Backend> TextTower<B> {
         })
     }
 
-    /// The sizes of the tower.
-    pub fn spec(&self) -> &TextSpec {
-        &self.spec
-    }
-
     /// The token table, `[vocab, width]`: for whoever trains it and keeps some of its rows as they are.
     pub fn token_embedding(&self) -> &Param<Tensor<B, 2>> {
         &self.token_embedding
     }
 
-    /// End-of-text features of prompts, before any projection. The end-of-text token is the one
-    /// with the largest id, the first of them if several share it.
-    ///
-    /// # Shapes
-    ///
-    /// - prompts: one row of `context` token ids each
-    /// - output: `[prompts, width]`
-    ///
-    /// # Errors
-    ///
-    /// [`PromptError`] when a row is not `context` ids of this tower's table.
-    pub fn encode(&self, prompts: &[Vec<i64>]) -> Result<Tensor<B, 2>, PromptError> {
-        let ends = self.check(prompts)?;
-        let mut tokens = self.embed(prompts);
-        for block in &self.blocks {
-            tokens = block.forward(tokens);
-        }
-        let [count, context, width] = tokens.dims();
-        let rows: Vec<i64> =
-            ends.iter().enumerate().map(|(row, end)| (row * context + end) as i64).collect();
-        let rows = Tensor::from_data(TensorData::new(rows, [count]), &tokens.device());
-        let features = tokens.reshape([count * context, width]).select(0, rows);
-        Ok(self.final_norm.forward(features))
-    }
-
-    /// CLIP's own joint embedding of features from [`encode`](Self::encode); not made unit.
-    ///
-    /// # Shapes
-    ///
-    /// - features: `[prompts, width]`, of any floating type
-    /// - output: `[prompts, embed]`
-    pub fn project(&self, features: Tensor<B, 2>) -> Tensor<B, 2> {
-        let projection = self.projection.val();
-        features.cast(projection.dtype()).matmul(projection)
-    }
-
-    fn embed(&self, prompts: &[Vec<i64>]) -> Tensor<B, 3> {
-        let TextSpec { context, width, .. } = self.spec;
-        let table = self.token_embedding.val();
-        let ids = TensorData::new(prompts.concat(), [prompts.len() * context]);
-        let ids = Tensor::<B, 1, Int>::from_data(ids, &table.device());
-        let tokens = table.select(0, ids).reshape([prompts.len(), context, width]);
-        tokens + self.positions.val().unsqueeze()
-    }
-
-    /// Position of each row's end-of-text token.
-    fn check(&self, prompts: &[Vec<i64>]) -> Result<Vec<usize>, PromptError> {
+    /// Refuses rows that are not `context` ids of the table.
+    fn check(&self, prompts: &[Vec<i64>]) -> Result<(), PromptError> {
         let TextSpec { context, vocab, .. } = self.spec;
         let fits = |row: &[i64]| {
             row.len() == context && row.iter().all(|&id| (0..vocab as i64).contains(&id))
@@ -130,16 +80,49 @@ impl<B: Backend> TextTower<B> {
         if prompts.is_empty() || !prompts.iter().all(|row| fits(row)) {
             return Err(PromptError { context, vocab });
         }
-        Ok(prompts.iter().map(|row| first_largest(row)).collect())
+        Ok(())
     }
 }
 
-fn first_largest(row: &[i64]) -> usize {
-    let mut best = 0;
-    for (position, id) in row.iter().enumerate() {
-        if *id > row[best] {
-            best = position;
-        }
+impl<B: Backend> TextBackbone<B> for TextTower<B> {
+    fn spec(&self) -> &TextSpec {
+        &self.spec
     }
-    best
+
+    fn look_up(&self, prompts: &[Vec<i64>]) -> Result<Tensor<B, 3>, PromptError> {
+        self.check(prompts)?;
+        let TextSpec { context, width, .. } = self.spec;
+        let table = self.token_embedding.val();
+        let ids = TensorData::new(prompts.concat(), [prompts.len() * context]);
+        let ids = Tensor::<B, 1, Int>::from_data(ids, &table.device());
+        Ok(table.select(0, ids).reshape([prompts.len(), context, width]))
+    }
+
+    fn positions(&self) -> Tensor<B, 2> {
+        self.positions.val()
+    }
+
+    fn layer(&self, index: usize, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
+        self.blocks[index].forward(tokens)
+    }
+
+    fn final_norm(&self) -> LayerNorm<B> {
+        self.final_norm.clone()
+    }
+
+    fn projection(&self) -> Tensor<B, 2> {
+        self.projection.val()
+    }
+}
+
+impl<B: Backend> FrozenLayers<B> for TextTower<B> {
+    type Layer = ResidualBlock<B>;
+
+    fn frozen_layer(&self, index: usize) -> &ResidualBlock<B> {
+        &self.blocks[index]
+    }
+
+    fn last_norm(&self) -> &LayerNorm<B> {
+        &self.final_norm
+    }
 }

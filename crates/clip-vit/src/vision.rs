@@ -8,7 +8,13 @@ use grid_resample::{AxisMatrix, GridResampler};
 use crate::attention::Visibility;
 use crate::block::{BlockSpec, ResidualBlock, project};
 use crate::loader::{Loader, frozen};
-use crate::{ClipSpec, Precision, VisionBackbone, VisionSpec, WeightError, WeightSource};
+use crate::{
+    AttentionKind, ClipSpec, FrozenLayers, ImageTextBackbone, JointEmbedding, Precision,
+    VisionBackbone, VisionSpec, WeightError, WeightSource,
+};
+
+/// The class token stands before the patches.
+const PREFIX_TOKENS: usize = 1;
 
 /// CLIP's vision transformer.
 #[derive(Module, Debug)]
@@ -78,12 +84,9 @@ impl<B: Backend> VisionTower<B> {
     /// - images: `[batch, 3, height, width]`
     /// - output: `[batch, embed]`
     pub fn encode(&self, images: Tensor<B, 4>) -> Tensor<B, 2> {
-        let mut tokens = self.embed(images);
-        for index in 0..self.blocks.len() {
-            tokens = self.layer(index, tokens);
-        }
+        let tokens = self.layers(0..self.blocks.len(), self.embed(images));
         let [batch, _, _] = tokens.dims();
-        let class = self.project(self.post_norm(tokens.narrow(1, 0, 1)));
+        let class = self.project(self.post_norm(tokens.narrow(1, 0, PREFIX_TOKENS)));
         let embed = class.dims()[2];
         class.reshape([batch, embed])
     }
@@ -122,6 +125,28 @@ impl<B: Backend> VisionTower<B> {
         self.embed_with(images, positions.reshape([batch, rows * columns, width]))
     }
 
+    /// The tower with another kind of attention in the layers from `first` on, counted from 0.
+    pub fn with_attention(mut self, first: usize, kind: AttentionKind) -> Self {
+        self.blocks.iter_mut().skip(first).for_each(|block| block.attention = kind);
+        self
+    }
+
+    /// What attention of a kind adds to the stream in a layer, whatever the layer's own kind, as a
+    /// second path beside the stream takes it.
+    ///
+    /// # Shapes
+    ///
+    /// - tokens: `[batch, tokens, width]`, those that enter the layer
+    /// - output: `[batch, tokens, width]`
+    pub fn attention_update(
+        &self,
+        layer: usize,
+        tokens: Tensor<B, 3>,
+        kind: AttentionKind,
+    ) -> Tensor<B, 3> {
+        self.blocks[layer].attention_update(tokens, kind)
+    }
+
     /// The precision that its weights are held in.
     pub fn precision(&self) -> Precision {
         match self.positions.val().dtype() {
@@ -139,14 +164,6 @@ impl<B: Backend> VisionTower<B> {
         let class = self.class_token.val() + self.class_position.val();
         let class = class.expand([batch, 1, self.spec.width]);
         self.pre_norm.forward(Tensor::cat(vec![class, patches], 1))
-    }
-
-    pub(crate) fn block(&self, index: usize) -> &ResidualBlock<B> {
-        &self.blocks[index]
-    }
-
-    pub(crate) fn post_layer_norm(&self) -> &LayerNorm<B> {
-        &self.post_norm
     }
 
     /// The learned positions resized to a grid of `rows` by `columns` patches (bicubic with
@@ -172,6 +189,10 @@ impl<B: Backend> VisionBackbone<B> for VisionTower<B> {
         &self.spec
     }
 
+    fn prefix_tokens(&self) -> usize {
+        PREFIX_TOKENS
+    }
+
     fn embed(&self, images: Tensor<B, 4>) -> Tensor<B, 3> {
         let patch = self.spec.patch;
         let [_, _, height, width] = images.dims();
@@ -185,6 +206,27 @@ impl<B: Backend> VisionBackbone<B> for VisionTower<B> {
 
     fn post_norm(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
         self.post_norm.forward(tokens)
+    }
+}
+
+impl<B: Backend> ImageTextBackbone<B> for VisionTower<B> {
+    fn joint_embedding(&self, tokens: Tensor<B, 3>) -> JointEmbedding<B> {
+        let tokens = self.project(VisionBackbone::post_norm(self, tokens));
+        let [batch, _, embed] = tokens.dims();
+        let image = tokens.clone().narrow(1, 0, PREFIX_TOKENS).reshape([batch, embed]);
+        JointEmbedding { image, patches: self.patches(tokens) }
+    }
+}
+
+impl<B: Backend> FrozenLayers<B> for VisionTower<B> {
+    type Layer = ResidualBlock<B>;
+
+    fn frozen_layer(&self, index: usize) -> &ResidualBlock<B> {
+        &self.blocks[index]
+    }
+
+    fn last_norm(&self) -> &LayerNorm<B> {
+        &self.post_norm
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use burn::backend::{Flex, NdArray};
 use burn::tensor::{Tensor, backend::Backend};
 use clip_vit::weights::OpenOptions;
-use clip_vit::{ClipCheckpoint, Precision, TensorFile, TextTower, VisionTower};
+use clip_vit::{ClipCheckpoint, Precision, TensorFile, TextBackbone, TextTower, VisionTower};
 
 /// A file and how far its embeddings may be from the expected ones.
 struct Case {

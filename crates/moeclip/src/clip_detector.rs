@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Tensor, backend::Backend};
-use clip_vit::{ClipSpec, Precision, TextTower, VisionBackbone, VisionTower, WeightSource};
+use clip_vit::{
+    ClipSpec, ImageTextBackbone, JointEmbedding, Precision, TextTower, VisionTower, WeightSource,
+};
 use paa_adapter::unit;
 
 use crate::detector::to_host;
@@ -20,8 +22,8 @@ use crate::{
 
 /// A CLIP's image tower, and its own directions of every class at hand.
 #[derive(Debug, Clone)]
-pub struct PlainClip<B: Backend> {
-    tower: VisionTower<B>,
+pub struct PlainClip<B: Backend, V = VisionTower<B>> {
+    tower: V,
     text: BTreeMap<String, TextFeatures<B>>,
 }
 
@@ -54,23 +56,30 @@ impl<B: Backend> PlainClip<B> {
     }
 }
 
+impl<B: Backend, V: ImageTextBackbone<B>> PlainClip<B, V> {
+    /// An image tower of one's own, and the unit directions of every class at hand in its embedding.
+    pub fn new(tower: V, text: BTreeMap<String, TextFeatures<B>>) -> Self {
+        Self { tower, text }
+    }
+}
+
 /// CLIP alone as a detector: the map from patches of the last layer, the score from the class token.
 #[derive(Debug)]
-pub struct ClipDetector<B: Backend> {
-    clip: PlainClip<B>,
+pub struct ClipDetector<B: Backend, V = VisionTower<B>> {
+    clip: PlainClip<B, V>,
     resampler: MapResampler<B>,
     image_size: usize,
     domain: Domain,
 }
 
-impl<B: Backend> ClipDetector<B> {
+impl<B: Backend, V: ImageTextBackbone<B>> ClipDetector<B, V> {
     /// A detector of images of `image_size` pixels a side; the domain decides the blur.
     ///
     /// # Errors
     ///
     /// [`ConfigError::ImageSize`] when the images hold no patch.
     pub fn new(
-        clip: PlainClip<B>,
+        clip: PlainClip<B, V>,
         domain: Domain,
         image_size: usize,
         device: &B::Device,
@@ -84,16 +93,19 @@ impl<B: Backend> ClipDetector<B> {
         Ok(Self { clip, resampler, image_size, domain })
     }
 
-    /// Unit embeddings of the class token and all patches, `[batch, 1 + patches, embed]`, f32.
-    fn embed(&self, images: Tensor<B, 4>) -> Tensor<B, 3> {
+    /// Unit embeddings of images and their patches, in f32.
+    fn embed(&self, images: Tensor<B, 4>) -> JointEmbedding<B> {
         let tower = &self.clip.tower;
-        let tokens = (0..tower.spec().layers)
-            .fold(tower.embed(images), |tokens, layer| tower.layer(layer, tokens));
-        unit(tower.project(tower.post_norm(tokens)).cast(DType::F32))
+        let tokens = tower.layers(0..tower.spec().layers, tower.embed(images));
+        let JointEmbedding { image, patches } = tower.joint_embedding(tokens);
+        JointEmbedding {
+            image: unit(image.cast(DType::F32)),
+            patches: unit(patches.cast(DType::F32)),
+        }
     }
 }
 
-impl<B: Backend> Detector<B> for ClipDetector<B> {
+impl<B: Backend, V: ImageTextBackbone<B>> Detector<B> for ClipDetector<B, V> {
     /// The image score is CLIP's probability of the abnormal state, and it is the whole score.
     fn detect(&mut self, images: Tensor<B, 4>, class: &str) -> Result<Vec<Detection>, DetectError> {
         let size = self.image_size;
@@ -105,10 +117,7 @@ impl<B: Backend> Detector<B> for ClipDetector<B> {
             let known: Vec<&str> = self.clip.text.keys().map(String::as_str).collect();
             return Err(DetectError::Class { class: class.into(), known: known.join(", ") });
         };
-        let embedded = self.embed(images);
-        let [batch, tokens, embed] = embedded.dims();
-        let image = embedded.clone().narrow(1, 0, 1).reshape([batch, embed]);
-        let patches = embedded.narrow(1, 1, tokens - 1);
+        let JointEmbedding { image, patches } = self.embed(images);
         let maps = self.resampler.anomaly_map(&[patches], text, self.domain);
         let difference = (image * text.difference()).sum_dim(1).squeeze_dim::<1>(1);
         let scores = sigmoid(difference.mul_scalar(LOGIT_SCALE));

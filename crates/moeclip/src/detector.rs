@@ -121,18 +121,18 @@ pub trait Detector<B: Backend> {
 
 /// MoECLIP with its prompts at hand.
 #[derive(Debug)]
-pub struct MoeClipDetector<B: Backend> {
-    model: MoeClip<B, VisionTower<B>>,
+pub struct MoeClipDetector<B: Backend, V = VisionTower<B>> {
+    model: MoeClip<B, V>,
     resampler: MapResampler<B>,
     book: PromptBook<B>,
     domain: Domain,
     text: HashMap<String, TextFeatures<B>>,
 }
 
-impl<B: Backend> MoeClipDetector<B> {
+impl<B: Backend, V: VisionBackbone<B>> MoeClipDetector<B, V> {
     /// A detector for the classes in the book.
     pub fn new(
-        model: MoeClip<B, VisionTower<B>>,
+        model: MoeClip<B, V>,
         book: PromptBook<B>,
         domain: Domain,
         device: &B::Device,
@@ -167,7 +167,7 @@ impl<B: Backend> MoeClipDetector<B> {
     }
 }
 
-impl<B: Backend> Detector<B> for MoeClipDetector<B> {
+impl<B: Backend, V: VisionBackbone<B>> Detector<B> for MoeClipDetector<B, V> {
     fn detect(&mut self, images: Tensor<B, 4>, class: &str) -> Result<Vec<Detection>, DetectError> {
         self.check(&images)?;
         let text = self.text(class)?;

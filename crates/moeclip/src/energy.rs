@@ -41,7 +41,7 @@ impl ChannelEnergy {
         Self { sums: vec![vec![0.0; width]; config.taps.len()], config: config.clone() }
     }
 
-    /// Adds images; all tokens count, the class token too, for all are routed.
+    /// Adds images; all tokens count, those before the patches too, for all are routed.
     ///
     /// # Shapes
     ///
@@ -55,13 +55,10 @@ impl ChannelEnergy {
         backbone: &impl VisionBackbone<B>,
         images: Tensor<B, 4>,
     ) -> Result<(), EnergyError> {
-        let mut tokens = backbone.embed(images);
-        let mut first = 0;
-        for (&tap, sums) in self.config.taps.iter().zip(&mut self.sums) {
-            for layer in first..tap {
-                tokens = backbone.layer(layer, tokens);
-            }
-            let squares = tokens.clone().cast(DType::F32).square();
+        let taps = &self.config.taps;
+        let tokens = backbone.tap_tokens(backbone.embed(images), taps);
+        for ((&tap, tokens), sums) in taps.iter().zip(tokens).zip(&mut self.sums) {
+            let squares = tokens.cast(DType::F32).square();
             let energy = squares.flatten::<2>(0, 1).sum_dim(0).try_into_data();
             let energy = energy.map_err(|e| EnergyError::Device { reason: e.to_string() })?;
             for (sum, energy) in sums.iter_mut().zip(energy.iter::<f64>()) {
@@ -70,7 +67,6 @@ impl ChannelEnergy {
             if sums.iter().any(|sum| !sum.is_finite()) {
                 return Err(EnergyError::NonFinite { tap });
             }
-            first = tap;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ mod grad_cam;
 
 use burn::backend::Autodiff;
 use burn::tensor::{Int, Tensor, backend::Backend};
-use clip_vit::{Frozen, VisionBackbone, VisionTower};
+use clip_vit::{Frozen, FrozenLayers, VisionBackbone, VisionTower};
 use moe_lora::{Adapted, ExpertCodes, Mixture, PatchAdapter, Routing, StreamAdapter};
 use serde::Serialize;
 use thiserror::Error;
@@ -32,7 +32,8 @@ pub struct Explanation {
     pub taps: Vec<TapExplanation>,
 }
 
-/// What the experts behind one layer did with the patches of an image. The class token is left out.
+/// What the experts behind one layer did with the patches of an image. Tokens that stand for no patch are
+/// left out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TapExplanation {
     /// The layer, counted from 1.
@@ -96,8 +97,8 @@ pub enum ExplainError {
 
 /// MoECLIP with its prompts at hand, under a graph that tells what each expert does to the score.
 #[derive(Debug)]
-pub struct Explainer<B: Backend> {
-    model: MoeClip<Autodiff<B>, Frozen<B>>,
+pub struct Explainer<B: Backend, V = VisionTower<B>> {
+    model: MoeClip<Autodiff<B>, Frozen<B, V>>,
     resampler: MapResampler<Autodiff<B>>,
     book: PromptBook<B>,
     domain: Domain,
@@ -109,14 +110,18 @@ struct Probed<B: Backend> {
     probes: Vec<Tensor<Autodiff<B>, 2>>,
 }
 
-impl<B: Backend> Explainer<B> {
+impl<B, V> Explainer<B, V>
+where
+    B: Backend,
+    V: VisionBackbone<B> + FrozenLayers<B> + Clone,
+{
     /// An explainer for the classes in the book; the domain decides blur and score.
     ///
     /// # Errors
     ///
     /// [`ExplainError::NoExperts`] when something else stands in the mixture's place.
     pub fn new(
-        model: MoeClip<B, VisionTower<B>>,
+        model: MoeClip<B, V>,
         book: PromptBook<B>,
         domain: Domain,
         device: &B::Device,
@@ -153,12 +158,13 @@ impl<B: Backend> Explainer<B> {
         let images = detected.len();
         let detection = detected.into_iter().next().ok_or(ExplainError::Images { images })?;
         let gradients = self.score(&features, &text).backward();
+        let prefix = self.tower().prefix_tokens();
         let mut taps = Vec::with_capacity(features.taps.len());
         for (tap, (adapted, probe)) in features.taps.into_iter().zip(&probes).enumerate() {
-            let Some(seen) = Seen::of(adapted) else { continue };
+            let Some(seen) = Seen::of(adapted, prefix) else { continue };
             let numbers = numbers(config, tap, seen.codes.experts);
             let gradient = match probe.grad(&gradients) {
-                Some(gradient) => gradient.narrow(0, 1, seen.patches()),
+                Some(gradient) => gradient.narrow(0, prefix, seen.patches()),
                 None => seen.codes.codes.zeros_like(),
             };
             taps.push(seen.explain(config.taps[tap], &numbers, gradient)?);
@@ -172,7 +178,11 @@ impl<B: Backend> Explainer<B> {
     }
 
     fn grid(&self) -> usize {
-        self.model.config().grid(self.model.backbone().tower().spec())
+        self.model.config().grid(self.tower().spec())
+    }
+
+    fn tower(&self) -> &V {
+        self.model.backbone().tower()
     }
 
     fn check(&self, image: &Tensor<B, 4>) -> Result<(), ExplainError> {
@@ -233,21 +243,21 @@ struct Seen<B: Backend> {
 }
 
 impl<B: Backend> Seen<B> {
-    /// `None` without experts. The first token is the class token.
-    fn of(adapted: Adapted<Autodiff<B>>) -> Option<Self> {
+    /// `None` without experts. `prefix` tokens stand before the patches.
+    fn of(adapted: Adapted<Autodiff<B>>, prefix: usize) -> Option<Self> {
         let (routing, codes) = (adapted.routing?, adapted.codes?);
         let [tokens, _] = codes.codes.dims();
-        let patches = tokens - 1;
-        let ranking: Tensor<Autodiff<B>, 2, Int> = routing.ranking.narrow(0, 1, patches);
+        let patches = tokens - prefix;
+        let ranking: Tensor<Autodiff<B>, 2, Int> = routing.ranking.narrow(0, prefix, patches);
         Some(Self {
             routing: Routing {
-                probabilities: routing.probabilities.inner().narrow(0, 1, patches),
-                weights: routing.weights.inner().narrow(0, 1, patches),
+                probabilities: routing.probabilities.inner().narrow(0, prefix, patches),
+                weights: routing.weights.inner().narrow(0, prefix, patches),
                 ranking: ranking.inner(),
                 top_k: routing.top_k,
             },
             codes: ExpertCodes {
-                codes: codes.codes.inner().narrow(0, 1, patches),
+                codes: codes.codes.inner().narrow(0, prefix, patches),
                 up: codes.up.inner(),
                 experts: codes.experts,
             },

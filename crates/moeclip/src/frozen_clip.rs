@@ -11,9 +11,9 @@ use crate::{ClassPrompts, PromptBook, PromptCache, PromptEncoder, PromptSet};
 
 /// The frozen part of the model. The text tower is let go once every class is encoded.
 #[derive(Debug, Clone)]
-pub struct FrozenClip<B: Backend> {
+pub struct FrozenClip<B: Backend, V = VisionTower<B>> {
     /// The image tower.
-    pub tower: VisionTower<B>,
+    pub tower: V,
     /// Prompt features of the classes at hand.
     pub book: PromptBook<B>,
 }

@@ -61,18 +61,14 @@ impl<B: Backend, V: VisionBackbone<B>> MoeClip<B, V> {
         images: Tensor<B, 4>,
         mut adapt: impl FnMut(usize, &StreamAdapter<B>, Tensor<B, 3>) -> Adapted<B>,
     ) -> Features<B> {
-        let mut tokens = self.backbone.embed(images);
         let mut taps: Vec<Adapted<B>> = Vec::with_capacity(self.config.taps.len());
-        let mut first = 0;
-        for (&last, adapter) in self.config.taps.iter().zip(&self.adapters.taps) {
-            for layer in first..last {
-                tokens = self.backbone.layer(layer, tokens);
-            }
-            let adapted = adapt(taps.len(), &adapter.experts, tokens);
-            tokens = adapted.tokens.clone();
+        let tokens = self.backbone.embed(images);
+        let tokens = self.backbone.through_taps(tokens, &self.config.taps, &mut |tap, tokens| {
+            let adapted = adapt(tap, &self.adapters.taps[tap].experts, tokens);
+            let tokens = adapted.tokens.clone();
             taps.push(adapted);
-            first = last;
-        }
+            tokens
+        });
         let patches = taps.iter().enumerate().flat_map(|(i, tap)| self.project(i, &tap.tokens));
         Features { patches: patches.collect(), image: self.pool(tokens), taps }
     }
@@ -118,9 +114,9 @@ impl<B: Backend, V: VisionBackbone<B>> MoeClip<B, V> {
     ///
     /// # Shapes
     ///
-    /// - tokens: `[batch, 1 + patches, width]`
+    /// - tokens: `[batch, prefix + patches, width]`
     pub fn average(&self, tokens: &Tensor<B, 3>) -> Vec<Tensor<B, 3>> {
-        self.average.forward(drop_class(tokens.clone()))
+        self.average.forward(self.backbone.patches(tokens.clone()))
     }
 
     /// Features of a tap at every scale. A scale's weight multiplies its features and with them its
@@ -140,7 +136,7 @@ impl<B: Backend, V: VisionBackbone<B>> MoeClip<B, V> {
 
     /// One vector per image from the last tap.
     fn pool(&self, tokens: Tensor<B, 3>) -> Tensor<B, 2> {
-        self.adapters.image.forward(self.post_norm(drop_class(tokens)))
+        self.adapters.image.forward(self.post_norm(self.backbone.patches(tokens)))
     }
 
     /// The backbone's last normalisation, in f32 from here on: heads and losses know no other.
@@ -160,9 +156,4 @@ impl<B: Backend, C: CheckpointStrategy, V: Clone> MoeClip<Autodiff<B, C>, V> {
             config: self.config.clone(),
         }
     }
-}
-
-fn drop_class<B: Backend>(tokens: Tensor<B, 3>) -> Tensor<B, 3> {
-    let [_, count, _] = tokens.dims();
-    tokens.narrow(1, 1, count - 1)
 }

@@ -6,7 +6,7 @@ use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use clip_vit::tokenizer::Tokenizer;
-use clip_vit::{PromptError, TextTower};
+use clip_vit::{PromptError, TextBackbone, TextTower};
 use paa_adapter::unit;
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,9 @@
 
 use burn::backend::{Flex, NdArray};
 use burn::tensor::{Distribution, Tensor, Tolerance, backend::Backend};
-use clip_vit::{ClipSpec, ClipSpecBuilder, Precision, RandomWeights, TextTower, VisionTower};
+use clip_vit::{
+    ClipSpec, ClipSpecBuilder, Precision, RandomWeights, TextBackbone, TextTower, VisionTower,
+};
 use moeclip::{
     Adapters, ClipDetector, ConfigError, DetectError, Detector, Domain, FrozenClip, MapResampler,
     MoeClip, MoeClipConfig, MoeClipDetector, PlainClip, PromptSet, TextFeatures,

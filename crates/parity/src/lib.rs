@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use burn::backend::Autodiff;
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use clip_vit::{
-    ClipCheckpoint, Frozen, Precision, PrefixedSource, PromptError, TextTower, VisionTower,
-    WeightError, WeightSource,
+    ClipCheckpoint, Frozen, Precision, PrefixedSource, PromptError, TextBackbone, TextTower,
+    VisionTower, WeightError, WeightSource,
 };
 use moeclip::{AdapterError, Adapters, ClassPrompts, ConfigError, MoeClip, PromptBook};
 use moeclip_data::{DataError, Preprocessing, prepare_image};

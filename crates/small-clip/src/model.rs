@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::Linear;
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
-use clip_vit::{Precision, TextTower, VisionBackbone, VisionTower, WeightError};
+use clip_vit::{Precision, TextBackbone, TextTower, VisionBackbone, VisionTower, WeightError};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -150,17 +150,15 @@ impl<B: Backend> Pupil<B> {
         let of = Tensor::from_data(TensorData::new(of, [pictures]), &images.device());
         let towards_defect = towards_defect.select(0, of);
 
-        let mut tokens = self.vision.embed_crops(images, corners);
-        let (mut patches, mut replaced, mut first) = (Vec::new(), Vec::new(), 0);
-        for (tap, reader) in self.taps.iter().zip(&self.readers) {
-            tokens = (first..*tap).fold(tokens, |tokens, layer| self.vision.layer(layer, tokens));
-            first = *tap;
-            let [_, count, _] = tokens.dims();
-            let seen = self.vision.post_norm(tokens.clone().narrow(1, 1, count - 1));
-            let odd = reader.odd(seen);
-            patches.push(reader.state(odd.clone()));
+        let tokens = self.vision.embed_crops(images, corners);
+        let (mut patches, mut replaced) = (Vec::new(), Vec::new());
+        let tokens = self.vision.through_taps(tokens, &self.taps, &mut |tap, tokens| {
+            let seen = self.vision.patches(tokens.clone());
+            let odd = self.readers[tap].odd(self.vision.post_norm(seen));
+            patches.push(self.readers[tap].state(odd.clone()));
             replaced.push(odd);
-        }
+            tokens
+        });
         let class = self.vision.post_norm(tokens.narrow(1, 0, 1));
         let image = unit(self.vision.project(class).reshape([pictures, embed]));
         let scale = self.logit_scale.val().exp();

@@ -7,6 +7,7 @@
 
 use burn::module::AutodiffModule;
 use burn::tensor::{ElementConversion, TensorData, backend::Backend};
+use clip_vit::TextBackbone;
 use moeclip_data::synthetic::{Category, Role};
 
 use crate::learner::PretrainLearner;

@@ -9,7 +9,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::backend::Backend;
 use burn::tensor::{ElementConversion, Tensor, TensorData};
 use clip_vit::weights::OpenOptions;
-use clip_vit::{ClipCheckpoint, Precision, RandomWeights, TextTower, WeightSource};
+use clip_vit::{ClipCheckpoint, Precision, RandomWeights, TextBackbone, TextTower, WeightSource};
 use moeclip_data::synthetic::{Category, Role};
 use small_clip::{
     Captions, Pictures, PretrainCheckpoints, PretrainConfig, PretrainLearner, Pupil, SentenceIds,
