@@ -1,8 +1,10 @@
 //! Which calibration a command goes by, and what is said of it.
 
+use anomaly::{Calibration, CalibrationConditions, Domain};
 use anyhow::anyhow;
 use clap::Args;
-use moeclip::{AdapterFile, Calibration, CalibrationConditions, Domain, PromptSet};
+use clip_vit::Precision;
+use moeclip::{AdapterFile, PromptSet};
 
 use crate::cli::Common;
 use crate::model::{ClipArgs, read_clip, source_sha256};
@@ -54,8 +56,14 @@ pub(crate) fn conditions_with(
     common: &Common,
 ) -> CalibrationConditions {
     let prompts = adapter.provenance().map_or_else(PromptSet::default, |from| from.prompts.clone());
-    let (size, precision) = (adapter.config().image_size, common.precision.into());
-    CalibrationConditions::new(domain, size, precision, clip_sha256, &prompts)
+    let precision = Precision::from(common.precision);
+    CalibrationConditions {
+        domain,
+        image_size: adapter.config().image_size,
+        precision: precision.dtype().name().to_owned(),
+        clip_sha256,
+        prompts_sha256: prompts.sha256(),
+    }
 }
 
 /// A calibration for a person: names and what they say.

@@ -1,9 +1,10 @@
 //! What can be typed: commands, and the options that all of them share.
 
+use anomaly::Domain;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clip_vit::{Activation, Precision};
-use moeclip::Domain;
-use moeclip_data::{ImageDomain, PromptNames};
+use moeclip_data::PromptNames;
 
 use crate::backends::DeviceChoice;
 use crate::commands;
@@ -87,15 +88,6 @@ pub(crate) enum ActivationChoice {
     Gelu,
 }
 
-/// Kinds of pictures that can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DomainChoice {
-    /// Parts and surfaces
-    Industrial,
-    /// Scans and endoscopy
-    Medical,
-}
-
 /// Whose words for classes can stand in prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PromptNamesChoice {
@@ -142,22 +134,15 @@ impl From<ActivationChoice> for Activation {
     }
 }
 
-impl From<ImageDomain> for DomainChoice {
-    fn from(domain: ImageDomain) -> Self {
-        match domain {
-            ImageDomain::Industrial => DomainChoice::Industrial,
-            ImageDomain::Medical => DomainChoice::Medical,
-        }
-    }
-}
-
-impl From<DomainChoice> for Domain {
-    fn from(choice: DomainChoice) -> Self {
-        match choice {
-            DomainChoice::Industrial => Domain::Industrial,
-            DomainChoice::Medical => Domain::Medical,
-        }
-    }
+/// Kinds of pictures that can be asked for, with what they are.
+pub(crate) fn domain_values() -> impl TypedValueParser<Value = Domain> {
+    let values = Domain::ALL.map(|domain| {
+        PossibleValue::new(domain.name()).help(match domain {
+            Domain::Industrial => "Parts and surfaces",
+            Domain::Medical => "Scans and endoscopy",
+        })
+    });
+    PossibleValuesParser::new(values).try_map(|word| word.parse::<Domain>())
 }
 
 #[cfg(test)]

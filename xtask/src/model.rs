@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use anomaly::{Detector, Domain};
 use anyhow::bail;
 use burn::tensor::backend::Backend;
 use clap::Args;
 use clip_vit::weights::{ActivationSource, OpenOptions};
 use clip_vit::{ClipCheckpoint, VisionTower};
 use moeclip::{
-    AdapterFile, AdapterFormat, Assumed, Detector, Domain, FrozenClip, MoeClip, MoeClipDetector,
-    PromptBook, PromptCache, PromptOrigin, PromptSet,
+    AdapterFile, AdapterFormat, Assumed, FrozenClip, MoeClip, MoeClipDetector, PromptBook,
+    PromptCache, PromptOrigin, PromptSet,
 };
 
 use crate::cli::{ActivationChoice, Common};

@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::Path;
 
+use anomaly::ScoreRule;
 use moeclip_data::{Descriptor, Label, Sample, Split};
 use moeclip_eval::MapView;
 use moeclip_eval::metrics::Workspace;
-use moeclip_eval::report::{Evaluation, ImageRecord, Report, ScoreRule};
+use moeclip_eval::report::{Evaluation, ImageRecord, Report};
 
 /// The columns of image metrics and of pixel metrics, of a row without its name.
 const IMAGE: std::ops::Range<usize> = 2..6;

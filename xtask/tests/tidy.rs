@@ -16,15 +16,16 @@ struct Arrows {
 
 const ARROWS: &[Arrows] = &[
     Arrows { from: "grid-resample", to: &[] },
+    Arrows { from: "anomaly", to: &["grid-resample"] },
     Arrows { from: "moe-lora", to: &[] },
     Arrows { from: "moeclip-losses", to: &[] },
     Arrows { from: "whole-file", to: &[] },
     Arrows { from: "clip-vit", to: &["grid-resample", "whole-file"] },
     Arrows { from: "paa-adapter", to: &["grid-resample"] },
-    Arrows { from: "moeclip-data", to: &["grid-resample", "whole-file"] },
+    Arrows { from: "moeclip-data", to: &["anomaly", "grid-resample", "whole-file"] },
     Arrows {
         from: "moeclip",
-        to: &["clip-vit", "grid-resample", "moe-lora", "paa-adapter", "whole-file"],
+        to: &["anomaly", "clip-vit", "grid-resample", "moe-lora", "paa-adapter", "whole-file"],
     },
     Arrows {
         from: "moeclip-train",
@@ -32,15 +33,16 @@ const ARROWS: &[Arrows] = &[
     },
     Arrows {
         from: "moeclip-parity",
-        to: &["clip-vit", "moe-lora", "moeclip", "moeclip-data", "moeclip-train"],
+        to: &["anomaly", "clip-vit", "moe-lora", "moeclip", "moeclip-data", "moeclip-train"],
     },
     Arrows { from: "small-clip", to: &["clip-vit", "moeclip", "moeclip-data", "moeclip-train"] },
-    Arrows { from: "moeclip-eval", to: &["moeclip", "moeclip-data", "whole-file"] },
+    Arrows { from: "moeclip-eval", to: &["anomaly", "moeclip-data", "whole-file"] },
     Arrows { from: "moeclip-benches", to: &["moeclip-data", "moeclip-eval"] },
     Arrows { from: "moeclip-fuzz", to: &["moeclip-data"] },
     Arrows {
         from: "xtask",
         to: &[
+            "anomaly",
             "clip-vit",
             "grid-resample",
             "moe-lora",

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anomaly::Domain;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
@@ -27,7 +28,7 @@ pub struct Descriptor {
     pub aliases: Vec<String>,
     /// Kind of pictures.
     #[serde(default)]
-    pub domain: ImageDomain,
+    pub domain: Domain,
     /// The licence or terms of use, as its owners state them.
     #[serde(default)]
     pub licence: String,
@@ -51,17 +52,6 @@ pub struct Descriptor {
     /// The classes; none means that every class found belongs to it.
     #[serde(default)]
     pub classes: Vec<Class>,
-}
-
-/// Kinds of pictures; they decide blur and score.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ImageDomain {
-    /// Parts and surfaces.
-    #[default]
-    Industrial,
-    /// Scans and endoscopy.
-    Medical,
 }
 
 /// How a dataset's masks are stored and read. They are resized with nearest neighbour.
@@ -149,7 +139,7 @@ impl Descriptor {
         Self {
             name: name.into(),
             aliases: Vec::new(),
-            domain: ImageDomain::default(),
+            domain: Domain::default(),
             licence: String::new(),
             citation: String::new(),
             source: String::new(),

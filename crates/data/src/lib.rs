@@ -59,9 +59,7 @@ pub use cache::Cache;
 pub use content::ContentHash;
 pub use dataset::{ImageDataset, LoadedSample, PreparedImage, prepare_image};
 pub use decode::{decode_mask, decode_mask_bytes, decode_rgb, decode_rgb_bytes};
-pub use descriptor::{
-    Class, Descriptor, Grouping, ImageDomain, MaskFormat, MaskValues, PromptNames,
-};
+pub use descriptor::{Class, Descriptor, Grouping, MaskFormat, MaskValues, PromptNames};
 pub use error::DataError;
 pub use fault::{Fault, FaultKind};
 pub use folder::{IMAGE_EXTENSIONS, images};

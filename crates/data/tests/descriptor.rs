@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use moeclip_data::{Descriptor, FaultKind, ImageDomain, MaskRule, MaskValues, PromptNames, Split};
+use anomaly::Domain;
+use moeclip_data::{Descriptor, FaultKind, MaskRule, MaskValues, PromptNames, Split};
 use tempfile::TempDir;
 
 const PARTS: &str = r#"
@@ -61,7 +62,7 @@ fn parts() -> TempDir {
 #[test]
 fn every_key_is_read() {
     let parts = parse(PARTS);
-    assert_eq!(parts.domain, ImageDomain::Medical);
+    assert_eq!(parts.domain, Domain::Medical);
     assert_eq!((parts.masks.rule, parts.masks.values), (MaskRule::Above(127), MaskValues::Grey));
     assert_eq!(parts.class("weave_2").unwrap().name, "weave");
     assert_eq!(parts.class("black_cap").unwrap().release_prompt(), "blakc cap");

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::report::ScoreRule;
+use anomaly::ScoreRule;
 
 /// What can be wrong with the scores, maps and files that this crate is given. Each message is one
 /// line.

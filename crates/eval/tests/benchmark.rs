@@ -1,11 +1,11 @@
 //! Tables of benchmarks beside published numbers: what a dataset that is missing, refused, failed or
 //! undefined does to cells and averages, and that a page is one file that asks for nothing.
 
+use anomaly::ScoreRule;
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::report::{
     Benchmark, BenchmarkPage, DatasetOutcome, DatasetPictures, Evaluation, ImageRecord, Level,
-    Measured, Outcome, Pair, Provenance, Published, ScoreRule, StageTime, Unread, choose_cases,
-    html,
+    Measured, Outcome, Pair, Provenance, Published, StageTime, Unread, choose_cases, html,
 };
 use moeclip_eval::{MapView, report};
 

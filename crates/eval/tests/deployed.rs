@@ -4,14 +4,13 @@
 use std::fs;
 use std::sync::Arc;
 
-use moeclip::{
+use anomaly::{
     AuxiliaryData, Calibration, CalibrationConditions, CalibrationImages, Domain, ImageThreshold,
-    PixelThreshold, RateInterval, ScoreRange,
+    PixelThreshold, RateInterval, ScoreRange, ScoreRule,
 };
 use moeclip_eval::metrics::{Bootstrap, Workspace};
 use moeclip_eval::report::{
     ClassScores, Decisions, Evaluation, ImageRecord, Metrics, Protocol, Report, SavedMaps,
-    ScoreRule,
 };
 use moeclip_eval::{EvalError, MapView};
 

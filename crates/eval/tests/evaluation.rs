@@ -4,10 +4,9 @@
 use std::fs;
 use std::path::Path;
 
+use anomaly::ScoreRule;
 use moeclip_eval::metrics::{Bootstrap, MaskedMap, Workspace, binary_metrics, pixel_metrics};
-use moeclip_eval::report::{
-    Evaluation, ImageRecord, Intervals, Protocol, Report, SavedMaps, ScoreRule,
-};
+use moeclip_eval::report::{Evaluation, ImageRecord, Intervals, Protocol, Report, SavedMaps};
 use moeclip_eval::{EvalError, MapView};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -1,7 +1,7 @@
 //! The sheet of an explanation: what lies where, in which colour, and what cannot be drawn.
 
+use anomaly::{AnomalyMap, Detection, ExpertExplanation, Explanation, TapExplanation};
 use image::{Rgb, RgbImage};
-use moeclip::{AnomalyMap, Detection, ExpertExplanation, Explanation, TapExplanation};
 use moeclip_eval::EvalError;
 use moeclip_eval::pictures::ExpertSheet;
 

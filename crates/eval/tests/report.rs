@@ -1,10 +1,9 @@
 //! What a report says: rules, protocols, classes without masks or without normal images, means,
 //! table and JSON.
 
+use anomaly::ScoreRule;
 use moeclip_eval::metrics::Workspace;
-use moeclip_eval::report::{
-    ClassResult, ClassScores, ImageRecord, Metrics, Protocol, Report, ScoreRule,
-};
+use moeclip_eval::report::{ClassResult, ClassScores, ImageRecord, Metrics, Protocol, Report};
 use moeclip_eval::{EvalError, MapView};
 
 const INDUSTRIAL: ScoreRule = ScoreRule::MeanOfMapMaxAndImage;

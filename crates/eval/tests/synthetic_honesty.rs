@@ -7,8 +7,8 @@
 
 use std::thread;
 
+use anomaly::local_contrast;
 use image::{GrayImage, RgbImage};
-use moeclip::local_contrast;
 use moeclip_data::Split;
 use moeclip_data::synthetic::{Category, Picture, Role, Shot, World};
 use moeclip_eval::MapView;

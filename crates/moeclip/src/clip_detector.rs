@@ -6,6 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use anomaly::{
+    AnomalyMap, DetectError, Detection, Detector, Domain, ImageInput, ScoreRule, to_host,
+};
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use clip_vit::{
@@ -13,12 +16,9 @@ use clip_vit::{
 };
 use paa_adapter::unit;
 
-use crate::detector::to_host;
+use crate::detector::clip_input;
 use crate::maps::LOGIT_SCALE;
-use crate::{
-    AnomalyMap, ConfigError, DetectError, Detection, Detector, Domain, FrozenClipError,
-    MapResampler, PromptEncoder, PromptSet, TextFeatures,
-};
+use crate::{ConfigError, FrozenClipError, MapResampler, PromptEncoder, PromptSet, TextFeatures};
 
 /// A CLIP's image tower, and its own directions of every class at hand.
 #[derive(Debug, Clone)]
@@ -105,7 +105,15 @@ impl<B: Backend, V: ImageTextBackbone<B>> ClipDetector<B, V> {
     }
 }
 
-impl<B: Backend, V: ImageTextBackbone<B>> Detector<B> for ClipDetector<B, V> {
+impl<B: Backend, V: ImageTextBackbone<B> + Send> Detector<B> for ClipDetector<B, V> {
+    fn input(&self) -> ImageInput {
+        clip_input(self.image_size)
+    }
+
+    fn score_rule(&self) -> ScoreRule {
+        ScoreRule::Image
+    }
+
     /// The image score is CLIP's probability of the abnormal state, and it is the whole score.
     fn detect(&mut self, images: Tensor<B, 4>, class: &str) -> Result<Vec<Detection>, DetectError> {
         let size = self.image_size;
@@ -124,7 +132,7 @@ impl<B: Backend, V: ImageTextBackbone<B>> Detector<B> for ClipDetector<B, V> {
         let (maps, scores) = (to_host(maps)?, to_host(scores)?);
         let detection = |(values, &score): (&[f32], &f32)| {
             let map = AnomalyMap { size, values: values.to_vec() };
-            Detection { map, image_score: score, score }
+            Detection::new(map, score, ScoreRule::Image)
         };
         Ok(maps.chunks_exact(size * size).zip(&scores).map(detection).collect())
     }

@@ -2,122 +2,13 @@
 
 use std::collections::HashMap;
 
-use burn::tensor::{DType, Tensor, backend::Backend};
+use anomaly::{
+    AnomalyMap, DetectError, Detection, Detector, Domain, ImageInput, ScoreRule, to_host,
+};
+use burn::tensor::{Tensor, backend::Backend};
 use clip_vit::{VisionBackbone, VisionTower};
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::{Features, MapResampler, MoeClip, PromptBook, TextFeatures};
-
-/// What kind of pictures are looked at; it decides blur and score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Domain {
-    /// Parts and surfaces.
-    Industrial,
-    /// Scans and endoscopy.
-    Medical,
-}
-
-impl Domain {
-    /// Side of the blur's window, in patches.
-    pub fn blur_window(self) -> usize {
-        match self {
-            Domain::Industrial => 7,
-            Domain::Medical => 9,
-        }
-    }
-
-    /// Standard deviation of the blur, in patches.
-    pub fn blur_sigma(self) -> f64 {
-        match self {
-            Domain::Industrial => 1.0,
-            Domain::Medical => 1.5,
-        }
-    }
-
-    /// The score of an image: industrial, the mean of the map's maximum and the image head;
-    /// medical, the map's maximum.
-    pub fn score(self, map_maximum: f32, image_score: f32) -> f32 {
-        match self {
-            Domain::Industrial => (map_maximum + image_score) / 2.0,
-            Domain::Medical => map_maximum,
-        }
-    }
-}
-
-/// A square anomaly map on the host.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AnomalyMap {
-    /// Pixels a side.
-    pub size: usize,
-    /// Row by row; higher is more anomalous.
-    pub values: Vec<f32>,
-}
-
-impl AnomalyMap {
-    /// The highest value.
-    pub fn maximum(&self) -> f32 {
-        self.values.iter().copied().fold(f32::NEG_INFINITY, f32::max)
-    }
-}
-
-/// What a detector says of one image.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Detection {
-    /// Where it is anomalous.
-    pub map: AnomalyMap,
-    /// The image head's opinion, in `[0, 1]`.
-    pub image_score: f32,
-    /// How anomalous the image is as a whole.
-    pub score: f32,
-}
-
-/// A detection that could not be made.
-#[derive(Debug, Error)]
-pub enum DetectError {
-    /// A class whose prompts were not encoded.
-    #[error("class {class:?} has no prompts here; known are {known}")]
-    Class {
-        /// The class asked for.
-        class: String,
-        /// The classes in the book.
-        known: String,
-    },
-    /// Images of another size.
-    #[error("images are {width}x{height}, this detector takes {size}x{size}; resize them first")]
-    Size {
-        /// Columns of the images.
-        width: usize,
-        /// Rows of the images.
-        height: usize,
-        /// What the detector takes.
-        size: usize,
-    },
-    /// The device did not give its numbers back.
-    #[error("the device gave no result: {reason}")]
-    Device {
-        /// What it says.
-        reason: String,
-    },
-    /// Not a number.
-    #[error("the map holds NaN or infinite values; check weights and precision")]
-    NonFinite,
-}
-
-/// Anything that turns images and a class's name into detections.
-pub trait Detector<B: Backend> {
-    /// Detections of images of one class.
-    ///
-    /// # Shapes
-    ///
-    /// - images: `[batch, 3, size, size]`, normalised
-    ///
-    /// # Errors
-    ///
-    /// [`DetectError`] when the class is unknown, the images have another size, or the device fails.
-    fn detect(&mut self, images: Tensor<B, 4>, class: &str) -> Result<Vec<Detection>, DetectError>;
-}
 
 /// MoECLIP with its prompts at hand.
 #[derive(Debug)]
@@ -167,13 +58,28 @@ impl<B: Backend, V: VisionBackbone<B>> MoeClipDetector<B, V> {
     }
 }
 
-impl<B: Backend, V: VisionBackbone<B>> Detector<B> for MoeClipDetector<B, V> {
+impl<B: Backend, V: VisionBackbone<B> + Send> Detector<B> for MoeClipDetector<B, V> {
+    fn input(&self) -> ImageInput {
+        clip_input(self.model.config().image_size)
+    }
+
+    fn score_rule(&self) -> ScoreRule {
+        ScoreRule::of(self.domain)
+    }
+
     fn detect(&mut self, images: Tensor<B, 4>, class: &str) -> Result<Vec<Detection>, DetectError> {
         self.check(&images)?;
         let text = self.text(class)?;
         let features = self.model.forward(images);
         detections(&features, &self.resampler, &text, self.domain)
     }
+}
+
+/// Images as OpenAI's CLIPs were trained on them.
+pub(crate) fn clip_input(size: usize) -> ImageInput {
+    let mean = [0.481_454_66, 0.457_827_5, 0.408_210_73];
+    let std = [0.268_629_54, 0.261_302_6, 0.275_777_1];
+    ImageInput { size, mean, std }
 }
 
 /// What the features of a batch say of each image.
@@ -189,8 +95,7 @@ pub(crate) fn detections<B: Backend>(
     let (maps, scores) = (to_host(maps)?, to_host(scores)?);
     let detection = |(values, &image_score): (&[f32], &f32)| {
         let map = AnomalyMap { size, values: values.to_vec() };
-        let score = domain.score(map.maximum(), image_score);
-        Detection { map, image_score, score }
+        Detection::new(map, image_score, ScoreRule::of(domain))
     };
     Ok(maps.chunks_exact(size * size).zip(&scores).map(detection).collect())
 }
@@ -204,16 +109,4 @@ pub(crate) fn detections<B: Backend>(
 pub fn image_score<B: Backend>(image: Tensor<B, 2>, text: &TextFeatures<B>) -> Tensor<B, 1> {
     let cosine = (image * text.abnormal.clone()).sum_dim(1).squeeze_dim::<1>(1);
     cosine.add_scalar(1.0).div_scalar(2.0)
-}
-
-pub(crate) fn to_host<B: Backend, const D: usize>(
-    tensor: Tensor<B, D>,
-) -> Result<Vec<f32>, DetectError> {
-    let device = |reason: String| DetectError::Device { reason };
-    let data = tensor.cast(DType::F32).try_into_data().map_err(|e| device(e.to_string()))?;
-    let values = data.into_vec::<f32>().map_err(|e| device(format!("{e:?}")))?;
-    if values.iter().all(|value| value.is_finite()) {
-        return Ok(values);
-    }
-    Err(DetectError::NonFinite)
 }

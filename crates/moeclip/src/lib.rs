@@ -3,7 +3,7 @@
 //!
 //! The whole model is [`MoeClip::forward`]. [`MoeClipDetector`] turns images and class names into
 //! maps and scores; training drives the same forward under autodiff. Where a file of adapters has been
-//! calibrated, [`Calibration::judge`] says whether a detection is anomalous.
+//! calibrated, `anomaly::Calibration::judge` says whether a detection is anomalous.
 //!
 //! ```
 //! use burn::backend::Flex;
@@ -32,42 +32,33 @@
 
 mod adapter_file;
 mod adapters;
-mod calibration;
 mod clip_detector;
 mod config;
 mod detector;
 mod energy;
 mod explain;
 mod frozen_clip;
-mod image_map;
-mod local_contrast;
 mod maps;
 mod model;
 mod prompt_cache;
 mod prompts;
 mod state;
 mod text;
-mod tiles;
+
+// What a user of this crate needs of the contract.
+pub use anomaly::{AnomalyMap, DetectError, Detection, Detector, Domain};
 
 pub use adapter_file::{
-    AdapterFile, AdapterFileError, AdapterFormat, Assumed, AuxiliaryData, Chosen, Provenance,
-    write_adapter, write_authors,
+    AdapterFile, AdapterFileError, AdapterFormat, Assumed, Chosen, Provenance, write_adapter,
+    write_authors,
 };
 pub use adapters::{AdapterError, Adapters, TapAdapter};
-pub use calibration::{
-    Calibration, CalibrationConditions, CalibrationError, CalibrationImages, ImageThreshold,
-    Judgement, PixelThreshold, RateInterval, ScoreRange, Verdict,
-};
 pub use clip_detector::{ClipDetector, PlainClip};
 pub use config::{ConfigError, MoeClipConfig, Partition};
-pub use detector::{
-    AnomalyMap, DetectError, Detection, Detector, Domain, MoeClipDetector, image_score,
-};
+pub use detector::{MoeClipDetector, image_score};
 pub use energy::{ChannelEnergy, EnergyError};
-pub use explain::{ExpertExplanation, ExplainError, Explainer, Explanation, TapExplanation};
+pub use explain::{ExplainError, Explainer};
 pub use frozen_clip::{FrozenClip, FrozenClipError};
-pub use image_map::ImageMap;
-pub use local_contrast::{LocalContrast, local_contrast};
 pub use maps::{MapResampler, TrainingMaps};
 pub use model::{Features, MoeClip};
 pub use moe_lora::{Fofs, Mixture, UpStart};
@@ -76,4 +67,3 @@ pub use prompt_cache::{PromptCache, PromptCacheError, PromptOrigin};
 pub use prompts::{ClassPrompts, PromptBook, PromptEncoder, PromptSet};
 pub use state::{NamedTensor, gradients, weights};
 pub use text::{TextFeatures, TextProjection};
-pub use tiles::{Tile, TileError, TileGrid, TiledDetection, TiledDetector, Tiling};

@@ -3,12 +3,13 @@
 //! Both depend on the text only through `abnormal - normal`, so one channel of logits is all
 //! there is: a softmax over two classes is a sigmoid of their difference and one of its negative.
 
+use anomaly::Domain;
 use burn::module::Module;
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Tensor, backend::Backend};
 use grid_resample::{AxisMatrix, GridResampler};
 
-use crate::{Domain, TextFeatures};
+use crate::TextFeatures;
 
 /// CLIP's temperature, as the method fixes it.
 pub(crate) const LOGIT_SCALE: f64 = 100.0;

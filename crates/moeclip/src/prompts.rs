@@ -9,6 +9,7 @@ use clip_vit::tokenizer::Tokenizer;
 use clip_vit::{PromptError, TextBackbone, TextTower};
 use paa_adapter::unit;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// State phrases and the templates around them; `{}` in a phrase is the class's name, `{}` in a
 /// template the phrase.
@@ -50,6 +51,19 @@ impl PromptSet {
     /// Prompts of the abnormal state: for each phrase, for each template.
     pub fn abnormal_prompts(&self, class: &str) -> Vec<String> {
         self.fill(&self.abnormal, class)
+    }
+
+    /// SHA-256 of all phrases and templates, in their order.
+    pub fn sha256(&self) -> String {
+        let mut digest = Sha256::new();
+        for part in [&self.normal, &self.abnormal, &self.templates] {
+            digest.update((part.len() as u64).to_le_bytes());
+            for phrase in part {
+                digest.update((phrase.len() as u64).to_le_bytes());
+                digest.update(phrase);
+            }
+        }
+        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn fill(&self, phrases: &[String], class: &str) -> Vec<String> {

@@ -2,6 +2,7 @@
 //! all, random weights, taps at the quarters. And backbones that are no CLIP, with other numbers of
 //! tokens before their patches.
 
+use anomaly::{Detector, Domain};
 use burn::backend::{Autodiff, Flex};
 use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{Distribution, Tensor, backend::Backend};
@@ -10,8 +11,8 @@ use clip_vit::{
     VisionBackbone, VisionSpec, VisionTower,
 };
 use moeclip::{
-    Adapters, ChannelEnergy, ClassPrompts, Detector, Domain, Explainer, FrozenClip, MoeClip,
-    MoeClipConfig, MoeClipDetector, PromptBook,
+    Adapters, ChannelEnergy, ClassPrompts, Explainer, FrozenClip, MoeClip, MoeClipConfig,
+    MoeClipDetector, PromptBook,
 };
 
 /// A preset with few layers, and a token table of the tokenizer's size that costs little to draw.

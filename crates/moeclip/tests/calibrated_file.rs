@@ -4,14 +4,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use anomaly::{
+    AuxiliaryData, Calibration, CalibrationConditions, CalibrationImages, Domain, ImageThreshold,
+    PixelThreshold, RateInterval, ScoreRange,
+};
 use burn::backend::Flex;
 use burn::tensor::TensorData;
 use clip_vit::weights::write::write_safetensors;
-use clip_vit::{ClipSpec, ClipSpecBuilder, Precision, TensorFile};
+use clip_vit::{ClipSpec, ClipSpecBuilder, TensorFile};
 use moeclip::{
-    AdapterFile, Adapters, Assumed, AuxiliaryData, Calibration, CalibrationConditions,
-    CalibrationImages, Domain, ImageThreshold, MoeClipConfig, PixelThreshold, PromptSet,
-    Provenance, RateInterval, ScoreRange, weights, write_adapter, write_authors,
+    AdapterFile, Adapters, Assumed, MoeClipConfig, PromptSet, Provenance, weights, write_adapter,
+    write_authors,
 };
 
 fn spec() -> ClipSpec {
@@ -49,13 +52,13 @@ fn calibration() -> Calibration {
             classes: vec!["nut".into()],
             trained_on: 0,
         },
-        conditions: CalibrationConditions::new(
-            Domain::Industrial,
-            42,
-            Precision::F32,
-            "c".repeat(64),
-            &prompts,
-        ),
+        conditions: CalibrationConditions {
+            domain: Domain::Industrial,
+            image_size: 42,
+            precision: "F32".into(),
+            clip_sha256: "c".repeat(64),
+            prompts_sha256: prompts.sha256(),
+        },
     }
 }
 

@@ -1,13 +1,14 @@
 //! The composed detector on a small random CLIP: shapes, the linear identity of the maps, errors.
 
+use anomaly::{DetectError, Detector, Domain, ScoreRule};
 use burn::backend::{Flex, NdArray};
 use burn::tensor::{Distribution, Tensor, Tolerance, backend::Backend};
 use clip_vit::{
     ClipSpec, ClipSpecBuilder, Precision, RandomWeights, TextBackbone, TextTower, VisionTower,
 };
 use moeclip::{
-    Adapters, ClipDetector, ConfigError, DetectError, Detector, Domain, FrozenClip, MapResampler,
-    MoeClip, MoeClipConfig, MoeClipDetector, PlainClip, PromptSet, TextFeatures,
+    Adapters, ClipDetector, ConfigError, FrozenClip, MapResampler, MoeClip, MoeClipConfig,
+    MoeClipDetector, PlainClip, PromptSet, TextFeatures,
 };
 
 fn spec() -> ClipSpec {
@@ -52,7 +53,7 @@ fn check<B: Backend>() {
         assert_eq!(alone.map.values.len(), 42 * 42);
         assert!((0.0..=1.0).contains(&alone.image_score));
         let maximum = alone.map.maximum();
-        assert_eq!(alone.score, domain.score(maximum, alone.image_score));
+        assert_eq!(alone.score, ScoreRule::of(domain).score(maximum, alone.image_score));
         let other = detector.detect(images(1), "metal plate").unwrap().remove(0);
         assert_ne!(other.map, together[0].map, "the class decides what is looked for");
     }

@@ -1,8 +1,9 @@
 //! The stages of a forward pass and of detection.
 
+use anomaly::Domain;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use moe_lora::Adapted;
-use moeclip::{Domain, Features, MapResampler, MoeClip, TextFeatures, image_score};
+use moeclip::{Features, MapResampler, MoeClip, TextFeatures, image_score};
 
 use crate::report::Comparison;
 use crate::{ParityError, Parts, images};

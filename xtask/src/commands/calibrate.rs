@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use anomaly::{Calibration, CalibrationImages, Domain};
 use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
 use clap::{Args, ValueEnum};
-use moeclip::{AdapterFile, Calibration, CalibrationImages, Domain};
+use moeclip::AdapterFile;
 use moeclip_data::{ImageDataset, Label, Preprocessing, Sample, Split};
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::{CalibrationTargets, Calibrator};
@@ -14,7 +15,7 @@ use serde::Serialize;
 
 use crate::backends::{Job, run_on};
 use crate::calibration::{conditions, described};
-use crate::cli::{Common, DomainChoice};
+use crate::cli::{Common, domain_values};
 use crate::commands::eval::for_each_image;
 use crate::commands::train::{prompt_names, refuse_unwritable};
 use crate::data::{CacheArgs, DataOptions, Dataset, cached, fingerprint, tell_trouble};
@@ -49,8 +50,8 @@ pub(crate) struct CalibrateArgs {
     pub(crate) split: Option<SplitChoice>,
     /// Kind of pictures, which decides blur and score; else as the dataset is described, or
     /// industrial
-    #[arg(long, value_enum)]
-    pub(crate) domain: Option<DomainChoice>,
+    #[arg(long, value_parser = domain_values())]
+    pub(crate) domain: Option<Domain>,
     /// Share of normal images that may be called anomalous; 0.01 takes 99 images or more
     #[arg(long, default_value_t = 0.01, value_name = "RATE")]
     pub(crate) fpr: f64,
@@ -128,7 +129,7 @@ impl CalibrateJob {
     ) -> anyhow::Result<Calibration> {
         let (args, common) = (&self.args, &self.common);
         let described = normal.dataset.descriptor.domain;
-        let domain: Domain = args.domain.unwrap_or(described.into()).into();
+        let domain = args.domain.unwrap_or(described);
         let classes = prompt_names(&normal.samples);
         let images = normal.described(adapter, classes.clone())?;
         let conditions = conditions(adapter, &args.clip, domain, common)?;

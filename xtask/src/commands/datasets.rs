@@ -6,9 +6,10 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use anomaly::Domain;
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use moeclip_data::{ClassTally, Descriptor, ImageDomain, Split, Verification, verify};
+use moeclip_data::{ClassTally, Descriptor, Split, Verification, verify};
 use moeclip_eval::pictures::{SheetOptions, contact_sheet, write_png};
 use serde::Serialize;
 
@@ -85,7 +86,7 @@ pub(crate) fn run(args: DatasetsArgs, common: Common) -> anyhow::Result<()> {
 #[derive(Serialize)]
 struct Listed<'a> {
     name: &'a str,
-    domain: ImageDomain,
+    domain: Domain,
     classes: usize,
     normal: usize,
     anomalous: usize,
@@ -111,7 +112,7 @@ fn list(args: &ListArgs, common: &Common) -> anyhow::Result<()> {
         "name", "domain", "classes", "normal", "anomalous"
     );
     for Listed { name, domain, classes, normal, anomalous, source, path, .. } in &listed {
-        let domain = domain_name(*domain);
+        let domain = domain.name();
         let place = path.as_ref().map_or_else(|| (*source).to_owned(), |p| p.display().to_string());
         println!("{name:14} {domain:10} {classes:7} {normal:7} {anomalous:9}  {place}");
     }
@@ -137,13 +138,6 @@ impl<'a> Listed<'a> {
             citation: &descriptor.citation,
             path,
         }
-    }
-}
-
-fn domain_name(domain: ImageDomain) -> &'static str {
-    match domain {
-        ImageDomain::Industrial => "industrial",
-        ImageDomain::Medical => "medical",
     }
 }
 

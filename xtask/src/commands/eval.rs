@@ -5,22 +5,22 @@ mod method;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anomaly::{Domain, ScoreRule};
 use anyhow::{Context, bail};
 use burn::tensor::{Tensor, backend::Backend};
 use clap::Args;
-use moeclip::Domain;
 use moeclip_data::{
     Batch, Batches, ImageDataset, Label, LoaderOptions, Preprocessing, Sample, Split,
 };
 use moeclip_eval::MapView;
 use moeclip_eval::metrics::{Bootstrap, Workspace};
-use moeclip_eval::report::{Evaluation, ImageRecord, Report, SavedMaps, ScoreRule};
+use moeclip_eval::report::{Evaluation, ImageRecord, Report, SavedMaps};
 use serde::Serialize;
 
 pub(crate) use self::method::{MethodArgs, MethodChoice, Subject};
 use crate::backends::{Job, run_on};
 use crate::calibration::CalibrationArgs;
-use crate::cli::{Common, DomainChoice};
+use crate::cli::{Common, domain_values};
 use crate::commands::train::prompt_names;
 use crate::data::{
     CacheArgs, DataOptions, Dataset, cached, refuse_calibration_data, refuse_training_data,
@@ -58,8 +58,8 @@ pub(crate) struct EvalArgs {
     pub(crate) cache: CacheArgs,
     /// Kind of pictures, which decides blur and score; else as the dataset is described, or
     /// industrial
-    #[arg(long, value_enum)]
-    pub(crate) domain: Option<DomainChoice>,
+    #[arg(long, value_parser = domain_values())]
+    pub(crate) domain: Option<Domain>,
     #[command(flatten)]
     pub(crate) calibration: CalibrationArgs,
     #[command(flatten)]
@@ -159,7 +159,7 @@ impl Job for EvalJob {
         let opened = Dataset::open(&args.data, &args.options)?;
         let samples = opened.samples(Split::Test)?;
         let subject = args.method.open()?;
-        let domain: Domain = args.domain.unwrap_or(opened.descriptor.domain.into()).into();
+        let domain = args.domain.unwrap_or(opened.descriptor.domain);
         let mut evaluation = args.measuring.evaluation(subject.score_rule(domain))?;
         if let Subject::Moeclip(adapter) = &subject {
             refuse_training_data(adapter, &opened, &samples)?;

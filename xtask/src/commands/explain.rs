@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use anomaly::{Domain, Explanation, TapExplanation};
 use anyhow::{Context, bail};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::Args;
-use moeclip::{Explainer, Explanation, TapExplanation};
+use moeclip::Explainer;
 use moeclip_data::{Preprocessing, decode_rgb};
 use moeclip_eval::pictures::{ExpertSheet, write_png};
 use serde::Serialize;
 
 use crate::backends::{Job, run_on};
-use crate::cli::{Common, DomainChoice};
+use crate::cli::{Common, domain_values};
 use crate::model::{AdapterArgs, ClipArgs, LoadedModel, model, open_adapter};
 use crate::output::{print_json, write_json};
 
@@ -38,8 +39,8 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "NAME")]
     class: String,
     /// Kind of picture: decides blur and score
-    #[arg(long, value_enum, default_value = "industrial")]
-    domain: DomainChoice,
+    #[arg(long, value_parser = domain_values(), default_value = Domain::default().name())]
+    domain: Domain,
     /// Folder to write to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -115,7 +116,7 @@ impl ExplainJob {
         let file = open_adapter(&adapter.adapter, &adapter.assumed)?;
         let classes = [class.clone()];
         let LoadedModel { model, book } = model(clip, &file, &classes, &self.common, device)?;
-        let explainer = Explainer::new(model, book, (*domain).into(), device);
+        let explainer = Explainer::new(model, book, *domain, device);
         explainer.with_context(|| adapter.adapter.display().to_string())
     }
 }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use anomaly::Calibration;
 use clap::Args;
 use clip_vit::TensorFile;
-use moeclip::{AdapterFile, AdapterFormat, Calibration, MoeClipConfig, Provenance};
+use moeclip::{AdapterFile, AdapterFormat, MoeClipConfig, Provenance};
 use moeclip_train::{Checkpoint, Position};
 use serde::Serialize;
 

@@ -7,11 +7,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use anomaly::{Calibration, Domain};
 use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
 use clap::Args;
 use image::RgbImage;
-use moeclip::Calibration;
 use moeclip_data::{Preprocessing, Sample, Split, decode_rgb, images};
 use moeclip_eval::pictures::{Overlay, write_map_png, write_npy_f32, write_png};
 use moeclip_eval::{MapRange, MapView};
@@ -23,7 +23,7 @@ pub(crate) use self::viewing::ViewingArgs;
 use self::viewing::{View, Viewed};
 use crate::backends::{Job, run_on};
 use crate::calibration::CalibrationArgs;
-use crate::cli::{Common, DomainChoice};
+use crate::cli::{Common, domain_values};
 use crate::data::{DataOptions, Dataset};
 use crate::interrupt;
 use crate::model::{AdapterArgs, ClipArgs, LoadedDetector, detector, open_adapter};
@@ -54,8 +54,8 @@ pub(crate) struct PredictArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) class: Option<String>,
     /// Kind of pictures: decides blur and score
-    #[arg(long, value_enum, default_value = "industrial")]
-    pub(crate) domain: DomainChoice,
+    #[arg(long, value_parser = domain_values(), default_value = Domain::default().name())]
+    pub(crate) domain: Domain,
     #[command(flatten)]
     pub(crate) calibration: CalibrationArgs,
     /// Colours from LOW to HIGH for every image, instead of the range of the calibration, or of each
@@ -119,7 +119,7 @@ impl Job for PredictJob {
             format!("{}: cannot be made; check the path and its permissions", args.out.display())
         })?;
         let adapter = open_adapter(&args.adapter.adapter, &args.adapter.assumed)?;
-        let (domain, common) = (args.domain.into(), &self.common);
+        let (domain, common) = (args.domain, &self.common);
         let calibration = args.calibration.of(&adapter, &args.clip, domain, common)?;
         let calibration = args.viewing.holding(calibration);
         note_other_classes(calibration.as_ref(), &classes);
@@ -176,9 +176,8 @@ impl PredictJob {
     ) -> anyhow::Result<Option<(Prediction, MapRange)>> {
         let start = Instant::now();
         let image = decode_rgb(&target.path)?;
-        let domain = self.args.domain.into();
         let (class, calibration) = (target.class.as_str(), self.calibration.as_ref());
-        let view = View { image: &image, class, domain, calibration, preprocessing, device };
+        let view = View { image: &image, class, calibration, preprocessing, device };
         let Some(viewed) = self.args.viewing.look(&view, loaded)? else { return Ok(None) };
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;
         self.write(target, &viewed, &image, milliseconds).map(Some)

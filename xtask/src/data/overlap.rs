@@ -4,8 +4,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use anomaly::{AuxiliaryData, Calibration};
 use anyhow::bail;
-use moeclip::{AdapterFile, AuxiliaryData, Calibration};
+use moeclip::AdapterFile;
 use moeclip_data::{ContentHash, Sample};
 
 use super::{Dataset, catalogue};

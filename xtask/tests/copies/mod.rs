@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use anomaly::Domain;
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use moeclip_data::ImageDomain;
 use serde::Deserialize;
 
 /// A dataset as the authors scored it.
 #[derive(Deserialize)]
 pub(crate) struct Scored {
-    pub(crate) domain: ImageDomain,
+    pub(crate) domain: Domain,
     pub(crate) normal: usize,
     pub(crate) anomalous: usize,
     pub(crate) masks: bool,

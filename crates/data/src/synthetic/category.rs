@@ -1,11 +1,11 @@
 //! What pictures show: names, halves of the world, and which defects can happen to what.
 
+use anomaly::Domain;
 use serde::Serialize;
 
 use super::camera::Film;
 use super::kind::DefectKind;
 use super::role::Role;
-use crate::descriptor::ImageDomain;
 
 /// A kind of surface, object or organ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -143,10 +143,10 @@ impl Category {
     }
 
     /// Kind of pictures.
-    pub fn domain(self) -> ImageDomain {
+    pub fn domain(self) -> Domain {
         match self {
-            Self::Mucosa | Self::Retina | Self::BrainScan => ImageDomain::Medical,
-            _ => ImageDomain::Industrial,
+            Self::Mucosa | Self::Retina | Self::BrainScan => Domain::Medical,
+            _ => Domain::Industrial,
         }
     }
 

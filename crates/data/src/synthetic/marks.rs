@@ -4,6 +4,7 @@
 //! defective picture has one of them less, so that neither extremes nor edges nor the spread of grey
 //! values tell the two apart: one has to see what it is.
 
+use anomaly::Domain;
 use serde::Serialize;
 
 use super::category::{Category, Stance};
@@ -11,7 +12,6 @@ use super::chance::Chance;
 use super::noise::Noise;
 use super::shape::{Point, bell, inside, rectangle};
 use super::texel::{CRISP, Canvas, Colour, Texel, blend};
-use crate::descriptor::ImageDomain;
 
 /// A harmless peculiarity of a normal picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,10 +70,10 @@ impl Mark {
             (_, Category::BrainScan) => {
                 chance.pick([MarkKind::Shadow, MarkKind::Reflection, MarkKind::Line])
             }
-            (ImageDomain::Medical, _) => {
+            (Domain::Medical, _) => {
                 chance.pick([MarkKind::Shadow, MarkKind::Shadow, MarkKind::Reflection])
             }
-            (ImageDomain::Industrial, _) => chance.pick([
+            (Domain::Industrial, _) => chance.pick([
                 MarkKind::Shadow,
                 MarkKind::Reflection,
                 MarkKind::Print,

@@ -9,14 +9,13 @@
 
 mod order;
 
-use moeclip::{
-    Calibration, CalibrationConditions, CalibrationImages, ImageThreshold, PixelThreshold,
-    RateInterval, ScoreRange,
-};
-
 use crate::error::{require_finite, require_length};
 use crate::metrics::{MaskedMap, PixelScores, Workspace};
 use crate::{EvalError, MapRange, MapView};
+use anomaly::{
+    Calibration, CalibrationConditions, CalibrationImages, ImageThreshold, PixelThreshold,
+    RateInterval, ScoreRange,
+};
 use order::Ranks;
 
 /// The rates of false alarms that thresholds are set for.

@@ -1,7 +1,7 @@
 //! Which of the sorted scores is the threshold, and how sure that is: exact for independent images
 //! without ties, whatever the scores' distribution is.
 
-use moeclip::RateInterval;
+use anomaly::RateInterval;
 use statrs::distribution::{Beta, Binomial, ContinuousCDF, DiscreteCDF};
 
 /// What a product of a count and a rate may be off from a whole number.

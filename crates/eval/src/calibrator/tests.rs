@@ -1,6 +1,6 @@
 //! Ranks and intervals beside closed forms and simulations, and calibrations made by hand.
 
-use moeclip::{Domain, Verdict};
+use anomaly::{Domain, Verdict};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

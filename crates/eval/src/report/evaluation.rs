@@ -3,11 +3,9 @@
 
 use std::sync::Arc;
 
-use moeclip::Calibration;
+use anomaly::{Calibration, ScoreRule};
 
-use super::{
-    ClassResult, ClassScores, ClassStudy, ImageRecord, Protocol, Report, SavedMaps, ScoreRule,
-};
+use super::{ClassResult, ClassScores, ClassStudy, ImageRecord, Protocol, Report, SavedMaps};
 use crate::EvalError;
 use crate::metrics::{Bootstrap, Workspace};
 

@@ -18,7 +18,7 @@ mod trial;
 
 use std::fmt;
 
-use moeclip::{Calibration, Domain, ImageThreshold, PixelThreshold};
+use anomaly::{Calibration, ImageThreshold, PixelThreshold};
 use serde::Serialize;
 
 use crate::metrics::mean_of_defined;
@@ -35,28 +35,6 @@ pub use saved::SavedMaps;
 pub use scores::{ClassScores, ImageRecord};
 pub use study::{CaseKind, ClassStudy, DeployedScores, ImagePlace, choose_cases};
 pub use trial::{ExpertShare, ExpertView, TapRouting, TrainingStep, TrialPage};
-
-/// How an image's score is made from its map and the image head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ScoreRule {
-    /// Industrial images: the mean of the map's maximum and the image head's score.
-    MeanOfMapMaxAndImage,
-    /// Medical images: the map's maximum.
-    MapMax,
-    /// CLIP without adapters: the image's own score, of the class token.
-    Image,
-}
-
-impl ScoreRule {
-    /// How a detector scores images of a domain.
-    pub fn of(domain: Domain) -> Self {
-        match domain {
-            Domain::Industrial => Self::MeanOfMapMaxAndImage,
-            Domain::Medical => Self::MapMax,
-        }
-    }
-}
 
 /// What is done to maps and scores before they are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -6,9 +6,10 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use anomaly::ScoreRule;
 use serde::Serialize;
 
-use super::{ClassScores, ImageRecord, Protocol, ScoreRule};
+use super::{ClassScores, ImageRecord, Protocol};
 use crate::EvalError;
 use crate::pictures::{write_atomically, write_npy_f32};
 

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use moeclip::{Calibration, Verdict};
+use anomaly::{Calibration, ScoreRule, Verdict};
 
 use super::decisions::Tally;
-use super::{ClassResult, Decisions, Intervals, Metrics, Protocol, ScoreRule};
+use super::{ClassResult, Decisions, Intervals, Metrics, Protocol};
 use crate::error::{require_finite, require_length};
 use crate::metrics::{
     self, Bootstrap, Curves, GroupedPixels, MaskedMap, MeasuredPixels, PixelMetrics, PixelScores,
@@ -175,13 +175,8 @@ impl ClassScores {
             maxima.iter_mut().for_each(|maximum| *maximum = maps.fraction(*maximum));
             normalise(&mut heads);
         }
-        Some(match rule {
-            ScoreRule::MapMax => maxima,
-            ScoreRule::Image => heads,
-            ScoreRule::MeanOfMapMaxAndImage => {
-                maxima.iter().zip(&heads).map(|(map, head)| 0.5 * map + 0.5 * head).collect()
-            }
-        })
+        let pairs = maxima.into_iter().zip(heads);
+        Some(pairs.map(|(map, head)| rule.score(map, head)).collect())
     }
 
     /// The class's metrics under a rule and a protocol. May be called for several; pixels are

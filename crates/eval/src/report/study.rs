@@ -1,11 +1,10 @@
 //! What stands behind a class's numbers: the scores one by one, the curves, and which images a person
 //! should look at.
 
-use moeclip::Calibration;
-
-use super::{ClassScores, Protocol, ScoreRule};
+use super::{ClassScores, Protocol};
 use crate::metrics::Curves;
 use crate::{EvalError, MapRange};
+use anomaly::{Calibration, ScoreRule};
 
 /// A class after all its images were taken in. Scores are the paper protocol's, which the published
 /// tables are made of.

@@ -11,6 +11,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use anomaly::{AuxiliaryData, Calibration};
 use burn::tensor::TensorData;
 use burn::tensor::backend::Backend;
 use clip_vit::{ClipSpec, Precision, PrefixedSource, TensorFile, WeightError, WeightSource};
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use error::AdapterFileError;
 pub use write::{write_adapter, write_authors};
 
-use crate::{Adapters, Calibration, MoeClipConfig, PromptSet};
+use crate::{Adapters, MoeClipConfig, PromptSet};
 use layout::Layout;
 
 /// Under these names the authors' checkpoint keeps all but the text projection.
@@ -100,17 +101,6 @@ pub struct Chosen {
     pub steps: usize,
     /// As in "the last".
     pub because: String,
-}
-
-/// The set of images that adapters were trained on: what they must not be measured on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuxiliaryData {
-    /// The dataset's name.
-    pub name: String,
-    /// The terms under which its images may be used; empty where nobody said.
-    pub licence: String,
-    /// The first 16 hexadecimal digits of the SHA-256 of each image file, sorted.
-    pub images: Vec<String>,
 }
 
 /// An opened file of adapters.

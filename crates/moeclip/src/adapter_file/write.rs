@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use anomaly::Calibration;
 use burn::tensor::TensorData;
 use clip_vit::WeightError;
 use clip_vit::weights::write::{HostTensor, TorchValue, write_safetensors, write_torch_zip};
@@ -10,7 +11,7 @@ use moe_lora::Mixture;
 use paa_adapter::{ImageHeadKind, ScaleWeighting};
 
 use super::{AdapterFile, AdapterFileError, AdapterFormat, CALIBRATION, Provenance};
-use crate::{Calibration, MoeClipConfig};
+use crate::MoeClipConfig;
 
 /// What the metadata calls our format.
 const FORMAT: &str = "moeclip-adapter";

@@ -2,18 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use anomaly::ScoreRule;
 use anyhow::bail;
 use moeclip_data::Label;
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::report::html::Case;
 use moeclip_eval::report::{
     Benchmark, ClassStudy, DatasetOutcome, DatasetPictures, Evaluation, ImageRecord, Measured,
-    Outcome, ScoreRule, StageTime, Studied, Unread,
+    Outcome, StageTime, Studied, Unread,
 };
 
 use super::BenchArgs;
 use super::drawing;
-use super::plan::{Copy, Deployment, Plan, Ready, Standing, Task, domain, without};
+use super::plan::{Copy, Deployment, Plan, Ready, Standing, Task, without};
 use super::workers::Failed;
 use crate::interrupt;
 use crate::progress::Progress;
@@ -120,7 +121,7 @@ impl Gatherer<'_> {
         ready.results.tidy(STRAY)?;
         let (planned, method) = (&self.plan.datasets[dataset], &self.plan.methods[method]);
         let descriptor = &planned.descriptor;
-        let rule = method.subject(descriptor).score_rule(domain(descriptor.domain));
+        let rule = method.subject(descriptor).score_rule(descriptor.domain);
         let taken = match self.take(copy, ready, rule) {
             // A file that turned on the disk is a fault of this dataset, not of the others.
             Err(error) if !interrupt::asked() => {

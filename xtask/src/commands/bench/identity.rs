@@ -1,7 +1,8 @@
 //! What a stored result follows from: whoever changes any of it finds an empty folder, and what was
 //! stored before stays where it is.
 
-use moeclip::{AdapterFile, Domain};
+use anomaly::Domain;
+use moeclip::AdapterFile;
 use moeclip_data::{ContentHash, MaskRule, Sample};
 use serde::Serialize;
 

@@ -10,7 +10,7 @@ use moeclip_eval::StoredResult;
 use serde::{Deserialize, Serialize};
 
 use super::BenchArgs;
-use super::plan::{Copy, Method, Plan, PlannedDataset, Ready, Standing, Task, domain, without};
+use super::plan::{Copy, Method, Plan, PlannedDataset, Ready, Standing, Task, without};
 use crate::backends::{Job, run_on};
 use crate::cli::Common;
 use crate::commands::eval::to_bools;
@@ -63,7 +63,7 @@ impl Job for Work<'_> {
         // All of them, though few images may be left: then nothing depends on which.
         let prompts = prompt_names(&self.copy.samples);
         let subject = self.method.subject(descriptor);
-        let domain = domain(descriptor.domain);
+        let domain = descriptor.domain;
         let (clip, common) = (&self.args.clip, self.common);
         let mut loaded = subject.load::<B>(clip, &prompts, domain, common, &device)?;
         let preprocessing = Preprocessing::clip(self.ready.image_size)?;

@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use anomaly::{Calibration, Domain};
 use anyhow::bail;
-use moeclip::{Calibration, Domain};
 use moeclip_data::{ContentHash, Descriptor, PromptNames, Sample, Split};
 use moeclip_eval::ResultFolder;
 
@@ -186,7 +186,7 @@ impl Plan {
         images: &[HashedImage<'_>],
     ) -> anyhow::Result<Ready> {
         let Descriptor { name, domain, masks, .. } = &dataset.descriptor;
-        let (subject, domain) = (method.subject(&dataset.descriptor), self::domain(*domain));
+        let (subject, domain) = (method.subject(&dataset.descriptor), *domain);
         let identity = Identity::new(args, common, &self.clip, subject, domain, masks.rule)?;
         let folder = format!("{}-{}", method.word(), identity.number()?);
         let results = args.out.join("results").join(name);
@@ -242,11 +242,6 @@ fn asked(args: &BenchArgs) -> anyhow::Result<Vec<Descriptor>> {
         args.datasets.is_empty() || args.datasets.iter().any(|name| descriptor.is_called(name))
     };
     Ok(known.into_iter().filter(wanted).collect())
-}
-
-/// The kind of pictures as detectors have it.
-pub(super) fn domain(domain: moeclip_data::ImageDomain) -> Domain {
-    crate::cli::DomainChoice::from(domain).into()
 }
 
 /// A message without the folder that the dataset happens to lie in.

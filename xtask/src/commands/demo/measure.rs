@@ -3,15 +3,15 @@
 
 use std::path::Path;
 
+use anomaly::{Detector, Domain, ImageInput, LocalContrast, ScoreRule};
 use burn::tensor::backend::Backend;
-use moeclip::{Detector, Domain, LocalContrast};
-use moeclip_data::{CLIP_STD, ImageDataset, Preprocessing, Sample, Split};
+use moeclip_data::{CLIP_MEAN, CLIP_STD, ImageDataset, Preprocessing, Sample, Split};
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::report;
 use moeclip_eval::report::html::{Case, Page};
 use moeclip_eval::report::{
     ClassStudy, DatasetOutcome, DatasetPictures, Evaluation, ExpertView, Outcome, Provenance,
-    Report, ScoreRule, StageTime, Studied, TapRouting, TrainingStep, TrialPage,
+    Report, StageTime, Studied, TapRouting, TrainingStep, TrialPage,
 };
 use moeclip_train::StepMetrics;
 use serde::Serialize;
@@ -109,11 +109,12 @@ impl Measure<'_> {
 
     /// What needs no CLIP. What a method finds beyond these, it has understood.
     fn controls<B: Backend>(&self, device: &B::Device) -> anyhow::Result<[Control<B>; 2]> {
+        let input = ImageInput { size: SIZE as usize, mean: CLIP_MEAN, std: CLIP_STD };
         let luma = std::array::from_fn(|channel| LUMA[channel] * CLIP_STD[channel]);
         let auxiliary = images(&self.demo.auxiliary())?;
-        let statistics = PictureStatistics::fit::<B>(&auxiliary, luma, device)?;
+        let statistics = PictureStatistics::fit::<B>(&auxiliary, input, luma, device)?;
         Ok([
-            Control { name: "local contrast", detector: Box::new(LocalContrast::new(luma)) },
+            Control { name: "local contrast", detector: Box::new(LocalContrast::new(input, luma)) },
             Control { name: "picture statistics", detector: Box::new(statistics) },
         ])
     }

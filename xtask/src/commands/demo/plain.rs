@@ -3,13 +3,14 @@
 
 use std::path::PathBuf;
 
+use anomaly::Domain;
 use anyhow::Context;
 use clip_vit::ClipSpecBuilder;
 use moeclip_data::{Surface, SyntheticSet, write_synthetic};
 
 use super::random_clip;
 use crate::calibration::CalibrationArgs;
-use crate::cli::{ActivationChoice, Common, DomainChoice};
+use crate::cli::{ActivationChoice, Common};
 use crate::commands::{eval, predict, train};
 use crate::data::{CacheArgs, DataOptions};
 use crate::model::{AdapterArgs, AssumedArgs, ClipArgs, ClipShapeArgs, PromptArgs};
@@ -118,7 +119,7 @@ impl Demo {
             adapter: self.adapter.clone(),
             out: self.maps.clone(),
             class: None,
-            domain: DomainChoice::Industrial,
+            domain: Domain::Industrial,
             calibration: CalibrationArgs::default(),
             range: None,
             npy: false,

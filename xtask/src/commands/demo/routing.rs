@@ -1,7 +1,8 @@
 //! Which experts the patches of unseen pictures ask.
 
+use anomaly::{Explanation, TapExplanation};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
-use moeclip::{Explainer, Explanation, TapExplanation};
+use moeclip::Explainer;
 use moeclip_data::{ImageDataset, Preprocessing, Sample, decode_rgb};
 use moeclip_eval::pictures::ExpertSheet;
 use moeclip_eval::report::html::Picture;

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use anomaly::{AnomalyMap, DetectError, Detection, Detector, ImageInput, ScoreRule};
 use anyhow::Context;
 use burn::tensor::{Tensor, backend::Backend};
-use moeclip::{AnomalyMap, DetectError, Detection, Detector};
 use moeclip_data::{Batches, ImageDataset, LoaderOptions};
 
 /// Mean, deviation, lowest and highest grey value, and density of edges.
@@ -22,6 +22,7 @@ const BATCH: usize = 8;
 
 /// Logistic regression on the statistics of pictures; it says nothing of where.
 pub(super) struct PictureStatistics {
+    input: ImageInput,
     luma: [f32; 3],
     weights: Features,
 }
@@ -37,6 +38,7 @@ impl PictureStatistics {
     /// category is looked at by itself: what a defect changes counts, not what a category looks like.
     pub(super) fn fit<B: Backend>(
         images: &ImageDataset,
+        input: ImageInput,
         luma: [f32; 3],
         device: &B::Device,
     ) -> anyhow::Result<Self> {
@@ -54,18 +56,30 @@ impl PictureStatistics {
         }
         categories.values_mut().for_each(|examples| centre(examples));
         let examples: Vec<Example> = categories.into_values().flatten().collect();
-        Ok(Self { luma, weights: regression(&examples).context("no pictures to learn from")? })
+        Ok(Self {
+            input,
+            luma,
+            weights: regression(&examples).context("no pictures to learn from")?,
+        })
     }
 }
 
 impl<B: Backend> Detector<B> for PictureStatistics {
+    fn input(&self) -> ImageInput {
+        self.input
+    }
+
+    fn score_rule(&self) -> ScoreRule {
+        ScoreRule::MapMax
+    }
+
     /// The map is the picture's score everywhere.
     fn detect(&mut self, images: Tensor<B, 4>, _: &str) -> Result<Vec<Detection>, DetectError> {
         let [_, _, _, size] = images.dims();
         let detection = |features: Features| {
             let score = dot(&self.weights, &features) as f32;
             let map = AnomalyMap { size, values: vec![score; size * size] };
-            Detection { map, image_score: score, score }
+            Detection::new(map, score, ScoreRule::MapMax)
         };
         Ok(of_images(images, self.luma)?.into_iter().map(detection).collect())
     }

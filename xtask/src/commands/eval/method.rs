@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use anomaly::{Domain, ScoreRule};
 use anyhow::Context;
 use burn::tensor::backend::Backend;
 use clap::{Args, ValueEnum};
-use moeclip::{AdapterFile, ClipDetector, Domain, PlainClip};
-use moeclip_eval::report::ScoreRule;
+use moeclip::{AdapterFile, ClipDetector, PlainClip};
 use moeclip_train::Experiment;
 
 use crate::cli::Common;
@@ -92,10 +92,9 @@ impl Subject {
 
     /// How an image's score is made.
     pub(crate) fn score_rule(&self, domain: Domain) -> ScoreRule {
-        match (self, domain) {
-            (Self::Clip(_), _) => ScoreRule::Image,
-            (Self::Moeclip(_), Domain::Industrial) => ScoreRule::MeanOfMapMaxAndImage,
-            (Self::Moeclip(_), Domain::Medical) => ScoreRule::MapMax,
+        match self {
+            Self::Clip(_) => ScoreRule::Image,
+            Self::Moeclip(_) => ScoreRule::of(domain),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What `predict` says where adapters are calibrated.
 
-use moeclip::{Calibration, Detection, Judgement, Verdict};
+use anomaly::{Calibration, Detection, Judgement, Verdict};
 use moeclip_eval::{MapRange, MapView};
 use serde::Serialize;
 

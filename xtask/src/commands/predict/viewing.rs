@@ -2,13 +2,13 @@
 
 use std::ops::ControlFlow;
 
+use anomaly::{
+    Calibration, Detection, ImageMap, Tile, TileGrid, TiledDetection, TiledDetector, Tiling,
+};
 use anyhow::{Context, bail};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::{Args, ValueEnum};
 use image::RgbImage;
-use moeclip::{
-    Calibration, Detection, Domain, ImageMap, Tile, TileGrid, TiledDetection, TiledDetector, Tiling,
-};
 use moeclip_data::{ImageSize, Preprocessing};
 
 use super::judged::Judged;
@@ -58,7 +58,6 @@ pub(super) struct Viewed {
 pub(super) struct View<'a, B: Backend> {
     pub(super) image: &'a RgbImage,
     pub(super) class: &'a str,
-    pub(super) domain: Domain,
     pub(super) calibration: Option<&'a Calibration>,
     pub(super) preprocessing: &'a Preprocessing,
     pub(super) device: &'a B::Device,
@@ -102,7 +101,7 @@ impl ViewingArgs {
         };
         let grid = TileGrid::new(width, height, tiling)?;
         let mut progress = Progress::new("tiles", grid.tiles().len());
-        let mut detector = TiledDetector::new(&mut *loaded.detector, view.domain, self.tile_batch);
+        let mut detector = TiledDetector::new(&mut *loaded.detector, self.tile_batch);
         let watch = |_: &Tile| {
             progress.advance(view.class.to_owned());
             if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -5,8 +5,8 @@ mod canvas;
 mod colours;
 mod tiles;
 
+use anomaly::{ExpertExplanation, Explanation, TapExplanation};
 use image::RgbImage;
-use moeclip::{ExpertExplanation, Explanation, TapExplanation};
 
 use self::canvas::{Canvas, SIDE, Tile};
 use self::tiles::{LayerTiles, anomaly_tile, image_tile};

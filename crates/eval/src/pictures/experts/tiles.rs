@@ -1,7 +1,7 @@
 //! The tiles of a layer: who is trusted where, how alike the experts are, what each adds.
 
+use anomaly::{ExpertExplanation, TapExplanation};
 use image::{Rgb, RgbImage};
-use moeclip::{ExpertExplanation, TapExplanation};
 
 use super::canvas::{SIDE, Tile};
 use super::colours;

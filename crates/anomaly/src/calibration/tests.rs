@@ -4,8 +4,13 @@ use super::*;
 use crate::AnomalyMap;
 
 fn conditions() -> CalibrationConditions {
-    let clip = "c".repeat(64);
-    CalibrationConditions::new(Domain::Industrial, 518, Precision::F32, clip, &PromptSet::default())
+    CalibrationConditions {
+        domain: Domain::Industrial,
+        image_size: 518,
+        precision: "F32".into(),
+        clip_sha256: "c".repeat(64),
+        prompts_sha256: "e".repeat(64),
+    }
 }
 
 fn calibration() -> Calibration {
@@ -53,14 +58,6 @@ fn what_lies_above_a_threshold_is_anomalous_and_what_lies_on_it_is_not() {
 fn other_conditions_are_refused_by_name() {
     let calibration = calibration();
     assert_eq!(calibration.require(&conditions()), Ok(()));
-    let phrases = PromptSet { normal: vec!["{}".into()], ..PromptSet::default() };
-    let other_prompts = CalibrationConditions::new(
-        Domain::Industrial,
-        518,
-        Precision::F32,
-        "c".repeat(64),
-        &phrases,
-    );
     let others = [
         (
             CalibrationConditions { domain: Domain::Medical, ..conditions() },
@@ -72,7 +69,10 @@ fn other_conditions_are_refused_by_name() {
             CalibrationConditions { clip_sha256: "d".repeat(64), ..conditions() },
             "not dddddddddddd...",
         ),
-        (other_prompts, "the prompts with SHA-256"),
+        (
+            CalibrationConditions { prompts_sha256: "f".repeat(64), ..conditions() },
+            "the prompts with SHA-256",
+        ),
     ];
     for (given, says) in others {
         let message = calibration.require(&given).unwrap_err().to_string();

@@ -3,8 +3,7 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::detector::to_host;
-use crate::{AnomalyMap, DetectError, Detection, Detector};
+use crate::{AnomalyMap, DetectError, Detection, Detector, ImageInput, ScoreRule, to_host};
 
 /// Side of the near surroundings as a share of the picture's, and of the wide ones.
 const NEAR: usize = 40;
@@ -13,22 +12,32 @@ const WIDE: usize = 8;
 /// Local contrast as a detector; prompts play no part. Map and scores have the pixels' unit.
 #[derive(Debug, Clone, Copy)]
 pub struct LocalContrast {
+    input: ImageInput,
     weights: [f32; 3],
 }
 
 impl LocalContrast {
-    /// `weights` make one grey value of the three normalised channels.
-    pub fn new(weights: [f32; 3]) -> Self {
-        Self { weights }
+    /// `weights` make one grey value of the three channels, normalised as `input` says.
+    pub fn new(input: ImageInput, weights: [f32; 3]) -> Self {
+        Self { input, weights }
     }
 }
 
 impl<B: Backend> Detector<B> for LocalContrast {
+    fn input(&self) -> ImageInput {
+        self.input
+    }
+
+    fn score_rule(&self) -> ScoreRule {
+        ScoreRule::MapMax
+    }
+
     /// Both scores are the map's maximum.
     fn detect(&mut self, images: Tensor<B, 4>, _: &str) -> Result<Vec<Detection>, DetectError> {
-        let [_, channels, height, size] = images.dims();
-        if channels != self.weights.len() || height != size {
-            return Err(DetectError::Size { width: size, height, size });
+        let ImageInput { size, .. } = self.input;
+        let [_, channels, height, width] = images.dims();
+        if channels != self.weights.len() || [height, width] != [size; 2] {
+            return Err(DetectError::Size { width, height, size });
         }
         let pixels = to_host(images)?;
         let detections = pixels.chunks_exact(channels * size * size).map(|image| {
@@ -39,7 +48,7 @@ impl<B: Backend> Detector<B> for LocalContrast {
             }
             let map = AnomalyMap { size, values: local_contrast(&grey, size) };
             let score = map.maximum();
-            Detection { map, image_score: score, score }
+            Detection::new(map, score, ScoreRule::MapMax)
         });
         Ok(detections.collect())
     }
@@ -84,13 +93,14 @@ mod tests {
         pixels[40 * size + 20] = 1.0;
         let data = TensorData::new(pixels, [2, 3, size, size]);
         let images = Tensor::<Flex, 4>::from_data(data, &device);
-        let found = LocalContrast::new([1.0, 0.0, 0.0]).detect(images, "anything").unwrap();
+        let mut red = LocalContrast::new(ImageInput::unnormalised(size), [1.0, 0.0, 0.0]);
+        let found = red.detect(images, "anything").unwrap();
         let (map, plain) = (&found[0].map, &found[1].map);
         let highest = map.values.iter().position(|value| *value == map.maximum()).unwrap();
         assert!((highest / size).abs_diff(40) <= 2 && (highest % size).abs_diff(20) <= 2);
         assert_eq!(found[0].score, map.maximum());
         assert!(plain.maximum() < 1e-5 && map.maximum() > 0.01);
         let oblong = Tensor::<Flex, 4>::zeros([1, 3, 4, 5], &device);
-        assert!(LocalContrast::new([1.0; 3]).detect(oblong, "anything").is_err());
+        assert!(red.detect(oblong, "anything").is_err());
     }
 }

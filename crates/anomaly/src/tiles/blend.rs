@@ -6,8 +6,8 @@ use grid_resample::HostResampler;
 
 use super::grid::TileAxis;
 use super::{Tile, TileGrid, TiledDetection};
-use crate::image_map::resampler;
-use crate::{Detection, Domain, ImageMap};
+use crate::detection::resampler;
+use crate::{Detection, ImageMap, ScoreRule};
 
 /// The map of an image while its tiles come in.
 pub(super) struct Mosaic {
@@ -53,9 +53,9 @@ impl Mosaic {
         self.whole = self.is_whole.then_some(*score);
     }
 
-    pub(super) fn finish(self, domain: Domain) -> TiledDetection {
+    pub(super) fn finish(self, rule: ScoreRule) -> TiledDetection {
         let Self { map, image_score, whole, .. } = self;
-        let score = whole.unwrap_or_else(|| domain.score(map.maximum(), image_score));
+        let score = whole.unwrap_or_else(|| rule.score(map.maximum(), image_score));
         TiledDetection { map, image_score, score }
     }
 }

@@ -4,12 +4,10 @@
 //! Here is what a calibration is and how it is applied to a detection. It is measured elsewhere, from
 //! detections of normal images.
 
-use clip_vit::Precision;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::{AuxiliaryData, Detection, Domain, PromptSet};
+use crate::{Detection, Domain, ScoreRule};
 
 /// Everything that was measured on normal images, and what it holds for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,6 +87,17 @@ pub struct CalibrationImages {
     pub trained_on: usize,
 }
 
+/// Images that something was trained or calibrated on: what it must not be measured on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuxiliaryData {
+    /// The dataset's name.
+    pub name: String,
+    /// The terms under which its images may be used; empty where nobody said.
+    pub licence: String,
+    /// The first 16 hexadecimal digits of the SHA-256 of each image file, sorted.
+    pub images: Vec<String>,
+}
+
 /// What changes a detector's numbers, so that a calibration holds for it alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CalibrationConditions {
@@ -158,7 +167,7 @@ impl Calibration {
     /// beyond all normal ones keep their order.
     pub fn score(&self, map_maximum: f32, image_score: f32) -> f32 {
         let (map, image) = (self.map.place(map_maximum), self.image.place(image_score));
-        self.conditions.domain.score(map, image)
+        ScoreRule::of(self.conditions.domain).score(map, image)
     }
 
     /// What the threshold of images says of a calibrated score.
@@ -228,36 +237,11 @@ impl ScoreRange {
 }
 
 impl CalibrationConditions {
-    /// The conditions of a detector.
-    pub fn new(
-        domain: Domain,
-        image_size: usize,
-        precision: Precision,
-        clip_sha256: String,
-        prompts: &PromptSet,
-    ) -> Self {
-        let mut digest = Sha256::new();
-        for part in [&prompts.normal, &prompts.abnormal, &prompts.templates] {
-            digest.update((part.len() as u64).to_le_bytes());
-            for phrase in part {
-                digest.update((phrase.len() as u64).to_le_bytes());
-                digest.update(phrase);
-            }
-        }
-        let prompts_sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let precision = precision.dtype().name().to_owned();
-        Self { domain, image_size, precision, clip_sha256, prompts_sha256 }
-    }
-
     /// Each by what a person calls it, hashes shortened.
     fn named(&self) -> [(&'static str, String); 5] {
         let short = |hash: &str| format!("{}...", hash.chars().take(12).collect::<String>());
-        let domain = match self.domain {
-            Domain::Industrial => "industrial",
-            Domain::Medical => "medical",
-        };
         [
-            ("images of the domain", domain.to_owned()),
+            ("images of the domain", self.domain.name().to_owned()),
             ("images of the size", self.image_size.to_string()),
             ("the precision", self.precision.clone()),
             ("the CLIP with SHA-256", short(&self.clip_sha256)),

@@ -1,8 +1,37 @@
-//! An anomaly map at the size of the image itself.
+//! What a detector says of an image: where it is anomalous, and how much.
 
 use grid_resample::{AxisMatrix, HostResampler};
 
-use crate::AnomalyMap;
+use crate::ScoreRule;
+
+/// What a detector says of one image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detection {
+    /// Where it is anomalous.
+    pub map: AnomalyMap,
+    /// What the detector says of the image as a whole besides its map, such as MoECLIP's image head, in
+    /// `[0, 1]`.
+    pub image_score: f32,
+    /// How anomalous the image is, by the detector's [`ScoreRule`].
+    pub score: f32,
+}
+
+impl Detection {
+    /// A detection whose score is made by `rule`.
+    pub fn new(map: AnomalyMap, image_score: f32, rule: ScoreRule) -> Self {
+        let score = rule.score(map.maximum(), image_score);
+        Self { map, image_score, score }
+    }
+}
+
+/// A square anomaly map on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnomalyMap {
+    /// Pixels a side.
+    pub size: usize,
+    /// Row by row; higher is more anomalous.
+    pub values: Vec<f32>,
+}
 
 /// An anomaly map on the host, of any size.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +45,11 @@ pub struct ImageMap {
 }
 
 impl AnomalyMap {
+    /// The highest value.
+    pub fn maximum(&self) -> f32 {
+        maximum(&self.values)
+    }
+
     /// The map at another size: bilinear with aligned corners, as maps come from the patch grid, and
     /// without a blur of its own. At the map's own size nothing changes, to the bit.
     pub fn resampled(&self, width: usize, height: usize) -> ImageMap {
@@ -33,7 +67,7 @@ impl From<AnomalyMap> for ImageMap {
 impl ImageMap {
     /// The highest value.
     pub fn maximum(&self) -> f32 {
-        self.values.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+        maximum(&self.values)
     }
 }
 
@@ -41,6 +75,10 @@ impl ImageMap {
 pub(crate) fn resampler(size: usize, width: usize, height: usize) -> HostResampler {
     let axis = |outputs| AxisMatrix::bilinear_aligned(size, outputs);
     HostResampler::new(&axis(height), &axis(width))
+}
+
+fn maximum(values: &[f32]) -> f32 {
+    values.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use burn::tensor::{Tensor, backend::Backend};
 
 use self::blend::Mosaic;
 pub use self::grid::{Tile, TileError, TileGrid, Tiling};
-use crate::{DetectError, Detector, Domain, ImageMap};
+use crate::{DetectError, Detector, ImageMap};
 
 /// What a detector says of an image that it saw in tiles.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,22 +23,21 @@ pub struct TiledDetection {
     /// The highest opinion that the image head has of a tile, in `[0, 1]`: a mean would lose a defect
     /// that one tile shows among hundreds.
     pub image_score: f32,
-    /// How anomalous the image is: [`Domain::score`] of the blended map's maximum and `image_score`;
-    /// of an image that is one tile, the detector's own score.
+    /// How anomalous the image is, by the detector's rule from the blended map's maximum and
+    /// `image_score`; of an image that is one tile, the detector's own score.
     pub score: f32,
 }
 
 /// A detector that looks at large images tile by tile.
 pub struct TiledDetector<'d, B: Backend> {
     detector: &'d mut dyn Detector<B>,
-    domain: Domain,
     batch: usize,
 }
 
 impl<'d, B: Backend> TiledDetector<'d, B> {
     /// Looks at `batch` tiles at once, at least one; more take more memory.
-    pub fn new(detector: &'d mut dyn Detector<B>, domain: Domain, batch: usize) -> Self {
-        Self { detector, domain, batch: batch.max(1) }
+    pub fn new(detector: &'d mut dyn Detector<B>, batch: usize) -> Self {
+        Self { detector, batch: batch.max(1) }
     }
 
     /// The detection of an image. `read` gives a tile as the detector takes it, `[3, size, size]`,
@@ -68,7 +67,7 @@ impl<'d, B: Backend> TiledDetector<'d, B> {
                 }
             }
         }
-        Ok(Some(mosaic.finish(self.domain)))
+        Ok(Some(mosaic.finish(self.detector.score_rule())))
     }
 }
 

@@ -4,15 +4,23 @@
 use burn::backend::Flex;
 
 use super::*;
-use crate::{AnomalyMap, Detection};
+use crate::{AnomalyMap, Detection, ImageInput, ScoreRule};
 
 /// What the detector takes.
 const SIZE: usize = 32;
 
 /// The map is the first channel; the image score its first value.
-struct Brightness;
+struct Brightness(ScoreRule);
 
 impl Detector<Flex> for Brightness {
+    fn input(&self) -> ImageInput {
+        ImageInput::unnormalised(SIZE)
+    }
+
+    fn score_rule(&self) -> ScoreRule {
+        self.0
+    }
+
     fn detect(
         &mut self,
         images: Tensor<Flex, 4>,
@@ -51,8 +59,8 @@ impl Picture {
 
     fn detected(&self, overlap: f64, batch: usize) -> TiledDetection {
         let grid = TileGrid::new(self.width, self.height, Tiling { side: SIZE, overlap }).unwrap();
-        let mut detector = Brightness;
-        let mut tiled = TiledDetector::new(&mut detector, Domain::Industrial, batch);
+        let mut detector = Brightness(ScoreRule::MeanOfMapMaxAndImage);
+        let mut tiled = TiledDetector::new(&mut detector, batch);
         let read = |tile: &Tile| self.read(tile);
         tiled.detect(&grid, "nut", read, |_| ControlFlow::Continue(())).unwrap().unwrap()
     }
@@ -94,7 +102,8 @@ fn one_tile_is_the_detector_itself_to_the_bit() {
     let whole = picture.detected(0.5, 8);
     let tile = Tile { x: 0, y: 0, width: SIZE, height: SIZE };
     let images = Tensor::stack(vec![picture.read(&tile).unwrap()], 0);
-    let Detection { map, image_score, score } = Brightness.detect(images, "nut").unwrap().remove(0);
+    let Detection { map, image_score, score } =
+        Brightness(ScoreRule::MapMax).detect(images, "nut").unwrap().remove(0);
     assert_eq!(whole, TiledDetection { map: map.into(), image_score, score });
 }
 
@@ -142,8 +151,8 @@ fn what_cannot_be_cut_is_refused_in_one_line() {
 fn who_watches_can_end_it_and_errors_come_through() {
     let picture = Picture { width: 100, height: 40, value: |_, _| 1.0 };
     let grid = TileGrid::new(100, 40, Tiling { side: SIZE, overlap: 0.0 }).unwrap();
-    let mut detector = Brightness;
-    let mut tiled = TiledDetector::new(&mut detector, Domain::Medical, 0);
+    let mut detector = Brightness(ScoreRule::MeanOfMapMaxAndImage);
+    let mut tiled = TiledDetector::new(&mut detector, 0);
     let mut done = 0;
     let watch = |_: &Tile| {
         done += 1;
