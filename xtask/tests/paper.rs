@@ -18,12 +18,10 @@ fn percent(pair: &Pair) -> [f64; 2] {
 }
 
 #[test]
-fn numbers_are_those_that_were_handed_over() {
+#[ignore = "needs ../shared beside the clone"]
+fn shared_files_have_the_same_numbers_of_the_paper() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/paper.json");
-    let Ok(text) = fs::read_to_string(&file) else {
-        eprintln!("skipped: ../shared/paper.json is not there");
-        return;
-    };
+    let text = fs::read_to_string(&file).unwrap();
     let (paper, published): (Value, _) = (serde_json::from_str(&text).unwrap(), published());
     assert_eq!(serde_json::to_value(published.methods()).unwrap(), paper["methods"]);
     assert_eq!(

@@ -26,8 +26,9 @@ fn check_equal(path: &Path, reference: &Path, tolerance: f32) {
 }
 
 #[test]
-fn every_format_holds_the_same_clip() {
-    let Some(folder) = shared() else { return };
+#[ignore = "needs ../shared beside the clone"]
+fn shared_files_of_every_format_hold_the_same_clip() {
+    let folder = shared();
     let reference = folder.join("open_clip.safetensors");
     let files = [
         ("open_clip.safetensors", FileFormat::Safetensors, 0.0),
@@ -46,8 +47,9 @@ fn every_format_holds_the_same_clip() {
 }
 
 #[test]
-fn formats_are_told_by_content() {
-    let Some(folder) = shared() else { return };
+#[ignore = "needs ../shared beside the clone"]
+fn shared_files_are_told_by_content() {
+    let folder = shared();
     let scratch = tempfile::tempdir().unwrap();
     for (name, other) in [("open_clip.pt", "a.safetensors"), ("open_clip.safetensors", "b.jpg")] {
         let renamed = scratch.path().join(other);
@@ -57,8 +59,9 @@ fn formats_are_told_by_content() {
 }
 
 #[test]
-fn a_config_beside_the_file_says_the_activation() {
-    let Some(folder) = shared() else { return };
+#[ignore = "needs ../shared beside the clone"]
+fn shared_files_with_a_config_beside_them_take_its_activation() {
+    let folder = shared();
     let clip = open(&folder.join("hf_transformers/model.safetensors"));
     assert_eq!(clip.activation_source(), ActivationSource::Config);
     let clip = open(&folder.join("open_clip.pt"));
@@ -67,8 +70,9 @@ fn a_config_beside_the_file_says_the_activation() {
 }
 
 #[test]
-fn broken_files_give_one_line_each() {
-    let Some(folder) = shared() else { return };
+#[ignore = "needs ../shared beside the clone"]
+fn shared_files_that_are_broken_give_one_line_each() {
+    let folder = shared();
     let cases = [
         ("missing_key.safetensors", "missing: visual.ln_post.weight; give"),
         ("wrong_shape.safetensors", "wrong shape: visual.proj is [128, 16], [128, 32] needed;"),
@@ -84,8 +88,9 @@ fn broken_files_give_one_line_each() {
 }
 
 #[test]
-fn the_authors_adapter_reads_as_it_was_written() {
-    let Some(folder) = shared() else { return };
+#[ignore = "needs ../shared beside the clone"]
+fn shared_files_of_the_authors_read_as_they_were_written() {
+    let folder = shared();
     let file = TensorFile::open(&folder.join("moeclip_authors.pth")).unwrap();
     let expected = TensorFile::open(&folder.join("moeclip_authors_expected.safetensors")).unwrap();
     assert_eq!(file.metadata()["epoch"], "20");

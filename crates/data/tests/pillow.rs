@@ -6,7 +6,7 @@
 //! large inputs: `Image.fromarray(rgb).resize((n, n), BICUBIC)`, `/ 255`, `(x - mean) / std` with n
 //! = 28 (`shrink_96x130`, all pixels) and n = 110 (`mixed_96x130`, every 3rd row and column), and
 //! `resize((40, 40), NEAREST) != 0` (`mask_shrink_210x333`). The uncut golden and the one of photos
-//! are read from `../shared` beside the repository when they are there.
+//! lie in `../shared` beside the clone; tests of them are ignored unless asked for.
 //!
 //! `goldens/jpeg.safetensors` holds three JPEGs of 45x37 pixels that Pillow 13.0.0 wrote, and the bytes
 //! that it reads them as: waves and noise with a red bar in them, 4:2:0, 4:2:2 and progressive 4:4:4. The
@@ -33,14 +33,8 @@ struct Grid {
 
 const FULL: Grid = Grid { size: 518, step: 7 };
 
-fn shared(path: &str) -> Option<PathBuf> {
-    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
-    let path = root.join(path);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is not there", path.display());
-    None
+fn shared(path: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")).join(path)
 }
 
 fn bytes<'a>(file: &SafeTensors<'a>, name: &str) -> (Vec<u32>, &'a [u8]) {
@@ -134,9 +128,9 @@ fn masks_exactly() {
 }
 
 #[test]
-fn the_uncut_golden() {
-    let Some(path) = shared("goldens/preprocess_synthetic.safetensors") else { return };
-    let data = std::fs::read(path).unwrap();
+#[ignore = "needs ../shared beside the clone"]
+fn shared_files_with_the_uncut_golden() {
+    let data = std::fs::read(shared("goldens/preprocess_synthetic.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&data).unwrap();
     for case in ["down_640x800", "mixed_300x700", "up_96x130"] {
         let picture = rgb(&file, &format!("{case}.rgb"));
@@ -146,17 +140,16 @@ fn the_uncut_golden() {
 }
 
 #[test]
-fn photos() {
-    let Some(path) = shared("goldens/preprocess.safetensors") else { return };
-    let Some(cubes) = shared("fixtures/images/cubes-640x480.png") else { return };
-    let Some(hazelnuts) = shared("real/hazelnut-toy/hazelnut") else { return };
-    let data = std::fs::read(path).unwrap();
+#[ignore = "needs ../shared beside the clone"]
+fn shared_files_with_photos() {
+    let data = std::fs::read(shared("goldens/preprocess.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&data).unwrap();
-    let cubes = decode_rgb(&cubes).unwrap();
+    let cubes = decode_rgb(&shared("fixtures/images/cubes-640x480.png")).unwrap();
     assert_image(&file, "cubes_640x480", &cubes, FULL);
     let crop = image::imageops::crop_imm(&cubes, 100, 100, 200, 150).to_image();
     assert_image(&file, "small_to_518", &crop, FULL);
     let golden = floats(&file, "mask_hazelnut_512");
+    let hazelnuts = shared("real/hazelnut-toy/hazelnut");
     let defects = ["colour", "crack"].map(|defect| {
         let mask = decode_mask(&hazelnuts.join(format!("ground_truth/{defect}/000_mask.png")));
         let image = decode_rgb(&hazelnuts.join(format!("test/{defect}/000.png")));

@@ -67,14 +67,11 @@ fn the_same_adapters_give_the_same_bytes() {
 }
 
 #[test]
-fn the_authors_own_file_is_read_exactly() {
+#[ignore = "needs ../shared beside the clone"]
+fn shared_files_of_the_authors_are_read_exactly() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures/checkpoints");
     let (authors, expected) =
         (folder.join("moeclip_authors.pth"), folder.join("moeclip_authors_expected.safetensors"));
-    if !authors.exists() {
-        println!("skipped: {} is not there", authors.display());
-        return;
-    }
     let open = |path: &Path| AdapterFile::open(path, &Assumed::default()).unwrap();
     assert_eq!(open(&authors).tensors().unwrap(), open(&expected).tensors().unwrap());
 }

@@ -89,11 +89,9 @@ fn a_folder_in_the_way_of_a_checkpoint_is_told() {
 const SMALL_DISK: &str = "MOECLIP_SMALL_DISK";
 
 #[test]
+#[ignore = "needs a small disk that MOECLIP_SMALL_DISK names"]
 fn a_disk_that_is_really_full_is_told_and_training_goes_on() {
-    let Some(disk) = std::env::var_os(SMALL_DISK) else {
-        println!("skipped: {SMALL_DISK} names no small disk");
-        return;
-    };
+    let disk = std::env::var_os(SMALL_DISK).expect(SMALL_DISK);
     let folder = tempfile::tempdir_in(disk).unwrap();
     let ballast = folder.path().join("ballast");
     let spoil = |_: &Path| {
