@@ -9,11 +9,11 @@ use serde_json::Value;
 const CUT_DOWN: [&str; 10] =
     ["demo", "--out", "demo", "--steps", "120", "--per-category", "12", "--seed", "0", "--json"];
 
-/// Points of pixel AUROC on unseen categories by which MoECLIP was above CLIP alone.
-const MARGIN: f64 = 0.0;
+/// Points of pixel AUROC on unseen categories by which MoECLIP was above CLIP alone: 78.9 and 42.5.
+const MARGIN: f64 = 36.4;
 
-/// Points that another processor's rounding may take.
-const SLACK: f64 = 2.0;
+/// Points that another processor's rounding may take; two processors were 1.6 apart.
+const SLACK: f64 = 3.0;
 
 fn pixel_auroc(method: &Value, name: &str) -> f64 {
     assert_eq!(method["method"], name);
