@@ -6,7 +6,7 @@ use burn::data::dataloader::batcher::Batcher;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::dataset::{Facts, LoadedSample};
+use crate::dataset::{ItemFacts, LoadedSample};
 use crate::error::DataError;
 use crate::sample::ImageSize;
 
@@ -59,7 +59,7 @@ pub(crate) struct Collated {
     pub(crate) images: Vec<f32>,
     /// `[samples, 1, size, size]`, zeros for those to come.
     masks: Vec<f32>,
-    facts: Vec<Facts>,
+    facts: Vec<ItemFacts>,
 }
 
 impl Collated {
@@ -77,7 +77,7 @@ impl Collated {
     }
 
     /// Completes a sample whose pixels are there.
-    pub(crate) fn push_facts(&mut self, facts: Facts) {
+    pub(crate) fn push_facts(&mut self, facts: ItemFacts) {
         self.facts.push(facts);
     }
 

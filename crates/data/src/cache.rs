@@ -33,11 +33,11 @@ const KEPT: u64 = 14;
 pub struct Cache {
     folder: PathBuf,
     limit: u64,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<CacheState>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CacheState {
     /// Bytes written since the folder was last looked at.
     written: u64,
     trouble: Option<DataError>,
@@ -140,7 +140,7 @@ impl Cache {
         Ok(())
     }
 
-    fn entries(&self) -> io::Result<Vec<Entry>> {
+    fn entries(&self) -> io::Result<Vec<CachedFile>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
@@ -150,18 +150,18 @@ impl Cache {
             // Gone meanwhile: another process removed it.
             let Ok(metadata) = fs::metadata(&path) else { continue };
             let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            entries.push(Entry { path, used, bytes: metadata.len() });
+            entries.push(CachedFile { path, used, bytes: metadata.len() });
         }
         Ok(entries)
     }
 
     /// A thread that panicked leaves a count behind that is still a count.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CacheState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Entry {
+struct CachedFile {
     path: PathBuf,
     used: SystemTime,
     bytes: u64,

@@ -87,20 +87,20 @@ pub struct LoadedSample {
 }
 
 impl LoadedSample {
-    pub(crate) fn new(facts: Facts, size: usize, image: Vec<f32>, mask: Vec<f32>) -> Self {
-        let Facts { has_mask, label, class, prompt, path, original } = facts;
+    pub(crate) fn new(facts: ItemFacts, size: usize, image: Vec<f32>, mask: Vec<f32>) -> Self {
+        let ItemFacts { has_mask, label, class, prompt, path, original } = facts;
         Self { image, mask, has_mask, size, label, class, prompt, path, original }
     }
 
-    pub(crate) fn facts(self) -> Facts {
+    pub(crate) fn facts(self) -> ItemFacts {
         let Self { has_mask, label, class, prompt, path, original, .. } = self;
-        Facts { has_mask, label, class, prompt, path, original }
+        ItemFacts { has_mask, label, class, prompt, path, original }
     }
 }
 
 /// What a loaded sample is beside its pixels; the fields are those of [`LoadedSample`].
 #[derive(Debug)]
-pub(crate) struct Facts {
+pub(crate) struct ItemFacts {
     pub(crate) has_mask: bool,
     pub(crate) label: Label,
     pub(crate) class: String,
@@ -109,7 +109,7 @@ pub(crate) struct Facts {
     pub(crate) original: ImageSize,
 }
 
-impl Facts {
+impl ItemFacts {
     fn of(sample: &Sample, original: ImageSize) -> Self {
         Self {
             has_mask: sample.mask.is_some(),
@@ -198,7 +198,7 @@ impl ImageDataset {
             let moved = placement.map(|placement| placement.apply(&mask, batch.size));
             batch.next_mask().copy_from_slice(moved.as_ref().unwrap_or(&mask));
         }
-        batch.push_facts(Facts::of(sample, original));
+        batch.push_facts(ItemFacts::of(sample, original));
         Ok(())
     }
 

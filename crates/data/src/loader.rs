@@ -58,7 +58,7 @@ impl LoaderOptions {
 /// Iterator over the batches of one pass through a dataset. A batch with an unreadable sample is an
 /// error that names the file.
 pub struct Batches<B: Backend> {
-    plan: Plan,
+    plan: BatchPlan,
     workers: Vec<Worker>,
     /// Batches that no worker has been given yet.
     waiting: Range<usize>,
@@ -70,7 +70,7 @@ pub struct Batches<B: Backend> {
 
 /// Which samples make which batch.
 #[derive(Clone)]
-struct Plan {
+struct BatchPlan {
     order: Arc<[usize]>,
     batch_size: usize,
     image_size: usize,
@@ -78,12 +78,12 @@ struct Plan {
 
 /// A decoding thread.
 struct Worker {
-    jobs: Sender<Job>,
+    jobs: Sender<BatchJob>,
     loaded: Receiver<Loaded>,
 }
 
 /// A batch to decode, and the memory for it.
-struct Job {
+struct BatchJob {
     batch: usize,
     into: Collated,
 }
@@ -106,7 +106,7 @@ impl<B: Backend> Batches<B> {
             return Err(DataError::setting("start_at", first, remedy));
         }
         let image_size = dataset.image_size();
-        let plan = Plan { order: order.into(), batch_size: options.batch_size, image_size };
+        let plan = BatchPlan { order: order.into(), batch_size: options.batch_size, image_size };
         let workers = (0..options.workers.min(batches - first))
             .map(|worker| Worker::start(worker, dataset.clone(), plan.clone()))
             .collect::<Result<Vec<_>, _>>()?;
@@ -123,7 +123,7 @@ impl<B: Backend> Batches<B> {
         if let Some(batch) = self.waiting.next() {
             let into = Collated::new(self.plan.indices(batch).len(), self.plan.image_size);
             if let Some(worker) = self.worker(batch) {
-                worker.jobs.send(Job { batch, into }).ok();
+                worker.jobs.send(BatchJob { batch, into }).ok();
             }
         }
     }
@@ -159,18 +159,18 @@ impl<B: Backend> Iterator for Batches<B> {
 
 impl<B: Backend> ExactSizeIterator for Batches<B> {}
 
-impl Plan {
+impl BatchPlan {
     fn indices(&self, batch: usize) -> &[usize] {
         self.order.chunks(self.batch_size).nth(batch).unwrap_or_default()
     }
 }
 
 impl Worker {
-    fn start(worker: usize, dataset: ImageDataset, plan: Plan) -> Result<Self, DataError> {
-        let (jobs, received) = channel::<Job>();
+    fn start(worker: usize, dataset: ImageDataset, plan: BatchPlan) -> Result<Self, DataError> {
+        let (jobs, received) = channel::<BatchJob>();
         let (sender, loaded) = channel();
         let work = move || {
-            for Job { batch, into } in received {
+            for BatchJob { batch, into } in received {
                 if sender.send(dataset.collate(plan.indices(batch), into)).is_err() {
                     return;
                 }
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_worker_that_stopped_is_one_error_and_the_end() {
         let ((jobs, _), (_, loaded)) = (channel(), channel());
-        let plan = Plan { order: [0; 9].into(), batch_size: 1, image_size: 1 };
+        let plan = BatchPlan { order: [0; 9].into(), batch_size: 1, image_size: 1 };
         let mut batches = Batches::<Flex> {
             plan,
             workers: vec![Worker { jobs, loaded }],

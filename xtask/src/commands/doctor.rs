@@ -33,12 +33,12 @@ struct Diagnosis {
     devices: Vec<DeviceStatus>,
     jpeg_decoder: &'static str,
     data_root: Option<DataRoot>,
-    datasets: Vec<Found>,
+    datasets: Vec<FoundDataset>,
 }
 
 /// A known dataset that the data root holds.
 #[derive(Serialize)]
-struct Found {
+struct FoundDataset {
     name: String,
     path: PathBuf,
 }
@@ -76,11 +76,11 @@ pub(crate) fn run(args: DoctorArgs, common: Common) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn datasets(root: &DataRoot) -> anyhow::Result<Vec<Found>> {
+fn datasets(root: &DataRoot) -> anyhow::Result<Vec<FoundDataset>> {
     let mut found = Vec::new();
     for descriptor in known()? {
         if let Some(path) = root.folder_of(&descriptor)? {
-            found.push(Found { name: descriptor.name, path });
+            found.push(FoundDataset { name: descriptor.name, path });
         }
     }
     Ok(found)
@@ -91,7 +91,7 @@ fn print_data(diagnosis: &Diagnosis) {
         None => println!("  data root  none; --data-root, MOECLIP_DATA or moeclip.toml name one"),
         Some(root) => println!("  data root  {} ({})", root.path.display(), root.told_by),
     }
-    for Found { name, path } in &diagnosis.datasets {
+    for FoundDataset { name, path } in &diagnosis.datasets {
         println!("  {name:14} {}", path.display());
     }
 }

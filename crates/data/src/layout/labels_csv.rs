@@ -45,7 +45,7 @@ impl LayoutKind for LabelsCsv {
         let format = ListFormat::LabelsCsv;
         let source = ListSource { list: &list, format, images: &images, class: &class };
         let mut listing = read(&list, format)?;
-        let named = Named::below(&images)?;
+        let named = NamedImages::below(&images)?;
         listing = named.resolve(listing, &list);
         source.samples(listing, split)
     }
@@ -53,12 +53,12 @@ impl LayoutKind for LabelsCsv {
 
 /// The images of a folder by name and by number, each relative to the folder.
 #[derive(Default)]
-struct Named {
+struct NamedImages {
     by_name: BTreeMap<String, Vec<PathBuf>>,
     by_number: BTreeMap<String, Vec<PathBuf>>,
 }
 
-impl Named {
+impl NamedImages {
     fn below(folder: &Path) -> Result<Self, DataError> {
         let mut named = Self::default();
         for image in images_below(folder)? {

@@ -11,7 +11,7 @@ pub(super) struct Noise {
 
 /// The cell of a plane strewn with seeds that a point lies in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cell {
+pub(super) struct NoiseCell {
     /// Distance to the nearest seed; the lattice's side is 1.
     pub(super) distance: f32,
     /// How much further the next seed is: 0 on the border between two cells.
@@ -62,9 +62,9 @@ impl Noise {
     }
 
     /// The cell around `point`; seeds lie in a lattice of side 1, each anywhere in its square.
-    pub(super) fn cell(self, point: Point) -> Cell {
+    pub(super) fn cell(self, point: Point) -> NoiseCell {
         let (x, y) = (point.x.floor() as i32, point.y.floor() as i32);
-        let mut nearest = Cell { distance: f32::MAX, border: f32::MAX, id: 0.0 };
+        let mut nearest = NoiseCell { distance: f32::MAX, border: f32::MAX, id: 0.0 };
         let mut second = f32::MAX;
         for (i, j) in (-1..=1).flat_map(|j| (-1..=1).map(move |i| (x + i, y + j))) {
             let bits = self.bits(i, j);
@@ -73,12 +73,12 @@ impl Noise {
             let distance = (point - seed).length();
             if distance < nearest.distance {
                 second = nearest.distance;
-                nearest = Cell { distance, border: 0.0, id: part(bits >> 20) };
+                nearest = NoiseCell { distance, border: 0.0, id: part(bits >> 20) };
             } else {
                 second = second.min(distance);
             }
         }
-        Cell { border: second - nearest.distance, ..nearest }
+        NoiseCell { border: second - nearest.distance, ..nearest }
     }
 
     /// All 32 bits depend on all of seed, x and y (the finaliser of MurmurHash3).

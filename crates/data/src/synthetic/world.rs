@@ -155,7 +155,7 @@ struct Exposed {
     camera: Camera,
     /// Without a defect.
     sound: Exposure,
-    defective: Option<Seen>,
+    defective: Option<VisibleDefect>,
     marks: Vec<MarkKind>,
 }
 
@@ -172,7 +172,7 @@ const NOT_POSSIBLE: &str =
     "this category cannot have it; Category::defects lists those that it has";
 
 /// A defective scene through the camera.
-struct Seen {
+struct VisibleDefect {
     exposure: Exposure,
     change: Change,
 }
@@ -185,17 +185,17 @@ fn inflicted(
     camera: &Camera,
     clean: &Exposure,
     chance: &Chance,
-) -> Option<Seen> {
-    let mut best: Option<Seen> = None;
+) -> Option<VisibleDefect> {
+    let mut best: Option<VisibleDefect> = None;
     for attempt in 0..ATTEMPTS {
         let Some(canvas) = inflict(defect, sound, &mut chance.fork(attempt)) else { continue };
         let exposure = camera.expose(&canvas);
         let change = Change::between(clean, &exposure);
         if change.is_fit() {
-            return Some(Seen { exposure, change });
+            return Some(VisibleDefect { exposure, change });
         }
         if change.is_allowed() && best.as_ref().is_none_or(|best| best.change.is_fainter(&change)) {
-            best = Some(Seen { exposure, change });
+            best = Some(VisibleDefect { exposure, change });
         }
     }
     best

@@ -94,14 +94,14 @@ pub fn verify(
 }
 
 /// A sample and where it belongs.
-struct Entry {
+struct ListedSample {
     split: Split,
     sample: Sample,
 }
 
 /// What the splits consist of, not yet read.
 struct Contents {
-    entries: Vec<Entry>,
+    entries: Vec<ListedSample>,
     faults: Vec<Fault>,
     test: TestSplit,
 }
@@ -127,7 +127,7 @@ impl Contents {
         for (split, scan) in [(Split::Test, test), (Split::Train, train)] {
             match scan {
                 Ok(scan) => {
-                    let entry = |sample| Entry { split, sample };
+                    let entry = |sample| ListedSample { split, sample };
                     contents.entries.extend(scan.samples.into_iter().map(entry));
                     contents.faults.extend(scan.faults);
                 }

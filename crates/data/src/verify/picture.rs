@@ -4,7 +4,7 @@ use std::path::Path;
 
 use image::{GrayImage, ImageFormat};
 
-use super::Entry;
+use super::ListedSample;
 use crate::content::ContentHash;
 use crate::decode::{decode_mask_bytes, decode_rgb_bytes, read};
 use crate::descriptor::{MaskFormat, MaskValues};
@@ -24,7 +24,7 @@ pub(super) struct Finding {
 }
 
 /// Reads an image, and then its mask: each file once, never both in memory.
-pub(super) fn check(entry: &Entry, format: MaskFormat) -> Finding {
+pub(super) fn check(entry: &ListedSample, format: MaskFormat) -> Finding {
     let image = read_image(&entry.sample.image);
     let mut faults = Vec::new();
     if let Err(error) = &image {
@@ -85,7 +85,12 @@ impl<'a> Mask<'a> {
         Ok(Self { path, size, values: grey_values(&picture), storage })
     }
 
-    fn faults(&self, entry: &Entry, image: Option<ImageSize>, format: MaskFormat) -> Vec<Fault> {
+    fn faults(
+        &self,
+        entry: &ListedSample,
+        image: Option<ImageSize>,
+        format: MaskFormat,
+    ) -> Vec<Fault> {
         let fault = |(kind, detail)| Fault::new(kind, self.path, detail);
         let found = [
             image.and_then(|image| self.misfit(image)),

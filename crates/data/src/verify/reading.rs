@@ -6,13 +6,13 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, Scope};
 
 use super::picture::{Finding, check};
-use super::{Checked, Entry};
+use super::{Checked, ListedSample};
 use crate::descriptor::MaskFormat;
 use crate::error::DataError;
 
 /// The findings in the order of `entries`; `None` for those not read when `observe` broke.
 pub(super) fn read_all(
-    entries: &[Entry],
+    entries: &[ListedSample],
     format: MaskFormat,
     threads: usize,
     mut observe: impl FnMut(Checked) -> ControlFlow<()>,
@@ -21,7 +21,7 @@ pub(super) fn read_all(
         return Err(DataError::setting("threads", threads, "use 1 or more"));
     }
     let mut findings: Vec<Option<Finding>> = entries.iter().map(|_| None).collect();
-    let work = Work { entries, format, next: AtomicUsize::new(0) };
+    let work = ReadingQueue { entries, format, next: AtomicUsize::new(0) };
     let total = entries.len();
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(threads);
@@ -43,13 +43,13 @@ pub(super) fn read_all(
     Ok(findings)
 }
 
-struct Work<'a> {
-    entries: &'a [Entry],
+struct ReadingQueue<'a> {
+    entries: &'a [ListedSample],
     format: MaskFormat,
     next: AtomicUsize,
 }
 
-impl Work<'_> {
+impl ReadingQueue<'_> {
     fn spawn<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,

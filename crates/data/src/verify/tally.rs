@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::Entry;
+use super::ListedSample;
 use crate::descriptor::{Class, Descriptor};
 use crate::fault::{Fault, FaultKind};
 use crate::sample::{Label, Sample, Split};
@@ -40,7 +40,7 @@ pub struct ExpectedCount {
 pub(super) fn tally(
     descriptor: &Descriptor,
     root: &Path,
-    entries: &[Entry],
+    entries: &[ListedSample],
 ) -> (Vec<ClassTally>, Vec<Fault>) {
     let samples = entries.iter().filter(|entry| entry.split == Split::Test);
     let samples = samples.map(|entry| &entry.sample);

@@ -6,11 +6,11 @@ use super::tie::{Counts, Tie, key};
 
 /// Finite scores with their labels, sorted from high to low.
 pub(super) struct Ranking {
-    entries: Vec<Entry>,
+    entries: Vec<RankedScore>,
 }
 
 #[derive(Clone, Copy)]
-struct Entry {
+struct RankedScore {
     key: u32,
     label: bool,
     /// Its place before the sort.
@@ -21,8 +21,8 @@ impl Ranking {
     /// Ranks finite scores; both slices are equally long.
     pub(super) fn new(scores: &[f32], labels: &[bool]) -> Self {
         let pairs = scores.iter().zip(labels).enumerate();
-        let mut entries: Vec<Entry> = pairs
-            .map(|(index, (&score, &label))| Entry { key: key(score), label, index })
+        let mut entries: Vec<RankedScore> = pairs
+            .map(|(index, (&score, &label))| RankedScore { key: key(score), label, index })
             .collect();
         entries.sort_unstable_by_key(|entry| entry.key);
         Self { entries }
@@ -47,7 +47,7 @@ impl Ranking {
 
     /// The metrics where the score that stood at an index is there `weight(index)` times.
     pub(super) fn weighted(&self, weight: impl Fn(usize) -> u64) -> BinaryMetrics {
-        let count = |entries: &[Entry]| count(entries, &weight);
+        let count = |entries: &[RankedScore]| count(entries, &weight);
         let mut thresholds = Thresholds::new(count(&self.entries));
         for tied in self.entries.chunk_by(|a, b| a.key == b.key) {
             thresholds.lower(&Tie { key: tied[0].key, counts: count(tied), found: 0 });
@@ -57,7 +57,7 @@ impl Ranking {
 }
 
 /// How many there are of each kind where an entry counts `weight(index)` times.
-fn count(entries: &[Entry], weight: impl Fn(usize) -> u64) -> Counts {
+fn count(entries: &[RankedScore], weight: impl Fn(usize) -> u64) -> Counts {
     let mut counts = Counts::default();
     for entry in entries {
         let weight = weight(entry.index);

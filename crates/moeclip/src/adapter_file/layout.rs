@@ -18,7 +18,7 @@ const SHOWN: usize = 6;
 
 /// The sizes that fix every tensor of a set of adapters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(super) struct AdapterLayout {
     mixture: Mixture,
     /// Experts of each tap; 0 where there is no mixture.
     experts: Vec<usize>,
@@ -34,7 +34,7 @@ pub(super) struct Layout {
 
 type Shapes = BTreeMap<String, Vec<usize>>;
 
-impl Layout {
+impl AdapterLayout {
     /// Reads the sizes off the tensors.
     pub(super) fn infer(file: &Path, shapes: &Shapes) -> Result<Self, AdapterFileError> {
         let [embed, width] = matrix(shapes, "seg_proj.0.fc.weight")

@@ -21,7 +21,7 @@ pub use error::AdapterFileError;
 pub use write::{write_adapter, write_authors};
 
 use crate::{Adapters, MoeClipConfig, PromptSet};
-use layout::Layout;
+use layout::AdapterLayout;
 
 /// Under these names the authors' checkpoint keeps all but the text projection.
 const AUTHORS_PREFIX: &str = "image_adapter.";
@@ -109,7 +109,7 @@ pub struct AdapterFile {
     file: TensorFile,
     format: AdapterFormat,
     config: MoeClipConfig,
-    layout: Layout,
+    layout: AdapterLayout,
     provenance: Option<Provenance>,
     calibration: Option<Calibration>,
 }
@@ -125,7 +125,7 @@ impl AdapterFile {
         let authors = file.names().any(|name| name.starts_with(AUTHORS_PREFIX));
         let format = if authors { AdapterFormat::Authors } else { AdapterFormat::Ours };
         let shapes = shapes(&file, format);
-        let layout = Layout::infer(path, &shapes)?;
+        let layout = AdapterLayout::infer(path, &shapes)?;
         layout.check(path, &shapes)?;
         let stored: Option<MoeClipConfig> = metadata(&file, "config")?;
         let config = match stored {

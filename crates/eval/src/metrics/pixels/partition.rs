@@ -26,7 +26,7 @@ pub(super) struct Positive {
 
 /// Where the next pixel of a bucket goes.
 #[derive(Clone, Copy, Default)]
-struct Place {
+struct Heads {
     negative: usize,
     positive: usize,
 }
@@ -88,14 +88,14 @@ impl Batch {
 }
 
 /// Writes the head of every bucket that holds something, and says where its pixels go.
-fn heads(counts: &[Counts], words: &mut [u16]) -> Vec<Place> {
-    let mut places = vec![Place::default(); BUCKETS];
+fn heads(counts: &[Counts], words: &mut [u16]) -> Vec<Heads> {
+    let mut places = vec![Heads::default(); BUCKETS];
     let mut at = 0;
     for (bucket, &counts) in (0..=u16::MAX).zip(counts).filter(|(_, counts)| counts.all() > 0) {
         words[at..at + HEAD_WORDS].copy_from_slice(&Head { bucket, counts }.to_words());
         let negative = at + HEAD_WORDS;
         let positive = negative + counts.negatives as usize;
-        places[usize::from(bucket)] = Place { negative, positive };
+        places[usize::from(bucket)] = Heads { negative, positive };
         at = positive + POSITIVE_WORDS * counts.positives as usize;
     }
     places

@@ -85,7 +85,7 @@ impl Run {
     }
 
     /// Reads from the beginning; a file through a buffer of so many bytes.
-    fn reader(&self, buffer: usize) -> io::Result<Reader<'_>> {
+    fn reader(&self, buffer: usize) -> io::Result<RunReader<'_>> {
         let input: Box<dyn Read> = match &self.words {
             Words::Memory(words) => Box::new(bytemuck::cast_slice::<u16, u8>(words)),
             Words::File(file) => {
@@ -94,7 +94,7 @@ impl Run {
                 Box::new(BufReader::with_capacity(buffer, file))
             }
         };
-        let mut reader = Reader { input, left: self.buckets, head: None };
+        let mut reader = RunReader { input, left: self.buckets, head: None };
         reader.advance()?;
         Ok(reader)
     }
@@ -109,7 +109,7 @@ pub(super) fn merge<'a>(
 ) -> io::Result<()> {
     let mut readers = runs.map(|run| run.reader(buffer)).collect::<io::Result<Vec<_>>>()?;
     let mut chunk = vec![0; CHUNK];
-    while let Some(bucket) = readers.iter().filter_map(Reader::bucket).min() {
+    while let Some(bucket) = readers.iter().filter_map(RunReader::bucket).min() {
         let mut counts = Counts::default();
         readers.iter().filter_map(|reader| reader.counts_of(bucket)).for_each(|c| counts.add(c));
         sink.begin(Head { bucket, counts })?;
@@ -131,14 +131,14 @@ pub(super) fn merge<'a>(
 }
 
 /// Where the reading of a run stands: behind a head.
-struct Reader<'a> {
+struct RunReader<'a> {
     input: Box<dyn Read + 'a>,
     /// Heads to come.
     left: usize,
     head: Option<Head>,
 }
 
-impl Reader<'_> {
+impl RunReader<'_> {
     fn bucket(&self) -> Option<u16> {
         self.head.map(|head| head.bucket)
     }

@@ -32,14 +32,14 @@ struct Draw {
 /// What shares one score, by group.
 struct GroupedTie {
     key: u32,
-    groups: Vec<Found>,
+    groups: Vec<GroupCounts>,
     /// Groups that hold something.
     touched: Vec<usize>,
     has_anomalous: bool,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Found {
+struct GroupCounts {
     counts: Counts,
     share: u128,
 }
@@ -89,7 +89,7 @@ impl Draws {
         self.draws.into_iter().zip(self.passed).map(finish).collect()
     }
 
-    fn at(&mut self, key: u32, group: usize) -> &mut Found {
+    fn at(&mut self, key: u32, group: usize) -> &mut GroupCounts {
         if key != self.tie.key {
             self.close_tie();
             self.tie.key = key;
@@ -108,7 +108,7 @@ impl Draws {
             self.pass()
         }
         for group in self.tie.touched.drain(..) {
-            self.tie.groups[group] = Found::default();
+            self.tie.groups[group] = GroupCounts::default();
         }
         self.tie.has_anomalous = false;
     }
@@ -182,7 +182,7 @@ impl Draw {
 
 impl GroupedTie {
     fn new(groups: usize) -> Self {
-        let groups = vec![Found::default(); groups];
+        let groups = vec![GroupCounts::default(); groups];
         Self { key: 0, groups, touched: Vec::new(), has_anomalous: false }
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn draw_tile(
     sample: &Sample,
     options: &SheetOptions,
 ) {
-    let mut tile = Tile::new(options.thumbnail);
+    let mut tile = SheetTile::new(options.thumbnail);
     match Thumbnail::of(sample, options) {
         Ok(thumbnail) => {
             tile.place(&thumbnail.picture);
@@ -45,12 +45,12 @@ pub(super) fn draw_tile(
 }
 
 /// The square of a thumbnail and the label below.
-struct Tile {
+struct SheetTile {
     picture: RgbImage,
     side: u32,
 }
 
-impl Tile {
+impl SheetTile {
     fn new(side: u32) -> Self {
         let mut picture = RgbImage::from_pixel(side, side + LABEL_HEIGHT, Rgb([24; 3]));
         fill(&mut picture, 0..side, GROUND);

@@ -20,7 +20,7 @@ const EXPERTS_LEGEND: &str =
     "experts' cosine: mean between the outputs of two experts, over taps and the last epoch";
 
 /// A row of finished text.
-struct Line {
+struct TableLine {
     name: String,
     cells: Vec<String>,
 }
@@ -126,7 +126,7 @@ impl Comparison {
         self.rows.iter().any(|row| row.similarity.mean().is_some())
     }
 
-    fn lines(&self) -> Vec<Line> {
+    fn lines(&self) -> Vec<TableLine> {
         let has_experts = self.has_experts();
         let lines = self.rows.iter().flat_map(|row| {
             let cosine = has_experts.then(|| short(&row.similarity, cosine));
@@ -135,8 +135,9 @@ impl Comparison {
             let theirs = || row.published_similarity.map(self::cosine).unwrap_or_default();
             let published: Vec<String> = published.chain(has_experts.then(theirs)).collect();
             let is_published = published.iter().any(|cell| !cell.is_empty());
-            let beside = is_published.then(|| Line { name: PUBLISHED.into(), cells: published });
-            [Line { name: row.name.clone(), cells: measured }].into_iter().chain(beside)
+            let beside =
+                is_published.then(|| TableLine { name: PUBLISHED.into(), cells: published });
+            [TableLine { name: row.name.clone(), cells: measured }].into_iter().chain(beside)
         });
         lines.collect()
     }

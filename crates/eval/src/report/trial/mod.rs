@@ -52,7 +52,7 @@ struct Headline {
 }
 
 /// A method that was measured.
-struct Entry<'a> {
+struct NamedReport<'a> {
     name: &'a str,
     report: &'a Report,
 }
@@ -86,11 +86,11 @@ impl TrialPage<'_> {
         }
     }
 
-    fn entries(&self) -> Vec<Entry<'_>> {
+    fn entries(&self) -> Vec<NamedReport<'_>> {
         let methods = self.methods.iter().zip(&self.dataset.outcomes);
         let reports = methods.filter_map(|(name, outcome)| {
             let report = Outcome::measured(outcome).and_then(Measured::paper)?;
-            Some(Entry { name, report })
+            Some(NamedReport { name, report })
         });
         reports.collect()
     }
@@ -144,8 +144,8 @@ impl Headline {
         format!("{}, {method}", self.name)
     }
 
-    fn stat(&self, own: &Entry<'_>, others: &[Entry<'_>]) -> Stat {
-        let value = |entry: &Entry<'_>| percent((self.of)(&entry.report.mean));
+    fn stat(&self, own: &NamedReport<'_>, others: &[NamedReport<'_>]) -> Stat {
+        let value = |entry: &NamedReport<'_>| percent((self.of)(&entry.report.mean));
         let others = others.iter().map(|entry| format!("{} {}", entry.name, value(entry)));
         let note = others.collect::<Vec<_>>().join(", ");
         Stat { name: self.name.into(), value: value(own), note }
