@@ -1,4 +1,4 @@
-//! Mask rules, settings and the corner cases of resizing; `tests/pillow.rs` compares with Pillow.
+//! Mask rules, settings and the corner cases of resizing; `tests/it/pillow.rs` compares with Pillow.
 
 use image::{Luma, Rgb};
 

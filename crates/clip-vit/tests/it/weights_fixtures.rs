@@ -1,13 +1,11 @@
 //! One CLIP in every format, each file written by the library that owns the format: all open to the
 //! same names, shapes and values; each broken file gives its one line.
 
-mod weights_common;
-
 use std::path::Path;
 
+use crate::weights_common::{fixture, open, open_error, shared, values};
 use clip_vit::weights::{ActivationSource, Dtype, FileFormat, TensorFile};
 use clip_vit::{Activation, ClipSpecBuilder};
-use weights_common::{fixture, open, open_error, shared, values};
 
 /// Half precision rounds to 11 bits; the file's values reach about 4.6.
 const HALF: f32 = 5e-3;

@@ -16,7 +16,7 @@ struct Case {
 }
 
 fn goldens() -> Vec<Case> {
-    serde_json::from_str(include_str!("goldens/tokenizer.json")).unwrap()
+    serde_json::from_str(include_str!("../goldens/tokenizer.json")).unwrap()
 }
 
 #[test]

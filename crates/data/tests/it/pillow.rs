@@ -18,9 +18,9 @@ use image::{GrayImage, RgbImage};
 use moeclip_data::{CLIP_STD, Preprocessing, decode_mask, decode_rgb, decode_rgb_bytes};
 use safetensors::SafeTensors;
 
-const OWN: &[u8] = include_bytes!("goldens/preprocess_synthetic.safetensors");
+const OWN: &[u8] = include_bytes!("../goldens/preprocess_synthetic.safetensors");
 
-const JPEGS: &[u8] = include_bytes!("goldens/jpeg.safetensors");
+const JPEGS: &[u8] = include_bytes!("../goldens/jpeg.safetensors");
 /// Grey levels by which a decoded JPEG may differ; none where both have libjpeg-turbo's.
 const JPEG_LEVELS: u8 = if cfg!(feature = "libjpeg-turbo") { 0 } else { 4 };
 

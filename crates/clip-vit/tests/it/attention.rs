@@ -9,7 +9,7 @@ use clip_vit::{
 };
 use safetensors::SafeTensors;
 
-const GOLDEN: &[u8] = include_bytes!("goldens/attention.safetensors");
+const GOLDEN: &[u8] = include_bytes!("../goldens/attention.safetensors");
 
 const TOLERANCE: f64 = 1e-5;
 

@@ -6,7 +6,7 @@ use moeclip_eval::metrics::{BinaryMetrics, MaskedMap, binary_metrics, pixel_metr
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-const GOLDEN: &[u8] = include_bytes!("goldens/metrics.safetensors");
+const GOLDEN: &[u8] = include_bytes!("../goldens/metrics.safetensors");
 
 #[test]
 fn image_scores_match_scikit_learn() {

@@ -2,7 +2,7 @@
 //! statistics of whole pictures stays near chance, and local contrast of grey values finds some pixels
 //! but not the defective pictures.
 //!
-//! `PICTURES=100 SIZE=112 cargo test -p moeclip-eval --test synthetic_honesty -- --nocapture` measures
+//! `PICTURES=100 SIZE=112 cargo test -p moeclip-eval --test it synthetic_honesty -- --nocapture` measures
 //! more of it.
 
 use std::thread;

@@ -1,10 +1,9 @@
 //! What is written reads back, is the same every time, and never half replaces a file.
 
-mod weights_common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::weights_common::{fixture, hugging_face, open, saved, tiny_tensors, values};
 use clip_vit::Activation;
 use clip_vit::weights::write::{
     HostTensor, TorchValue, refuse_same_file, write_safetensors, write_torch_zip,
@@ -12,7 +11,6 @@ use clip_vit::weights::write::{
 use clip_vit::weights::{
     ActivationSource, ClipCheckpoint, Dtype, FileFormat, OpenOptions, TensorFile,
 };
-use weights_common::{fixture, hugging_face, open, saved, tiny_tensors, values};
 
 #[test]
 fn a_canonical_file_opens_again_without_options() {

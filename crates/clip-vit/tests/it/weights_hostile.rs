@@ -1,13 +1,11 @@
 //! Truncated, altered and foreign files: one clear line, never a panic.
 
-mod weights_common;
-
 use std::io::Write;
 use std::path::Path;
 
+use crate::weights_common::{fixture, open_error, saved, state_dict, tiny_tensors};
 use clip_vit::weights::write::{HostTensor, TorchValue, write_torch_zip};
 use clip_vit::weights::{ClipCheckpoint, FileFormat, OpenOptions, TensorFile};
-use weights_common::{fixture, open_error, saved, state_dict, tiny_tensors};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 

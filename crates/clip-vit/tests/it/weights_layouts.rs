@@ -1,18 +1,16 @@
 //! Wrapped, renamed and incomplete CLIPs, written here: the same CLIP comes out, or every tensor at
 //! fault is named; options, metadata and `config.json` settle what shapes do not show.
 
-mod weights_common;
-
 use std::collections::BTreeMap;
 
+use crate::weights_common::{
+    Tensors, hugging_face, open, open_error, saved, state_dict, tiny_spec, tiny_tensors, values,
+};
 use clip_vit::weights::write::{HostTensor, TorchValue, write_safetensors, write_torch_zip};
 use clip_vit::weights::{
     ActivationSource, ClipCheckpoint, Dtype, OpenOptions, Precision, canonical_shapes,
 };
 use clip_vit::{Activation, Preset};
-use weights_common::{
-    Tensors, hugging_face, open, open_error, saved, state_dict, tiny_spec, tiny_tensors, values,
-};
 
 #[test]
 fn every_layout_gives_the_same_clip() {

@@ -1,7 +1,5 @@
 //! A tiny CLIP in every layout, made here, for the tests of weight files.
 
-#![allow(dead_code)] // Each test file uses its own part.
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,13 @@
+//! Tests of the public face: one program, so that Burn is linked once.
+
+mod batches;
+mod cache;
+mod descriptor;
+mod dicom;
+mod folders;
+mod layouts;
+mod lists;
+mod pillow;
+mod synthetic;
+mod tree;
+mod verify;
