@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use anomaly::{Detector, Domain};
+use anomaly::{Detector, Domain, ImageInput};
 use anyhow::bail;
 use burn::tensor::backend::Backend;
 use clap::Args;
-use clip_vit::weights::{ActivationSource, OpenOptions};
-use clip_vit::{ClipCheckpoint, VisionTower};
+use clip_vit::weights::{ActivationSource, GuessedHeads, OpenOptions};
+use clip_vit::{ClipCheckpoint, Normalisation, VisionTower};
 use moeclip::{
     AdapterFile, AdapterFormat, Assumed, FrozenClip, MoeClip, MoeClipDetector, PromptBook,
     PromptCache, PromptOrigin, PromptSet,
 };
+use moeclip_data::Preprocessing;
 
 use crate::cli::{ActivationChoice, Common};
 
@@ -80,10 +81,10 @@ impl From<&AssumedArgs> for Assumed {
     }
 }
 
-/// Opens a CLIP; says on stderr when its activation is a guess.
+/// Opens a CLIP; says on stderr when its activation or heads are a guess.
 pub(crate) fn open_clip(path: &Path, shape: &ClipShapeArgs) -> anyhow::Result<ClipCheckpoint> {
     let clip = read_clip(path, shape)?;
-    note_activation(&clip);
+    note_guesses(&clip);
     Ok(clip)
 }
 
@@ -97,8 +98,14 @@ pub(crate) fn read_clip(path: &Path, shape: &ClipShapeArgs) -> anyhow::Result<Cl
     Ok(ClipCheckpoint::open(path, &options)?)
 }
 
-/// Says on stderr when a CLIP's activation is a guess.
-pub(crate) fn note_activation(clip: &ClipCheckpoint) {
+/// Says on stderr when a CLIP's activation or heads are a guess.
+pub(crate) fn note_guesses(clip: &ClipCheckpoint) {
+    for GuessedHeads { tower, heads } in clip.guessed_heads() {
+        eprintln!(
+            "note: neither the file nor a config beside it names the heads of its {tower} tower; \
+             {heads}, its width / 64, are used (--{tower}-heads changes them)"
+        );
+    }
     let guessed = match clip.activation_source() {
         ActivationSource::Preset => "as the published CLIP of these sizes has it",
         ActivationSource::Assumed => "as OpenAI's weights have it",
@@ -167,10 +174,11 @@ pub(crate) fn detector<B: Backend>(
     common: &Common,
     device: &B::Device,
 ) -> anyhow::Result<LoadedDetector<B>> {
-    let LoadedModel { model, book } = model(clip, file, classes, common, device)?;
-    let image_size = model.config().image_size;
+    let LoadedModel { model, book, normalisation, .. } =
+        model(clip, file, classes, common, device)?;
     let detector = MoeClipDetector::new(model, book, domain, device);
-    Ok(LoadedDetector { detector: Box::new(detector), image_size })
+    let detector = detector.with_normalisation(normalisation);
+    LoadedDetector::new(Box::new(detector))
 }
 
 /// CLIP with adapters on a device, and the prompts of `classes`.
@@ -183,26 +191,48 @@ pub(crate) fn model<B: Backend>(
 ) -> anyhow::Result<LoadedModel<B>> {
     let prompting = &clip.prompting;
     let clip = read_clip(&clip.clip, &clip.shape)?;
-    note_activation(&clip);
+    note_guesses(&clip);
     let provenance = file.provenance();
     refuse_other_clip(&clip, file)?;
     let prompts = provenance.map_or_else(PromptSet::default, |from| from.prompts.clone());
     let adapters = file.load::<B>(clip.spec(), device)?;
     let frozen = prompting.frozen_clip(&clip, &prompts, classes, common, device)?;
     let model = MoeClip::new(frozen.tower, adapters, file.config().clone(), device)?;
-    Ok(LoadedModel { model, book: frozen.book })
+    let preprocessing = preprocessing(&clip, file.config().image_size)?;
+    let normalisation = clip.normalisation();
+    Ok(LoadedModel { model, book: frozen.book, normalisation, preprocessing })
 }
 
-/// A model and its prompts.
+/// How pictures become input of a CLIP, squares of this size.
+pub(crate) fn preprocessing(
+    clip: &ClipCheckpoint,
+    image_size: usize,
+) -> anyhow::Result<Preprocessing> {
+    let Normalisation { mean, deviation } = clip.normalisation();
+    Ok(Preprocessing::new(image_size, mean, deviation)?)
+}
+
+/// A model, its prompts, and how pictures become its input.
 pub(crate) struct LoadedModel<B: Backend> {
     pub(crate) model: MoeClip<B, VisionTower<B>>,
     pub(crate) book: PromptBook<B>,
+    pub(crate) normalisation: Normalisation,
+    pub(crate) preprocessing: Preprocessing,
 }
 
-/// A detector and the size of the images it takes.
+/// A detector, and how pictures become the images that it takes.
 pub(crate) struct LoadedDetector<B: Backend> {
     pub(crate) detector: Box<dyn Detector<B>>,
-    pub(crate) image_size: usize,
+    pub(crate) preprocessing: Preprocessing,
+}
+
+impl<B: Backend> LoadedDetector<B> {
+    /// With the images that the detector says it takes.
+    pub(crate) fn new(detector: Box<dyn Detector<B>>) -> anyhow::Result<Self> {
+        let ImageInput { size, mean, std } = detector.input();
+        let preprocessing = Preprocessing::new(size, mean, std)?;
+        Ok(Self { detector, preprocessing })
+    }
 }
 
 /// Refuses adapters that were trained on another CLIP than the one given.

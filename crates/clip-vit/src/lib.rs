@@ -38,7 +38,9 @@ pub use block::ResidualBlock;
 pub use frozen::{Frozen, FrozenLayer, FrozenLayers};
 pub use named::NamedWeights;
 pub use source::{PrefixedSource, RandomWeights, WeightSource};
-pub use spec::{Activation, ClipSpec, ClipSpecBuilder, Preset, SpecError, TextSpec, VisionSpec};
+pub use spec::{
+    Activation, ClipSpec, ClipSpecBuilder, Normalisation, Preset, SpecError, TextSpec, VisionSpec,
+};
 pub use text::{PromptError, TextTower};
 pub use vision::VisionTower;
 pub use weights::{ClipCheckpoint, Precision, TensorFile, WeightError};

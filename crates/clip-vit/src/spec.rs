@@ -60,6 +60,34 @@ pub struct ClipSpec {
     pub activation: Activation,
 }
 
+/// With what pictures are normalised: `(value - mean) / deviation` per channel, in units of 1 for white.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Normalisation {
+    /// Red, green, blue.
+    pub mean: [f32; 3],
+    /// Standard deviations of red, green, blue.
+    pub deviation: [f32; 3],
+}
+
+impl Normalisation {
+    /// That of the pictures that CLIP was trained on.
+    pub const CLIP: Normalisation = Normalisation {
+        mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
+        deviation: [0.268_629_54, 0.261_302_6, 0.275_777_1],
+    };
+
+    /// Checks that the numbers can be used.
+    ///
+    /// # Errors
+    ///
+    /// [`SpecError::Normalisation`] when a number is not finite or a deviation not positive.
+    pub fn check(&self) -> Result<(), SpecError> {
+        let usable = self.mean.iter().all(|mean| mean.is_finite())
+            && self.deviation.iter().all(|deviation| deviation.is_finite() && *deviation > 0.0);
+        if usable { Ok(()) } else { Err(SpecError::Normalisation) }
+    }
+}
+
 /// A size that cannot be built; the message names the field and the remedy.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum SpecError {
@@ -69,6 +97,9 @@ pub enum SpecError {
         /// The field, as in `vision.width`.
         field: &'static str,
     },
+    /// A mean or deviation that cannot be used.
+    #[error("a normalisation needs finite means and positive deviations of three channels")]
+    Normalisation,
     /// The heads do not divide the width.
     #[error(
         "{tower}.heads = {heads} does not divide {tower}.width = {width}; CLIP's own choice is width / 64"
@@ -101,12 +132,29 @@ pub enum Preset {
     /// LAION ViT-H/14 at 224 px.
     #[serde(rename = "ViT-H-14")]
     VitH14,
+    /// DFN ViT-H/14 at 378 px, trained with QuickGELU.
+    #[serde(rename = "ViT-H-14-378")]
+    VitH14At378,
+    /// LAION ViT-g/14 at 224 px.
+    #[serde(rename = "ViT-g-14")]
+    VitG14,
+    /// LAION ViT-bigG/14 at 224 px.
+    #[serde(rename = "ViT-bigG-14")]
+    VitBigG14,
 }
 
 impl Preset {
     /// Every preset.
-    pub const ALL: [Preset; 5] =
-        [Preset::VitB32, Preset::VitB16, Preset::VitL14, Preset::VitL14At336, Preset::VitH14];
+    pub const ALL: [Preset; 8] = [
+        Preset::VitB32,
+        Preset::VitB16,
+        Preset::VitL14,
+        Preset::VitL14At336,
+        Preset::VitH14,
+        Preset::VitH14At378,
+        Preset::VitG14,
+        Preset::VitBigG14,
+    ];
 
     /// The name that open_clip gives it.
     pub fn name(self) -> &'static str {
@@ -116,6 +164,9 @@ impl Preset {
             Preset::VitL14 => "ViT-L-14",
             Preset::VitL14At336 => "ViT-L-14-336",
             Preset::VitH14 => "ViT-H-14",
+            Preset::VitH14At378 => "ViT-H-14-378",
+            Preset::VitG14 => "ViT-g-14",
+            Preset::VitBigG14 => "ViT-bigG-14",
         }
     }
 
@@ -135,6 +186,15 @@ impl Preset {
             Preset::VitH14 => {
                 clip(14, 16, 1280, 32, 1024, 24, 1024).vision_heads(16).activation(Activation::Gelu)
             }
+            Preset::VitH14At378 => clip(14, 27, 1280, 32, 1024, 24, 1024).vision_heads(16),
+            Preset::VitG14 => clip(14, 16, 1408, 40, 1024, 24, 1024)
+                .vision_heads(16)
+                .vision_mlp(6144)
+                .activation(Activation::Gelu),
+            Preset::VitBigG14 => clip(14, 16, 1664, 48, 1280, 32, 1280)
+                .vision_heads(16)
+                .vision_mlp(8192)
+                .activation(Activation::Gelu),
         };
         builder.spec
     }
@@ -144,15 +204,19 @@ impl Preset {
         Preset::ALL.into_iter().find(|preset| preset.spec() == *spec)
     }
 
-    /// The preset whose tensors have the shapes of a CLIP of these sizes. Heads and activation are
-    /// not among them: no shape shows either.
-    pub fn of_shapes(spec: &ClipSpec) -> Option<Preset> {
-        Preset::ALL.into_iter().find(|preset| {
-            let mut own = preset.spec();
-            (own.vision.heads, own.text.heads) = (spec.vision.heads, spec.text.heads);
-            own.activation = spec.activation;
-            own == *spec
-        })
+    /// Heads of the published image towers of this width and depth, at whatever resolution: no shape
+    /// shows them.
+    pub fn vision_heads(tower: &VisionSpec) -> Option<usize> {
+        let sizes = |tower: &VisionSpec| [tower.width, tower.layers, tower.mlp];
+        let mut published = Preset::ALL.into_iter().map(|preset| preset.spec().vision);
+        published.find(|other| sizes(other) == sizes(tower)).map(|tower| tower.heads)
+    }
+
+    /// Heads of the published text towers of this width and depth.
+    pub fn text_heads(tower: &TextSpec) -> Option<usize> {
+        let sizes = |tower: &TextSpec| [tower.width, tower.layers, tower.mlp];
+        let mut published = Preset::ALL.into_iter().map(|preset| preset.spec().text);
+        published.find(|other| sizes(other) == sizes(tower)).map(|tower| tower.heads)
     }
 }
 
@@ -210,6 +274,12 @@ impl ClipSpecBuilder {
     /// Attention heads of the text tower.
     pub fn text_heads(mut self, heads: usize) -> Self {
         self.spec.text.heads = heads;
+        self
+    }
+
+    /// Inner width of the image tower's feed-forward.
+    pub fn vision_mlp(mut self, mlp: usize) -> Self {
+        self.spec.vision.mlp = mlp;
         self
     }
 
@@ -295,6 +365,15 @@ mod tests {
     fn a_zero_size_is_named() {
         let error = ClipSpecBuilder::new().embed(0).build().unwrap_err();
         assert_eq!(error, SpecError::Zero { field: "embed" });
+    }
+
+    #[test]
+    fn deviations_must_be_positive() {
+        let other = Normalisation { deviation: [1.0, 0.0, 1.0], ..Normalisation::CLIP };
+        assert_eq!(
+            (Normalisation::CLIP.check(), other.check()),
+            (Ok(()), Err(SpecError::Normalisation))
+        );
     }
 
     #[test]

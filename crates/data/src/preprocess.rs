@@ -59,10 +59,30 @@ impl Preprocessing {
     /// # Errors
     /// [`DataError::Setting`] unless `size` is 1 to [`MAX_SIZE`].
     pub fn clip(size: usize) -> Result<Self, DataError> {
+        Self::new(size, CLIP_MEAN, CLIP_STD)
+    }
+
+    /// Squares of `size` pixels, normalised with a mean and a standard deviation per channel in units
+    /// of 1 for white, masks by [`MaskRule::NonZero`].
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] unless `size` is 1 to [`MAX_SIZE`], the means are finite and the
+    /// deviations positive.
+    pub fn new(
+        size: usize,
+        mean: [f32; CHANNELS],
+        std: [f32; CHANNELS],
+    ) -> Result<Self, DataError> {
         if !(1..=MAX_SIZE).contains(&size) {
             return Err(DataError::setting("image size", size, "use 1 to 8192 pixels"));
         }
-        Ok(Self { size, mean: CLIP_MEAN, std: CLIP_STD, mask_rule: MaskRule::NonZero })
+        if let Some(mean) = mean.into_iter().find(|mean| !mean.is_finite()) {
+            return Err(DataError::setting("mean", mean, "use a finite number"));
+        }
+        if let Some(std) = std.into_iter().find(|std| !std.is_finite() || *std <= 0.0) {
+            return Err(DataError::setting("standard deviation", std, "use a positive number"));
+        }
+        Ok(Self { size, mean, std, mask_rule: MaskRule::NonZero })
     }
 
     /// The same with another rule for masks.

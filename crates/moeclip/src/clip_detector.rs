@@ -12,11 +12,12 @@ use anomaly::{
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use clip_vit::{
-    ClipSpec, ImageTextBackbone, JointEmbedding, Precision, TextTower, VisionTower, WeightSource,
+    ClipSpec, ImageTextBackbone, JointEmbedding, Normalisation, Precision, TextTower, VisionTower,
+    WeightSource,
 };
 use paa_adapter::unit;
 
-use crate::detector::clip_input;
+use crate::detector::image_input;
 use crate::maps::LOGIT_SCALE;
 use crate::{ConfigError, FrozenClipError, MapResampler, PromptEncoder, PromptSet, TextFeatures};
 
@@ -70,6 +71,7 @@ pub struct ClipDetector<B: Backend, V = VisionTower<B>> {
     resampler: MapResampler<B>,
     image_size: usize,
     domain: Domain,
+    normalisation: Normalisation,
 }
 
 impl<B: Backend, V: ImageTextBackbone<B>> ClipDetector<B, V> {
@@ -90,7 +92,13 @@ impl<B: Backend, V: ImageTextBackbone<B>> ClipDetector<B, V> {
             return Err(ConfigError::ImageSize { image_size, patch });
         }
         let resampler = MapResampler::new(grid, image_size, device);
-        Ok(Self { clip, resampler, image_size, domain })
+        let normalisation = Normalisation::CLIP;
+        Ok(Self { clip, resampler, image_size, domain, normalisation })
+    }
+
+    /// The same detector of a tower whose images are normalised otherwise than CLIP's.
+    pub fn with_normalisation(self, normalisation: Normalisation) -> Self {
+        Self { normalisation, ..self }
     }
 
     /// Unit embeddings of images and their patches, in f32.
@@ -107,7 +115,7 @@ impl<B: Backend, V: ImageTextBackbone<B>> ClipDetector<B, V> {
 
 impl<B: Backend, V: ImageTextBackbone<B> + Send> Detector<B> for ClipDetector<B, V> {
     fn input(&self) -> ImageInput {
-        clip_input(self.image_size)
+        image_input(self.image_size, self.normalisation)
     }
 
     fn score_rule(&self) -> ScoreRule {

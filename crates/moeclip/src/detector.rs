@@ -6,7 +6,7 @@ use anomaly::{
     AnomalyMap, DetectError, Detection, Detector, Domain, ImageInput, ScoreRule, to_host,
 };
 use burn::tensor::{Tensor, backend::Backend};
-use clip_vit::{VisionBackbone, VisionTower};
+use clip_vit::{Normalisation, VisionBackbone, VisionTower};
 
 use crate::{Features, MapResampler, MoeClip, PromptBook, TextFeatures};
 
@@ -18,6 +18,7 @@ pub struct MoeClipDetector<B: Backend, V = VisionTower<B>> {
     book: PromptBook<B>,
     domain: Domain,
     text: HashMap<String, TextFeatures<B>>,
+    normalisation: Normalisation,
 }
 
 impl<B: Backend, V: VisionBackbone<B>> MoeClipDetector<B, V> {
@@ -31,7 +32,13 @@ impl<B: Backend, V: VisionBackbone<B>> MoeClipDetector<B, V> {
         let config = model.config();
         let grid = config.grid(model.backbone().spec());
         let resampler = MapResampler::new(grid, config.image_size, device);
-        Self { model, resampler, book, domain, text: HashMap::new() }
+        let normalisation = Normalisation::CLIP;
+        Self { model, resampler, book, domain, text: HashMap::new(), normalisation }
+    }
+
+    /// The same detector of a backbone whose images are normalised otherwise than CLIP's.
+    pub fn with_normalisation(self, normalisation: Normalisation) -> Self {
+        Self { normalisation, ..self }
     }
 
     /// Projected text features of a class, computed once.
@@ -60,7 +67,7 @@ impl<B: Backend, V: VisionBackbone<B>> MoeClipDetector<B, V> {
 
 impl<B: Backend, V: VisionBackbone<B> + Send> Detector<B> for MoeClipDetector<B, V> {
     fn input(&self) -> ImageInput {
-        clip_input(self.model.config().image_size)
+        image_input(self.model.config().image_size, self.normalisation)
     }
 
     fn score_rule(&self) -> ScoreRule {
@@ -75,11 +82,10 @@ impl<B: Backend, V: VisionBackbone<B> + Send> Detector<B> for MoeClipDetector<B,
     }
 }
 
-/// Images as OpenAI's CLIPs were trained on them.
-pub(crate) fn clip_input(size: usize) -> ImageInput {
-    let mean = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-    let std = [0.268_629_54, 0.261_302_6, 0.275_777_1];
-    ImageInput { size, mean, std }
+/// Square images of `size` pixels a side, normalised so.
+pub(crate) fn image_input(size: usize, normalisation: Normalisation) -> ImageInput {
+    let Normalisation { mean, deviation } = normalisation;
+    ImageInput { size, mean, std: deviation }
 }
 
 /// What the features of a batch say of each image.

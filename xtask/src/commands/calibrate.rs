@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
 use clap::{Args, ValueEnum};
 use moeclip::AdapterFile;
-use moeclip_data::{ImageDataset, Label, Preprocessing, Sample, Split};
+use moeclip_data::{ImageDataset, Label, Sample, Split};
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::{CalibrationTargets, Calibrator};
 use serde::Serialize;
@@ -135,8 +135,7 @@ impl CalibrateJob {
         let conditions = conditions(adapter, &args.clip, domain, common)?;
         let mut loaded = detector::<B>(&args.clip, adapter, &classes, domain, common, device)?;
         let cache = args.cache.open()?;
-        let preprocessing = Preprocessing::clip(loaded.image_size)?;
-        let dataset = cached(ImageDataset::new(normal.samples, preprocessing), &cache);
+        let dataset = cached(ImageDataset::new(normal.samples, loaded.preprocessing), &cache);
         for_each_image(&dataset, &mut loaded, device, |sample, record| {
             let taken = calibrator.push(record.map, record.image_score);
             taken.with_context(|| sample.image.display().to_string())

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::Common;
-use crate::model::{ClipShapeArgs, note_activation, read_clip, source_sha256};
+use crate::model::{ClipShapeArgs, note_guesses, read_clip, source_sha256};
 use crate::output::print_json;
 
 /// Turn any CLIP checkpoint into one canonical safetensors.
@@ -41,7 +41,7 @@ struct Converted {
 pub(crate) fn run(args: ConvertOpenclipArgs, common: Common) -> anyhow::Result<()> {
     let clip = read_clip(&args.input, &args.shape)?;
     clip.write_canonical(&args.output)?;
-    note_activation(&clip);
+    note_guesses(&clip);
     let converted = Converted {
         output: args.output.display().to_string(),
         source_format: clip.source_format().to_string(),

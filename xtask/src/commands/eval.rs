@@ -9,9 +9,7 @@ use anomaly::{Domain, ScoreRule};
 use anyhow::{Context, bail};
 use burn::tensor::{Tensor, backend::Backend};
 use clap::Args;
-use moeclip_data::{
-    Batch, Batches, ImageDataset, Label, LoaderOptions, Preprocessing, Sample, Split,
-};
+use moeclip_data::{Batch, Batches, ImageDataset, Label, LoaderOptions, Sample, Split};
 use moeclip_eval::MapView;
 use moeclip_eval::metrics::{Bootstrap, Workspace};
 use moeclip_eval::report::{Evaluation, ImageRecord, Report, SavedMaps};
@@ -173,8 +171,7 @@ impl Job for EvalJob {
         let images = samples.len();
         let prompts = prompt_names(&samples);
         let mut loaded = subject.load::<B>(&args.clip, &prompts, domain, &self.common, &device)?;
-        let preprocessing = Preprocessing::clip(loaded.image_size)?;
-        let preprocessing = preprocessing.with_mask_rule(opened.descriptor.masks.rule);
+        let preprocessing = loaded.preprocessing.with_mask_rule(opened.descriptor.masks.rule);
         let cache = args.cache.open()?;
         let dataset = cached(ImageDataset::new(samples, preprocessing), &cache);
         for_each_image(&dataset, &mut loaded, &device, |sample, record| {

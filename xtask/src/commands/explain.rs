@@ -77,9 +77,9 @@ impl Job for ExplainJob {
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let ExplainArgs { image: path, class, out, .. } = &self.args;
         let image = decode_rgb(path)?;
-        let explainer = self.explainer::<B>(&device)?;
+        let (explainer, preprocessing) = self.explainer::<B>(&device)?;
         let size = explainer.image_size();
-        let values = Preprocessing::clip(size)?.image(&image)?;
+        let values = preprocessing.image(&image)?;
         let tensor = Tensor::from_data(TensorData::new(values, [1, 3, size, size]), &device);
         let explanation = explainer.explain(tensor, class)?;
         std::fs::create_dir_all(out).with_context(|| {
@@ -111,13 +111,18 @@ impl Job for ExplainJob {
 }
 
 impl ExplainJob {
-    fn explainer<B: Backend>(&self, device: &B::Device) -> anyhow::Result<Explainer<B>> {
+    fn explainer<B: Backend>(
+        &self,
+        device: &B::Device,
+    ) -> anyhow::Result<(Explainer<B>, Preprocessing)> {
         let ExplainArgs { clip, adapter, class, domain, .. } = &self.args;
         let file = open_adapter(&adapter.adapter, &adapter.assumed)?;
         let classes = [class.clone()];
-        let LoadedModel { model, book } = model(clip, &file, &classes, &self.common, device)?;
+        let loaded = model(clip, &file, &classes, &self.common, device)?;
+        let LoadedModel { model, book, preprocessing, .. } = loaded;
         let explainer = Explainer::new(model, book, *domain, device);
-        explainer.with_context(|| adapter.adapter.display().to_string())
+        let explainer = explainer.with_context(|| adapter.adapter.display().to_string())?;
+        Ok((explainer, preprocessing))
     }
 }
 

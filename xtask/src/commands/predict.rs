@@ -135,7 +135,7 @@ impl PredictJob {
         mut loaded: LoadedDetector<B>,
         device: &B::Device,
     ) -> anyhow::Result<()> {
-        let preprocessing = Preprocessing::clip(loaded.image_size)?;
+        let preprocessing = loaded.preprocessing;
         let mut lines = Lines::create(&self.args.out)?;
         // Tiles have a progress of their own.
         let mut progress =

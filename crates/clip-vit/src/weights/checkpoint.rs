@@ -12,7 +12,7 @@ use super::names::{Named, Source};
 use super::{
     Dtype, FileFormat, Precision, Problems, TensorFile, WeightError, canonical_shapes, infer,
 };
-use crate::spec::{Activation, ClipSpec, Preset};
+use crate::spec::{Activation, ClipSpec, Normalisation, Preset};
 
 /// What a user says about a checkpoint; it wins over everything that the file says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum ActivationSource {
     Option,
     /// The metadata of a canonical file.
     Metadata,
-    /// The `config.json` beside the file.
+    /// A file of settings beside the weights.
     Config,
     /// The published CLIP with these sizes.
     Preset,
@@ -40,12 +40,21 @@ pub enum ActivationSource {
     Assumed,
 }
 
+/// A tower whose heads are taken to have 64 channels each, as in most CLIPs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuessedHeads {
+    /// `vision` or `text`.
+    pub tower: &'static str,
+    /// How many heads that makes.
+    pub heads: usize,
+}
+
 /// A weight file that holds exactly one CLIP.
 #[derive(Debug)]
 pub struct ClipCheckpoint {
     file: TensorFile,
     spec: ClipSpec,
-    activation_source: ActivationSource,
+    settled: Settled,
     /// Canonical tensors by name.
     tensors: BTreeMap<String, Canonical>,
 }
@@ -76,9 +85,9 @@ impl ClipCheckpoint {
         let finder = Finder { file: &file, named: &named };
         let mut spec = infer::infer(&named, |name| finder.shape(name));
         let tensors = finder.canonical(&spec)?;
-        let activation_source = complete(&file, options, &mut spec)?;
+        let settled = complete(&file, options, &mut spec)?;
         spec.check().map_err(|source| WeightError::Spec { file: path.into(), source })?;
-        Ok(ClipCheckpoint { file, spec, activation_source, tensors })
+        Ok(ClipCheckpoint { file, spec, settled, tensors })
     }
 
     /// Its sizes and activation.
@@ -98,7 +107,23 @@ impl ClipCheckpoint {
 
     /// Who said which activation it needs.
     pub fn activation_source(&self) -> ActivationSource {
-        self.activation_source
+        self.settled.activation_source
+    }
+
+    /// With what its pictures were normalised.
+    pub fn normalisation(&self) -> Normalisation {
+        self.settled.normalisation
+    }
+
+    /// Side of the pictures that it was trained on, in pixels.
+    pub fn image_size(&self) -> usize {
+        self.settled.image_size
+    }
+
+    /// The towers whose heads nobody names: neither the options, nor the file or those beside it, nor a
+    /// published CLIP of these sizes.
+    pub fn guessed_heads(&self) -> &[GuessedHeads] {
+        &self.settled.guessed_heads
     }
 
     /// The path it was opened by.
@@ -180,34 +205,60 @@ impl ClipCheckpoint {
     }
 }
 
-/// Settles heads and activation: the options, a canonical file's metadata, the `config.json` beside
-/// it, and CLIP's habits, in this order.
+/// What shapes do not tell, settled.
+#[derive(Debug)]
+struct Settled {
+    activation_source: ActivationSource,
+    normalisation: Normalisation,
+    image_size: usize,
+    guessed_heads: Vec<GuessedHeads>,
+}
+
+/// Settles heads, activation and normalisation: the options, a canonical file's metadata, the files
+/// beside it, and CLIP's habits, in this order.
 fn complete(
     file: &TensorFile,
     options: &OpenOptions,
     spec: &mut ClipSpec,
-) -> Result<ActivationSource, WeightError> {
+) -> Result<Settled, WeightError> {
     let given = Hints {
         vision_heads: options.vision_heads,
         text_heads: options.text_heads,
         activation: options.activation,
+        ..Hints::default()
     };
-    let mut ranked = vec![(given, ActivationSource::Option)];
-    if !given.is_complete() {
-        let written = config::from_metadata(file.path(), file.metadata(), spec)?;
-        ranked.push((written, ActivationSource::Metadata));
-        if !written.is_complete() {
-            let beside = config::from_config(file.path(), spec)?;
-            ranked.push((beside, ActivationSource::Config));
-        }
-    }
-    let heads = |of: fn(&Hints) -> Option<usize>| ranked.iter().find_map(|(hints, _)| of(hints));
-    spec.vision.heads = heads(|hints| hints.vision_heads).unwrap_or(spec.vision.heads);
-    spec.text.heads = heads(|hints| hints.text_heads).unwrap_or(spec.text.heads);
+    let written = config::from_metadata(file.path(), file.metadata(), spec)?;
+    let beside = match written {
+        Some(_) => Hints::default(),
+        None => config::hints_beside(file.path(), spec)?,
+    };
+    let written = written.unwrap_or_default();
+    let ranked = [
+        (given, ActivationSource::Option),
+        (written, ActivationSource::Metadata),
+        (beside, ActivationSource::Config),
+    ];
     let said = ranked.iter().find_map(|(hints, who)| Some((hints.activation?, *who)));
-    let (activation, who) = said.unwrap_or_else(|| habit(spec));
+    let (activation, activation_source) = said.unwrap_or_else(|| habit(spec));
     spec.activation = activation;
-    Ok(who)
+    let hints = given.or(written).or(beside);
+    let mut guessed_heads = Vec::new();
+    let mut heads = |tower, told: Option<usize>, published: Option<usize>, inferred: usize| {
+        if told.or(published).is_none() {
+            guessed_heads.push(GuessedHeads { tower, heads: inferred });
+        }
+        told.unwrap_or(inferred)
+    };
+    let vision = Preset::vision_heads(&spec.vision);
+    spec.vision.heads = heads("vision", hints.vision_heads, vision, spec.vision.heads);
+    let text = Preset::text_heads(&spec.text);
+    spec.text.heads = heads("text", hints.text_heads, text, spec.text.heads);
+    Ok(Settled {
+        activation_source,
+        normalisation: hints.normalisation.unwrap_or(Normalisation::CLIP),
+        image_size: hints.image_size.unwrap_or(spec.vision.grid * spec.vision.patch),
+        guessed_heads,
+    })
 }
 
 /// The activation of the published CLIP with these sizes, or QuickGELU.

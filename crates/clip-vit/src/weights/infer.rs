@@ -9,16 +9,15 @@ use crate::spec::{Activation, ClipSpec, Preset, TextSpec, VisionSpec, heads_of};
 /// An axis of a canonical tensor that shows a size.
 type Voice<'a> = (&'a str, usize);
 
-/// The sizes, as far as `shape` (of a canonical name) shows them; heads are those of the published
-/// CLIP with these shapes, else width / 64. A size that no tensor shows is 0.
+/// The sizes, as far as `shape` (of a canonical name) shows them; heads are those of a published
+/// tower of this width and depth, else width / 64. A size that no tensor shows is 0.
 pub(super) fn infer(named: &Named, shape: impl Fn(&str) -> Option<Vec<usize>>) -> ClipSpec {
     let vision = vision(named, &shape);
     let text = text(named, &shape);
     let embed = vote(&shape, &[("text_projection", 1), ("visual.proj", 1)]);
     let mut spec = ClipSpec { vision, text, embed, activation: Activation::QuickGelu };
-    if let Some(published) = Preset::of_shapes(&spec).map(Preset::spec) {
-        (spec.vision.heads, spec.text.heads) = (published.vision.heads, published.text.heads);
-    }
+    spec.vision.heads = Preset::vision_heads(&spec.vision).unwrap_or(spec.vision.heads);
+    spec.text.heads = Preset::text_heads(&spec.text).unwrap_or(spec.text.heads);
     spec
 }
 
@@ -118,10 +117,17 @@ mod tests {
 
     #[test]
     fn heads_that_are_not_of_64_channels_are_the_published_ones() {
-        let published = Preset::VitH14.spec();
-        let shapes = canonical_shapes(&published).into_iter().collect();
-        let heads = inferred(&shapes).vision.heads;
-        assert_eq!((heads, heads_of(published.vision.width)), (16, 20));
+        for (preset, by_64) in [
+            (Preset::VitH14, 20),
+            (Preset::VitH14At378, 20),
+            (Preset::VitG14, 22),
+            (Preset::VitBigG14, 26),
+        ] {
+            let published = preset.spec();
+            let shapes = canonical_shapes(&published).into_iter().collect();
+            let heads = inferred(&shapes).vision.heads;
+            assert_eq!((heads, heads_of(published.vision.width)), (16, by_64));
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod view;
 pub mod write;
 mod zip;
 
-pub use checkpoint::{ActivationSource, ClipCheckpoint, OpenOptions};
+pub use checkpoint::{ActivationSource, ClipCheckpoint, GuessedHeads, OpenOptions};
 pub use dtype::{Dtype, Precision};
 pub use error::{Problems, WeightError};
 pub use expected::canonical_shapes;

@@ -8,9 +8,9 @@ use crate::weights_common::{
 };
 use clip_vit::weights::write::{HostTensor, TorchValue, write_safetensors, write_torch_zip};
 use clip_vit::weights::{
-    ActivationSource, ClipCheckpoint, Dtype, OpenOptions, Precision, canonical_shapes,
+    ActivationSource, ClipCheckpoint, Dtype, OpenOptions, Precision, TensorFile, canonical_shapes,
 };
-use clip_vit::{Activation, Preset};
+use clip_vit::{Activation, Normalisation, Preset};
 
 #[test]
 fn every_layout_gives_the_same_clip() {
@@ -117,6 +117,34 @@ fn options_win_over_the_config_beside_the_file() {
     std::fs::write(folder.path().join("config.json"), "{").unwrap();
     let error = ClipCheckpoint::open(&path, &OpenOptions::default()).unwrap_err().to_string();
     assert!(error.contains("config.json") && error.contains("no valid JSON"), "{error}");
+}
+
+#[test]
+fn what_a_config_says_is_kept_in_a_converted_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = saved(folder.path(), "model.safetensors", &tiny_tensors());
+    let guessed = open(&path);
+    let towers = guessed.guessed_heads().iter().map(|guess| guess.tower).collect::<Vec<_>>();
+    assert_eq!(towers, ["vision", "text"]);
+    assert_eq!((guessed.normalisation(), guessed.image_size()), (Normalisation::CLIP, 4));
+    let plain = folder.path().join("plain.safetensors");
+    guessed.write_canonical(&plain).unwrap();
+    let names = TensorFile::open(&plain).unwrap().metadata().keys().cloned().collect::<Vec<_>>();
+    assert!(!names.contains(&"normalisation".to_owned()), "CLIP's own is not written: {names:?}");
+    let config = "\u{feff}{\"model_cfg\": {\"vision_cfg\": {\"head_width\": 2}, \"text_cfg\": {\"heads\": 2}}, \
+        \"preprocess_cfg\": {\"mean\": [0.5, 0.5, 0.5], \"std\": [0.5, 0.25, 0.5], \"size\": [6, 6]}}";
+    std::fs::write(folder.path().join("open_clip_config.json"), config).unwrap();
+    let told = open(&path);
+    let halves = Normalisation { mean: [0.5; 3], deviation: [0.5, 0.25, 0.5] };
+    assert_eq!((told.normalisation(), told.image_size()), (halves, 6));
+    assert!(told.guessed_heads().is_empty());
+    let apart = tempfile::tempdir().unwrap();
+    let converted = apart.path().join("clip.safetensors");
+    told.write_canonical(&converted).unwrap();
+    let again = open(&converted);
+    assert_eq!((again.spec(), again.normalisation()), (told.spec(), halves));
+    assert!(again.guessed_heads().is_empty());
+    assert_eq!(again.activation_source(), ActivationSource::Metadata);
 }
 
 #[test]

@@ -26,6 +26,26 @@ fn one_colour_stays_and_is_normalised_per_channel() {
 }
 
 #[test]
+fn any_mean_and_deviation_may_be_given() {
+    let picture = RgbImage::from_pixel(3, 3, Rgb([255, 0, 51]));
+    let other = Preprocessing::new(2, [0.5, 0.0, 0.2], [0.25, 1.0, 2.0]).unwrap();
+    let values = other.image(&picture).unwrap();
+    assert_eq!([values[0], values[4], values[8]], [2.0, 0.0, 0.0]);
+}
+
+#[test]
+fn a_mean_must_be_finite() {
+    let error = Preprocessing::new(2, [0.5, f32::NAN, 0.5], [1.0; 3]).unwrap_err();
+    assert!(error.to_string().starts_with("mean = NaN"), "{error}");
+}
+
+#[test]
+fn a_deviation_must_be_positive() {
+    let error = Preprocessing::new(2, [0.5; 3], [1.0, 0.0, 1.0]).unwrap_err();
+    assert!(error.to_string().starts_with("standard deviation = 0"), "{error}");
+}
+
+#[test]
 fn a_picture_without_pixels_is_refused() {
     let error = Preprocessing::clip(4).unwrap().image(&RgbImage::new(0, 5)).unwrap_err();
     assert!(error.to_string().contains("0x5"), "{error}");

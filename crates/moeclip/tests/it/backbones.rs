@@ -157,7 +157,9 @@ fn any_backbone(prefix: usize) {
     assert!(tap.first_choices.len() == 36 && tap.experts[0].grad_cam.len() == 36);
     let mut detector = MoeClipDetector::new(model, book, Domain::Industrial, &device);
     let detection = detector.detect(images.clone(), "nut").unwrap().remove(0);
-    assert_eq!(detection.map, explanation.detection.map);
+    let pairs = detection.map.values.iter().zip(&explanation.detection.map.values);
+    let apart = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(apart < 1e-3, "detector and explainer are {apart} apart");
 
     let adapters = Adapters::<Autodiff<Flex>>::init(&config, &clip, 0, &device).unwrap();
     let backbone = Frozen::new(toy(&clip, prefix));

@@ -72,11 +72,6 @@ impl Identity {
     pub(super) fn number(&self) -> anyhow::Result<String> {
         Ok(ContentHash::of_bytes(&serde_json::to_vec(self)?).short())
     }
-
-    /// The side of the images, in pixels.
-    pub(super) fn image_size(&self) -> usize {
-        self.image_size
-    }
 }
 
 /// A hash of all that adapters say of an image by: tensors, configuration and prompts. What else their

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
-use moeclip_data::{Batch, Batches, ImageDataset, LoaderOptions, Preprocessing};
+use moeclip_data::{Batch, Batches, ImageDataset, LoaderOptions};
 use moeclip_eval::StoredResult;
 use serde::{Deserialize, Serialize};
 
@@ -66,8 +66,7 @@ impl Job for Work<'_> {
         let domain = descriptor.domain;
         let (clip, common) = (&self.args.clip, self.common);
         let mut loaded = subject.load::<B>(clip, &prompts, domain, common, &device)?;
-        let preprocessing = Preprocessing::clip(self.ready.image_size)?;
-        let preprocessing = preprocessing.with_mask_rule(descriptor.masks.rule);
+        let preprocessing = loaded.preprocessing.with_mask_rule(descriptor.masks.rule);
         let cache = self.args.cache.open()?;
         let images = ImageDataset::new(self.copy.samples.clone(), preprocessing);
         let images = cached(images, &cache);

@@ -75,7 +75,6 @@ pub(super) enum Task {
 /// A method on a dataset that may be measured.
 pub(super) struct Ready {
     pub(super) results: ResultFolder,
-    pub(super) image_size: usize,
     pub(super) deployment: Deployment,
 }
 
@@ -205,7 +204,7 @@ impl Plan {
             Deployment::Unusable(why) => Deployment::Unusable(relative(&why, dataset)),
             other => other,
         };
-        Ok(Ready { results, image_size: identity.image_size(), deployment })
+        Ok(Ready { results, deployment })
     }
 
     fn deployment(

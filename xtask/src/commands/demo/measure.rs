@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use anomaly::{Detector, Domain, ImageInput, LocalContrast, ScoreRule};
+use anomaly::{Detector, Domain, ImageInput, LocalContrast};
 use burn::tensor::backend::Backend;
 use moeclip_data::{CLIP_MEAN, CLIP_STD, ImageDataset, Preprocessing, Sample, Split};
 use moeclip_eval::metrics::Workspace;
@@ -82,11 +82,11 @@ impl Job for Measure<'_> {
             let common = self.demo.common();
             let mut loaded =
                 subject.load::<B>(&self.demo.clip(), &prompts, DOMAIN, common, &device)?;
-            measured.take(name, subject.score_rule(DOMAIN), &images, &mut loaded, &device)?;
+            measured.take(name, &images, &mut loaded, &device)?;
         }
         for Control { name, detector } in self.controls::<B>(&device)? {
-            let mut loaded = LoadedDetector { detector, image_size: SIZE as usize };
-            measured.take(name, ScoreRule::MapMax, &images, &mut loaded, &device)?;
+            let mut loaded = LoadedDetector::new(detector)?;
+            measured.take(name, &images, &mut loaded, &device)?;
         }
         let studies = &measured.pictures.classes[0];
         let routing = routing::explain::<B>(self.demo, &images, studies, &prompts, &device)?;
@@ -133,11 +133,11 @@ impl Measured {
     fn take<B: Backend>(
         &mut self,
         name: &str,
-        rule: ScoreRule,
         images: &ImageDataset,
         loaded: &mut LoadedDetector<B>,
         device: &B::Device,
     ) -> anyhow::Result<()> {
+        let rule = loaded.detector.score_rule();
         let mut evaluation = Evaluation::new(rule, Workspace::default()).studied();
         let mut seen = Vec::new();
         for_each_image(images, loaded, device, |sample, record| {

@@ -3,7 +3,7 @@
 use anomaly::{Explanation, TapExplanation};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use moeclip::Explainer;
-use moeclip_data::{ImageDataset, Preprocessing, Sample, decode_rgb};
+use moeclip_data::{ImageDataset, Sample, decode_rgb};
 use moeclip_eval::pictures::ExpertSheet;
 use moeclip_eval::report::html::Picture;
 use moeclip_eval::report::{
@@ -34,12 +34,12 @@ pub(super) fn explain<B: Backend>(
     device: &B::Device,
 ) -> anyhow::Result<Routing> {
     let adapter = open_adapter(&demo.adapter(), &AssumedArgs::default())?;
-    let LoadedModel { model, book } =
+    let LoadedModel { model, book, preprocessing, .. } =
         model::<B>(&demo.clip(), &adapter, prompts, demo.common(), device)?;
     let explainer = Explainer::new(model, book, DOMAIN, device)?;
     let explain = |sample: &Sample| -> anyhow::Result<Explanation> {
         let size = SIZE as usize;
-        let values = Preprocessing::clip(size)?.image(&decode_rgb(&sample.image)?)?;
+        let values = preprocessing.image(&decode_rgb(&sample.image)?)?;
         let image = Tensor::from_data(TensorData::new(values, [1, 3, size, size]), device);
         Ok(explainer.explain(image, &sample.prompt)?)
     };

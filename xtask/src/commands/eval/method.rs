@@ -12,7 +12,7 @@ use moeclip_train::Experiment;
 use crate::cli::Common;
 use crate::commands::train::TrainSettings;
 use crate::model::{
-    AssumedArgs, ClipArgs, LoadedDetector, detector, note_activation, open_adapter, read_clip,
+    AssumedArgs, ClipArgs, LoadedDetector, detector, note_guesses, open_adapter, read_clip,
 };
 
 /// What is measured, and what it needs besides the CLIP.
@@ -81,13 +81,14 @@ impl Subject {
             Self::Clip(experiment) => experiment,
         };
         let clip = read_clip(&clip.clip, &clip.shape)?;
-        note_activation(&clip);
+        note_guesses(&clip);
         let (names, precision) = (classes.iter().map(String::as_str), common.precision.into());
         let prompts = &experiment.prompts;
         let plain = PlainClip::<B>::load(clip.spec(), &clip, prompts, names, precision, device)?;
         let image_size = experiment.model.image_size;
-        let detector = Box::new(ClipDetector::new(plain, domain, image_size, device)?);
-        Ok(LoadedDetector { detector, image_size })
+        let detector = ClipDetector::new(plain, domain, image_size, device)?;
+        let detector = Box::new(detector.with_normalisation(clip.normalisation()));
+        LoadedDetector::new(detector)
     }
 
     /// How an image's score is made.

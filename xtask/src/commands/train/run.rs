@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::backend::Backend;
 use clip_vit::{ClipCheckpoint, Frozen};
 use moeclip::{Adapters, MoeClip, Provenance};
-use moeclip_data::{Cache, HeldOutSplit, ImageDataset, MaskRule, Preprocessing};
+use moeclip_data::{Cache, HeldOutSplit, ImageDataset, MaskRule};
 use moeclip_train::{
     AuxiliaryImages, Experiment, Extent, Learner, Outcome, RunDescription, TrainConfig,
     measured_partition,
@@ -16,7 +16,7 @@ use super::prompt_names;
 use crate::cli::Common;
 use crate::code;
 use crate::data::{Fingerprint, cached};
-use crate::model::{PromptArgs, source_sha256};
+use crate::model::{PromptArgs, preprocessing, source_sha256};
 
 /// What is trained, and on what.
 pub(super) struct Plan {
@@ -51,7 +51,7 @@ impl<B: Backend> Run<B> {
         let training = experiment.training.clone();
         let HeldOutSplit { training: samples, held_out } = samples;
         let classes = prompt_names(samples.iter().chain(&held_out));
-        let preprocessing = Preprocessing::clip(config.image_size)?.with_mask_rule(mask_rule);
+        let preprocessing = preprocessing(clip, config.image_size)?.with_mask_rule(mask_rule);
         let dataset = |samples| cached(ImageDataset::new(samples, preprocessing), &cache);
         let training_images = dataset(samples);
         let frozen =

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use super::safetensors::{Declared, write_declared, write_safetensors};
 use super::{HostTensor, refuse_same_file};
-use crate::ClipSpec;
-use crate::weights::config::{FORMAT, VERSION, activation_name};
+use crate::weights::config::{FORMAT, NORMALISATION, VERSION, activation_name};
 use crate::weights::{ClipCheckpoint, WeightError};
+use crate::{ClipSpec, Normalisation};
 
 /// The preset of a CLIP of nobody's sizes.
 const CUSTOM: &str = "custom";
@@ -16,7 +16,7 @@ const CUSTOM: &str = "custom";
 impl ClipCheckpoint {
     /// Writes the CLIP to `out` as one safetensors with canonical names, values in the type of its
     /// file, and metadata from which it opens again without options: format, version, preset (or
-    /// `custom`), activation, heads, the whole spec, and the source's format and SHA-256. The same
+    /// `custom`), activation, heads, the normalisation where it is not CLIP's own, the whole spec, and the source's format and SHA-256. The same
     /// source gives the same bytes.
     ///
     /// # Errors
@@ -40,6 +40,11 @@ impl ClipCheckpoint {
         let mut metadata = described(self.spec(), out)?;
         let preset = self.preset().map_or(CUSTOM, |preset| preset.name());
         metadata.insert("preset".into(), preset.into());
+        if self.normalisation() != Normalisation::CLIP {
+            let json = serde_json::to_string(&self.normalisation());
+            let json = json.map_err(|error| WeightError::write(out, error.into()))?;
+            metadata.insert(NORMALISATION.into(), json);
+        }
         metadata.insert("source_format".into(), self.source_format().to_string());
         metadata.insert("source_sha256".into(), self.file().sha256());
         Ok(metadata)
