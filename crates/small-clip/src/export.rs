@@ -7,18 +7,18 @@ use burn::tensor::{DType, TensorData, backend::Backend};
 use clip_vit::WeightError;
 use clip_vit::weights::write::{HostTensor, write_clip};
 
-use crate::learner::PretrainLearner;
+use crate::learner::Pretraining;
 use crate::scale::{CLIP_SCALE, PROJECTION, SHIFT};
 use crate::start::{Start, TABLE};
 
-impl<B: Backend> PretrainLearner<B> {
-    /// Writes both towers to `out`, with cosines at CLIP's scale of 100. Rows of tokens that no caption has
+impl<B: Backend> Pretraining<B> {
+    /// Writes both towers behind so many steps to `out`, with cosines at CLIP's scale of 100. Rows of tokens that no caption has
     /// are those of the start; what read patches while it was trained is left out.
     ///
     /// # Errors
     ///
     /// [`WeightError`] when the file cannot be written.
-    pub fn write_clip(&self, out: &Path) -> Result<(), WeightError> {
+    pub fn write_clip(&self, steps: usize, out: &Path) -> Result<(), WeightError> {
         let unwritable = |tensor: &str, reason: String| WeightError::Unwritable {
             file: out.into(),
             tensor: tensor.into(),
@@ -45,15 +45,15 @@ impl<B: Backend> PretrainLearner<B> {
             let tensor = tensor.ok_or_else(|| unwritable(&name, "has no type of files".into()))?;
             tensors.insert(name, tensor);
         }
-        write_clip(out, &spec, &tensors, &self.about())
+        write_clip(out, &spec, &tensors, &self.about(steps))
     }
 
     /// Where the file comes from.
-    fn about(&self) -> BTreeMap<String, String> {
+    fn about(&self, steps: usize) -> BTreeMap<String, String> {
         let pairs = [
             ("made_by", "moeclip pretrain".to_owned()),
             ("pretraining", self.config.to_toml()),
-            ("steps", self.steps().to_string()),
+            ("steps", steps.to_string()),
             ("learned_scale", format!("{:.2}", self.learned_scale())),
         ];
         pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()

@@ -1,13 +1,17 @@
-//! One step of pretraining after the other, on as many threads as the batch has shards.
+//! Training of the small CLIP: a batch is as many shards as there are threads, each with a graph of its
+//! own, and a checkpoint has every parameter of both towers.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::thread;
-use std::time::Instant;
 
 use burn::backend::Autodiff;
 use burn::module::Module;
-use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{Adam, AdamConfig, GradientsAccumulator, GradientsParams, Optimizer};
+use burn::optim::{AdamConfig, GradientsAccumulator, GradientsParams};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
+use moeclip_train::{
+    Backward, CheckpointFormat, SavedState, Scalar, Trainable, Trainer, named_parameters,
+};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -17,6 +21,7 @@ use crate::captions::Captions;
 use crate::model::{Pupil, PupilError, SentenceIds};
 use crate::objective::{PretrainTerms, Truth, objective};
 use crate::pictures::Pictures;
+use crate::run::FORMAT;
 
 /// Adam's decays; the second is shorter than usual, for a run of some thousand steps.
 const BETA_1: f32 = 0.9;
@@ -28,31 +33,20 @@ const EPSILON: f32 = 1e-8;
 /// Pictures measured at once.
 const MEASURED_AT_ONCE: usize = 20;
 
-/// A model in training, and what it is taught with.
-pub struct PretrainLearner<B: Backend> {
+/// What the name of a parameter begins with in a checkpoint.
+pub(crate) const VALUE: &str = "value.";
+
+/// A trainer of the small CLIP.
+pub type PretrainLearner<B> = Trainer<B, Pretraining<B>>;
+
+/// The small CLIP in training, and what it is taught with.
+pub struct Pretraining<B: Backend> {
     pub(crate) config: PretrainConfig,
     pub(crate) captions: Captions,
     pub(crate) pupil: Pupil<Autodiff<B>>,
-    pub(crate) optimizer: OptimizerAdaptor<Adam, Pupil<Autodiff<B>>, Autodiff<B>>,
-    pub(crate) step: usize,
     pub(crate) device: B::Device,
     /// 1 for rows of the token table that learn, `[rows, 1]`.
     learns: Tensor<B, 2>,
-}
-
-/// What is known of a step.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct PretrainMetrics {
-    /// The step, counted from 1.
-    pub step: usize,
-    /// Learning rate.
-    pub learning_rate: f64,
-    /// Pictures and crops per second.
-    pub images_per_second: f64,
-    /// The terms before the step, unweighted.
-    pub losses: PretrainValues,
-    /// The terms on held-out pictures, where they were measured behind this step.
-    pub held_out: Option<PretrainValues>,
 }
 
 /// The terms on the host.
@@ -100,16 +94,88 @@ pub enum PretrainError {
     },
 }
 
+/// What is known of a step before it is timed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PretrainReport {
+    /// The step, counted from 1.
+    pub step: usize,
+    /// Pictures and crops that it saw.
+    pub images: usize,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// The terms before the step, unweighted.
+    pub losses: PretrainValues,
+}
+
 /// Gradients of a shard, and what was measured on the way.
-struct Pass {
+struct ShardBackward {
     /// Pictures that were looked at.
     images: usize,
     gradients: GradientsParams,
     values: PretrainValues,
 }
 
-impl<B: Backend> PretrainLearner<B> {
-    /// A learner at step 0.
+impl<B: Backend> Trainable<B> for Pretraining<B> {
+    type Parameters = Pupil<Autodiff<B>>;
+    /// A shard for each thread.
+    type Batch = Vec<Shard>;
+    type Report = PretrainReport;
+    type Error = PretrainError;
+    type Run = PretrainConfig;
+
+    const FORMAT: CheckpointFormat = FORMAT;
+
+    fn adam(&self) -> AdamConfig {
+        AdamConfig::new().with_beta_1(BETA_1).with_beta_2(BETA_2).with_epsilon(EPSILON)
+    }
+
+    fn learning_rate(&self, step: usize) -> f64 {
+        self.config.learning_rate.at(step, self.config.steps)
+    }
+
+    fn parameters(&self) -> &Pupil<Autodiff<B>> {
+        &self.pupil
+    }
+
+    fn set_parameters(&mut self, pupil: Pupil<Autodiff<B>>) {
+        self.pupil = pupil;
+    }
+
+    fn backward(
+        &mut self,
+        step: usize,
+        batch: Vec<Shard>,
+    ) -> Result<Backward<PretrainReport>, PretrainError> {
+        let learning_rate = self.learning_rate(step);
+        let step = step + 1;
+        let (mut images, mut losses) = (0, PretrainValues::default());
+        let mut sum = GradientsAccumulator::new();
+        for shard in self.shards_backward(step, &batch)? {
+            images += shard.images;
+            losses.add(&shard.values);
+            sum.accumulate(&self.pupil, shard.gradients);
+        }
+        if !losses.total.is_finite() {
+            return Err(PretrainError::Diverged { step });
+        }
+        let gradients = Some(self.without_unknown_words(sum.grads()));
+        Ok(Backward { gradients, report: PretrainReport { step, images, learning_rate, losses } })
+    }
+
+    fn saved(&self, step: usize, run: &PretrainConfig) -> serde_json::Result<SavedState> {
+        let parameters = named_parameters::<B, _>(&self.pupil).into_iter();
+        let metadata =
+            [("step", step.to_string()), ("config", serde_json::to_string(run)?)].into_iter();
+        Ok(SavedState {
+            parameters: parameters.map(|(path, data)| (format!("{VALUE}{path}"), data)).collect(),
+            tensors: BTreeMap::new(),
+            metadata: metadata.map(|(key, value)| (key.to_owned(), value)).collect(),
+        })
+    }
+}
+
+impl<B: Backend> Pretraining<B> {
+    /// A model before its first step.
     ///
     /// # Errors
     ///
@@ -117,17 +183,10 @@ impl<B: Backend> PretrainLearner<B> {
     pub fn new(config: PretrainConfig, device: &B::Device) -> Result<Self, PretrainError> {
         let captions = Captions::new(config.model.context, &config.pictures, config.seed);
         let pupil = Pupil::start(&config, captions.vocabulary(), device)?;
-        let optimizer =
-            AdamConfig::new().with_beta_1(BETA_1).with_beta_2(BETA_2).with_epsilon(EPSILON).init();
         let learns = captions.vocabulary().learns();
         let rows = learns.len();
         let learns = Tensor::from_data(TensorData::new(learns, [rows, 1]), device);
-        Ok(Self { config, captions, pupil, optimizer, step: 0, device: device.clone(), learns })
-    }
-
-    /// Steps made.
-    pub fn steps(&self) -> usize {
-        self.step
+        Ok(Self { config, captions, pupil, device: device.clone(), learns })
     }
 
     /// The configuration.
@@ -140,39 +199,33 @@ impl<B: Backend> PretrainLearner<B> {
         &self.pupil
     }
 
-    /// One step.
+    /// The batch of a step, counted from 0; each shard is drawn on a thread of its own.
     ///
     /// # Errors
     ///
-    /// [`PretrainError`] when the loss is no number; the model is then as it was.
-    pub fn step(&mut self, pictures: &Pictures) -> Result<PretrainMetrics, PretrainError> {
-        let start = Instant::now();
-        let step = self.step + 1;
-        let passes = self.passes(pictures)?;
-        let images: usize = passes.iter().map(|pass| pass.images).sum();
-        let mut sum = GradientsAccumulator::new();
-        let mut losses = PretrainValues::default();
-        for pass in passes {
-            losses.add(&pass.values);
-            sum.accumulate(&self.pupil, pass.gradients);
+    /// [`PretrainError::Empty`] when the pictures do not fill a shard.
+    pub fn draw(&self, pictures: &Pictures, step: usize) -> Result<Vec<Shard>, PretrainError> {
+        let shards = self.on_threads(step + 1, 0..self.config.batch.shards, |shard| {
+            let number = ShardNumber { step, shard };
+            Ok(Shard::draw(&self.config, pictures, &self.captions, number))
+        })?;
+        if shards.iter().any(Shard::is_empty) {
+            return Err(PretrainError::Empty { step: step + 1 });
         }
-        if !losses.total.is_finite() {
-            return Err(PretrainError::Diverged { step });
-        }
-        let gradients = self.without_unknown_words(sum.grads());
-        let learning_rate = self.config.learning_rate.at(self.step, self.config.steps);
-        self.pupil = self.optimizer.step(learning_rate, self.pupil.clone(), gradients);
-        self.step = step;
-        let images_per_second = images as f64 / start.elapsed().as_secs_f64().max(f64::EPSILON);
-        Ok(PretrainMetrics { step, learning_rate, images_per_second, losses, held_out: None })
+        Ok(shards)
     }
 
-    /// The terms on whole pictures as they are, each with plain captions; nothing is learned.
+    /// The terms on whole pictures as they are, each with plain captions; nothing is learned. `step` is for
+    /// messages.
     ///
     /// # Errors
     ///
     /// [`PretrainError::Device`] when the device does not answer.
-    pub fn measure(&self, pictures: &Pictures) -> Result<PretrainValues, PretrainError> {
+    pub fn measure(
+        &self,
+        pictures: &Pictures,
+        step: usize,
+    ) -> Result<PretrainValues, PretrainError> {
         let pupil = self.pupil.clone().no_grad();
         let (count, mut sum) = (pictures.len(), PretrainValues::default());
         for first in (0..count).step_by(MEASURED_AT_ONCE) {
@@ -180,36 +233,53 @@ impl<B: Backend> PretrainLearner<B> {
             let share = indices.len() as f32 / count as f32;
             let shard = Shard::whole(&self.config, pictures, &self.captions, indices);
             let terms = self.terms(&pupil, &shard)?;
-            sum.add(&self.values(&terms, share)?);
+            sum.add(&values(&terms, share).ok_or(PretrainError::Device { step })?);
         }
         Ok(sum)
     }
 
-    /// Each shard of the next step on a thread of its own; in their order, whoever is done first.
-    fn passes(&self, pictures: &Pictures) -> Result<Vec<Pass>, PretrainError> {
-        let lost = || Err(PretrainError::Device { step: self.step + 1 });
-        thread::scope(|scope| {
-            let running: Vec<_> = (0..self.config.batch.shards)
-                .map(|shard| scope.spawn(move || self.pass(pictures, shard)))
-                .collect();
-            running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| lost())).collect()
+    /// Forward and backward of each shard on a thread of its own; in their order, whoever is done first.
+    fn shards_backward(
+        &self,
+        step: usize,
+        batch: &[Shard],
+    ) -> Result<Vec<ShardBackward>, PretrainError> {
+        let share = 1.0 / batch.len().max(1) as f32;
+        self.on_threads(step, 0..batch.len(), |index| {
+            self.shard_backward(step, &batch[index], share)
         })
     }
 
-    fn pass(&self, pictures: &Pictures, shard: usize) -> Result<Pass, PretrainError> {
-        let number = ShardNumber { step: self.step, shard };
-        let shard = Shard::draw(&self.config, pictures, &self.captions, number);
-        if shard.is_empty() {
-            return Err(PretrainError::Empty { step: self.step + 1 });
-        }
-        let share = 1.0 / self.config.batch.shards as f32;
+    fn shard_backward(
+        &self,
+        step: usize,
+        shard: &Shard,
+        share: f32,
+    ) -> Result<ShardBackward, PretrainError> {
         // A graph of its own, so that no thread waits for another's.
         let pupil = self.pupil.clone().fork(&self.device);
-        let terms = self.terms(&pupil, &shard)?;
-        let values = self.values(&terms, share)?;
+        let terms = self.terms(&pupil, shard)?;
+        let values = values(&terms, share).ok_or(PretrainError::Device { step })?;
         let gradients = terms.total.mul_scalar(share).backward();
         let gradients = GradientsParams::from_grads(gradients, &pupil);
-        Ok(Pass { images: shard.len(), gradients, values })
+        Ok(ShardBackward { images: shard.len(), gradients, values })
+    }
+
+    /// Does the work of each shard on a thread of its own; results are in the order of the shards.
+    fn on_threads<R: Send>(
+        &self,
+        step: usize,
+        shards: Range<usize>,
+        work: impl Fn(usize) -> Result<R, PretrainError> + Sync,
+    ) -> Result<Vec<R>, PretrainError>
+    where
+        Self: Sync,
+    {
+        let (work, lost) = (&work, || Err(PretrainError::Device { step }));
+        thread::scope(|scope| {
+            let running: Vec<_> = shards.map(|shard| scope.spawn(move || work(shard))).collect();
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| lost())).collect()
+        })
     }
 
     fn terms(
@@ -224,34 +294,6 @@ impl<B: Backend> PretrainLearner<B> {
         Ok(objective(answers, &Truth::of(shard, &self.device), &self.config.losses))
     }
 
-    /// What was measured, times a share, in one transfer.
-    fn values(
-        &self,
-        terms: &PretrainTerms<Autodiff<B>>,
-        share: f32,
-    ) -> Result<PretrainValues, PretrainError> {
-        let lost = PretrainError::Device { step: self.step + 1 };
-        let PretrainTerms { total, pairs, state, patches, replaced, .. } = terms;
-        let (accuracy, patch_accuracy) = (&terms.state_accuracy, &terms.patch_accuracy);
-        let all = [total, pairs, state, patches, replaced, accuracy, patch_accuracy];
-        let all = Tensor::cat(all.map(Clone::clone).to_vec(), 0).mul_scalar(share);
-        let values = all.try_into_data().ok().and_then(|data| data.to_vec::<f32>().ok());
-        match values.as_deref() {
-            Some(&[total, pairs, state, patches, replaced, state_accuracy, patch_accuracy]) => {
-                Ok(PretrainValues {
-                    total,
-                    pairs,
-                    state,
-                    patches,
-                    replaced,
-                    state_accuracy,
-                    patch_accuracy,
-                })
-            }
-            _ => Err(lost),
-        }
-    }
-
     /// Words that mean nothing keep the rows that they were drawn with.
     fn without_unknown_words(&self, mut gradients: GradientsParams) -> GradientsParams {
         let id = self.pupil.text.token_embedding().id;
@@ -262,7 +304,36 @@ impl<B: Backend> PretrainLearner<B> {
     }
 }
 
+/// What was measured, times a share, in one transfer; `None` when the device gives no numbers.
+fn values<B: Backend>(terms: &PretrainTerms<B>, share: f32) -> Option<PretrainValues> {
+    let PretrainTerms { total, pairs, state, patches, replaced, .. } = terms;
+    let (accuracy, patch_accuracy) = (&terms.state_accuracy, &terms.patch_accuracy);
+    let all = [total, pairs, state, patches, replaced, accuracy, patch_accuracy];
+    let all = Tensor::cat(all.map(Clone::clone).to_vec(), 0).mul_scalar(share);
+    let values = all.try_into_data().ok().and_then(|data| data.to_vec::<f32>().ok())?;
+    let [total, pairs, state, patches, replaced, state_accuracy, patch_accuracy] =
+        <[f32; 7]>::try_from(values).ok()?;
+    Some(PretrainValues { total, pairs, state, patches, replaced, state_accuracy, patch_accuracy })
+}
+
 impl PretrainValues {
+    pub(crate) fn scalars(&self, group: &str) -> Vec<Scalar> {
+        let named = [
+            ("total", self.total),
+            ("pairs", self.pairs),
+            ("state", self.state),
+            ("patches", self.patches),
+            ("replaced", self.replaced),
+            ("state-accuracy", self.state_accuracy),
+            ("patch-accuracy", self.patch_accuracy),
+        ];
+        let scalar = |(name, value): (&str, f32)| Scalar {
+            name: format!("{group}/{name}"),
+            value: Some(f64::from(value)),
+        };
+        named.map(scalar).to_vec()
+    }
+
     fn add(&mut self, other: &Self) {
         self.total += other.total;
         self.pairs += other.pairs;

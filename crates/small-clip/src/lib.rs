@@ -1,23 +1,21 @@
 //! A small CLIP of one's own, from made-up pictures and sentences about them alone.
 //!
-//! The benchmarks' CLIP weighs 890 MB. For a whole method that runs in minutes, [`PretrainLearner`]
+//! The benchmarks' CLIP weighs 890 MB. For a whole method that runs in minutes, [`Pretraining`]
 //! teaches both towers of a small one on pictures of the auxiliary half of [`moeclip_data::synthetic`]:
 //! [`Captions`] say what a crop shows and whether something is wrong with it, [`objective`] says what is
 //! minimised. No mask is a target: a CLIP that saw masks would leave adapters nothing to do.
 
 mod batch;
 mod captions;
-mod checkpoint;
 mod config;
 mod export;
-mod fit;
 mod learner;
-mod log;
 mod model;
 mod objective;
 mod pictures;
 mod rate;
 mod replaced;
+mod run;
 mod scale;
 mod start;
 mod view;
@@ -25,13 +23,11 @@ mod vocabulary;
 
 pub use batch::{Shard, ShardNumber, TwinPlaces};
 pub use captions::{CaptionPair, Captions, Claim, Facts, Sentence, State};
-pub use checkpoint::PretrainCheckpoints;
 pub use config::{BatchSettings, PictureSettings, PretrainConfig, PretrainLosses, SmallClip};
-pub use fit::{Lessons, fit};
-pub use learner::{PretrainError, PretrainLearner, PretrainMetrics, PretrainValues};
-pub use log::PretrainLog;
+pub use learner::{PretrainError, PretrainLearner, PretrainReport, PretrainValues, Pretraining};
 pub use model::{Answers, Pupil, PupilError, SentenceIds};
 pub use objective::{PretrainTerms, Truth, Twins, objective};
 pub use pictures::Pictures;
 pub use rate::WarmCosine;
+pub use run::{PretrainCheckpoint, PretrainMetrics, PretrainPictures};
 pub use vocabulary::Vocabulary;

@@ -10,7 +10,7 @@ use burn::tensor::{ElementConversion, TensorData, backend::Backend};
 use clip_vit::TextBackbone;
 use moeclip_data::synthetic::{Category, Role};
 
-use crate::learner::PretrainLearner;
+use crate::learner::Pretraining;
 use crate::model::PupilError;
 
 /// What CLIP multiplies cosines with, and what MoECLIP's maps multiply them with.
@@ -22,7 +22,7 @@ pub(crate) const SHIFT: &str = "ln_final.bias";
 /// From the normalised tokens to the joint space, `[width, embed]`.
 pub(crate) const PROJECTION: &str = "text_projection";
 
-impl<B: Backend> PretrainLearner<B> {
+impl<B: Backend> Pretraining<B> {
     /// What cosines were multiplied with in training.
     pub(crate) fn learned_scale(&self) -> f64 {
         self.pupil.logit_scale.val().into_scalar().elem::<f64>().exp()

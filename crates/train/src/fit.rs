@@ -1,14 +1,17 @@
-//! A whole run: epochs of shuffled, augmented batches, one step each.
+//! A whole run of training adapters: epochs of shuffled, augmented batches, one step each.
 
 use std::ops::ControlFlow;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use burn::tensor::backend::Backend;
-use moeclip_data::{Batches, Counts, DataError, ImageDataset, LoaderOptions, epoch_order};
+use moeclip_data::{Batch, Batches, Counts, DataError, ImageDataset, LoaderOptions, epoch_order};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{HeldOutMetrics, Learner, StepMetrics, StepReport, TrainError, peak_memory};
+use crate::{
+    AdapterTraining, HeldOutMetrics, Learner, StepMetrics, StepReport, TrainError, TrainingData,
+    peak_memory, train,
+};
 
 /// A run that ended before its last step.
 #[derive(Debug, Error)]
@@ -130,76 +133,74 @@ pub fn fit_watched<B: Backend>(
     images: &AuxiliaryImages,
     extent: Extent,
     device: &B::Device,
-    mut watch: impl FnMut(&Learner<B>, &StepMetrics) -> ControlFlow<()>,
+    watch: impl FnMut(&Learner<B>, &StepMetrics) -> ControlFlow<()>,
 ) -> Result<Ending, FitError> {
-    let dataset = &images.training;
-    check_images(Counts::of(dataset.samples()))?;
-    let mut clock = StepClock::start();
-    let (seed, batch_size) = (learner.config().seed, learner.config().batch_size);
-    while learner.steps() < extent.steps {
-        let Position { step, epoch, batch } = extent.position(learner.steps());
+    check_images(Counts::of(images.training.samples()))?;
+    let mut data = ImageEpochs { images, extent, device, epoch: None };
+    train(learner, &mut data, extent.steps, watch)
+}
+
+/// Epochs of shuffled, augmented batches.
+struct ImageEpochs<'a, B: Backend> {
+    images: &'a AuxiliaryImages,
+    extent: Extent,
+    device: &'a B::Device,
+    /// The rest of the epoch under way.
+    epoch: Option<Batches<B>>,
+}
+
+impl<B: Backend> TrainingData<B, AdapterTraining<B>> for ImageEpochs<'_, B> {
+    type Record = StepMetrics;
+    type Error = FitError;
+
+    fn next_batch(&mut self, learner: &Learner<B>) -> Result<Option<Batch<B>>, FitError> {
+        if let Some(batch) = self.epoch.as_mut().and_then(Iterator::next) {
+            return Ok(Some(batch?));
+        }
+        let Position { epoch, batch, .. } = self.extent.position(learner.steps());
         if learner.is_out_of_patience(epoch) {
-            return Ok(Ending::OutOfPatience);
+            return Ok(None);
         }
-        let order = epoch_order(seed, epoch as u64, dataset.samples().len());
-        let options = LoaderOptions::new(batch_size).start_at(batch);
+        let dataset = &self.images.training;
+        let order = epoch_order(learner.config().seed, epoch as u64, dataset.samples().len());
+        let options = LoaderOptions::new(learner.config().batch_size).start_at(batch);
         let dataset = dataset.at_epoch(epoch as u64);
-        let batches = Batches::<B>::start(&dataset, order, options, device.clone())?;
-        for batch in batches.take(extent.steps - step) {
-            let report = learner.step(batch?)?;
-            let mut metrics = clock.metrics(epoch + 1, report);
-            if learner.steps().is_multiple_of(extent.steps_per_epoch) {
-                metrics.held_out = end_epoch(learner, images, epoch + 1, device)?;
-                clock = StepClock::start();
-            }
-            if watch(learner, &metrics).is_break() {
-                return Ok(Ending::Interrupted);
-            }
-        }
-    }
-    Ok(Ending::Complete)
-}
-
-/// Measures the held-out images, if there are any.
-fn end_epoch<B: Backend>(
-    learner: &mut Learner<B>,
-    images: &AuxiliaryImages,
-    epoch: usize,
-    device: &B::Device,
-) -> Result<Option<HeldOutMetrics>, FitError> {
-    let Some(held_out) = &images.held_out else { return Ok(None) };
-    let order = (0..held_out.samples().len()).collect();
-    let options = LoaderOptions::new(learner.config().batch_size);
-    let metrics = learner.measure(Batches::start(held_out, order, options, device.clone())?)?;
-    learner.end_epoch(epoch, &metrics);
-    Ok(Some(metrics))
-}
-
-/// Tells what a step cost.
-struct StepClock {
-    last: Instant,
-}
-
-impl StepClock {
-    fn start() -> Self {
-        Self { last: Instant::now() }
+        let batches = Batches::start(&dataset, order, options, self.device.clone())?;
+        let batch = self.epoch.insert(batches).next();
+        Ok(batch.transpose()?)
     }
 
-    fn metrics(&mut self, epoch: usize, report: StepReport) -> StepMetrics {
-        let now = Instant::now();
-        let seconds = (now - self.last).as_secs_f64().max(f64::EPSILON);
-        self.last = now;
-        let images_per_second = report.images as f64 / seconds;
+    fn record(
+        &mut self,
+        learner: &mut Learner<B>,
+        report: StepReport,
+        took: Duration,
+    ) -> Result<StepMetrics, FitError> {
+        let epoch = self.extent.position(report.step - 1).epoch + 1;
+        let images_per_second = report.images as f64 / took.as_secs_f64().max(f64::EPSILON);
         let unix_seconds =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-        StepMetrics {
-            epoch,
-            report,
-            images_per_second,
-            peak_bytes: peak_memory(),
-            unix_seconds,
-            held_out: None,
-        }
+        let ends_epoch = report.step.is_multiple_of(self.extent.steps_per_epoch);
+        let peak_bytes = peak_memory();
+        let held_out = if ends_epoch { self.end_epoch(learner, epoch)? } else { None };
+        Ok(StepMetrics { epoch, report, images_per_second, peak_bytes, unix_seconds, held_out })
+    }
+}
+
+impl<B: Backend> ImageEpochs<'_, B> {
+    /// Measures the held-out images, if there are any.
+    fn end_epoch(
+        &self,
+        learner: &mut Learner<B>,
+        epoch: usize,
+    ) -> Result<Option<HeldOutMetrics>, FitError> {
+        let Some(held_out) = &self.images.held_out else { return Ok(None) };
+        let order = (0..held_out.samples().len()).collect();
+        let options = LoaderOptions::new(learner.config().batch_size);
+        let batches = Batches::start(held_out, order, options, self.device.clone())?;
+        let metrics = learner.measure(batches)?;
+        learner.end_epoch(epoch, &metrics);
+        Ok(Some(metrics))
     }
 }
 

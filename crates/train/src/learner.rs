@@ -1,40 +1,39 @@
-//! One step after the other: forward, losses, backward, Adam.
+//! Training of MoECLIP's adapters: what a step is, what is kept of it, and what a run ends with.
 
 use std::collections::BTreeMap;
 
 use burn::backend::Autodiff;
 use burn::module::Module;
-use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
-use burn::tensor::backend::Backend;
+use burn::optim::{AdamConfig, GradientsParams, Optimizer};
+use burn::tensor::{TensorData, backend::Backend};
 use clip_vit::ClipSpec;
-use moe_lora::Mixture;
 use moeclip::{
     AdapterError, Adapters, Chosen, ClassPrompts, ConfigError, MoeClip, MoeClipConfig, PromptBook,
 };
 use moeclip_data::{Batch, DataError};
 use thiserror::Error;
 
-use crate::checkpoint::Metrics;
+use crate::checkpoint::{self, CheckpointFormat, Metrics};
 use crate::pass::{self, BatchPass, Pass, Replica, TrainedModel, WayBack, pass, train_batch};
 use crate::pruning::keep_moments;
-use crate::state::place_moments;
 use crate::{
-    BatchValues, BestEpoch, Checkpoint, CheckpointError, ExpertLoads, FitError, HeldOutMetrics,
-    KeptEpoch, LossScaling, LossValues, Objective, Outcome, StepReport, TapMetrics, TrainConfig,
-    TrainConfigError, TrainState,
+    AdamOptimizer, Backward, BatchValues, BestEpoch, Checkpoint, CheckpointError, ExpertLoads,
+    FitError, HeldOutMetrics, KeptEpoch, LossScaling, LossValues, Objective, Outcome,
+    RunDescription, SavedState, StepReport, TrainConfig, TrainConfigError, TrainState, Trainable,
+    Trainer,
 };
 
-/// A model in training.
-pub struct Learner<B: Backend> {
+/// A trainer of MoECLIP's adapters.
+pub type Learner<B> = Trainer<B, AdapterTraining<B>>;
+
+/// MoECLIP in training.
+pub struct AdapterTraining<B: Backend> {
     model: TrainedModel<B>,
     objective: Objective<Autodiff<B>>,
-    optimizer: OptimizerAdaptor<Adam, Adapters<Autodiff<B>>, Autodiff<B>>,
     book: PromptBook<B>,
     config: TrainConfig,
     scaling: Option<LossScaling>,
     metrics: Metrics,
-    step: usize,
     best: Option<BestEpoch>,
     loads: ExpertLoads,
     /// Further devices that take their shards of every batch.
@@ -80,69 +79,44 @@ pub enum TrainError {
     },
 }
 
-impl<B: Backend> Learner<B> {
-    /// A learner at step 0.
-    ///
-    /// # Errors
-    ///
-    /// [`TrainError::Config`] when a setting is unusable.
-    pub fn new(
-        model: TrainedModel<B>,
-        book: PromptBook<B>,
-        config: TrainConfig,
-        device: &B::Device,
-    ) -> Result<Self, TrainError> {
-        config.check()?;
-        refuse_pruning_nothing(&config, model.config())?;
-        let objective = pass::objective(&model, config.losses, device);
-        let optimizer = AdamConfig::new()
-            .with_beta_1(config.beta_1)
-            .with_beta_2(config.beta_2)
-            .with_epsilon(config.epsilon)
-            .init();
-        let scaling = LossScaling::needed_by(model.backbone().tower().precision());
-        Ok(Self {
-            model,
-            objective,
-            optimizer,
-            book,
-            config,
-            scaling,
-            metrics: Metrics::new(),
-            step: 0,
-            best: None,
-            loads: ExpertLoads::default(),
-            replicas: Vec::new(),
-        })
+impl<B: Backend> Trainable<B> for AdapterTraining<B> {
+    type Parameters = Adapters<Autodiff<B>>;
+    type Batch = Batch<B>;
+    type Report = StepReport;
+    type Error = TrainError;
+    type Run = RunDescription;
+
+    const FORMAT: CheckpointFormat = checkpoint::FORMAT;
+
+    fn adam(&self) -> AdamConfig {
+        AdamConfig::new()
+            .with_beta_1(self.config.beta_1)
+            .with_beta_2(self.config.beta_2)
+            .with_epsilon(self.config.epsilon)
     }
 
-    /// The same learner with its loss scaled in this way instead of as its precision needs.
-    pub fn with_scaling(self, scaling: LossScaling) -> Self {
-        Self { scaling: Some(scaling), ..self }
+    fn learning_rate(&self, step: usize) -> f64 {
+        self.config.learning_rate.at(step)
     }
 
-    /// The same learner, each of whose batches is shared out over its own device and further ones.
-    /// Each of these gets a frozen tower of its own; adapters and Adam stay on the first.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] as [`moeclip::MoeClip::new`].
-    pub fn beside(mut self, devices: &[B::Device]) -> Result<Self, ConfigError> {
-        let replica = |device| Replica::new(&self.model, self.config.losses, device);
-        self.replicas = devices.iter().map(replica).collect::<Result<_, _>>()?;
-        Ok(self)
+    fn parameters(&self) -> &Adapters<Autodiff<B>> {
+        self.model.adapters()
     }
 
-    /// One step on a batch.
-    ///
-    /// # Errors
-    ///
-    /// [`TrainError`] when a class has no prompts, the device gives nothing back, the loss is no number,
-    /// or its gradients overflow f16 however it is scaled; the adapters are then as they were.
-    /// [`TrainError::Model`] when experts cannot be dropped: the step itself was made.
-    pub fn step(&mut self, batch: Batch<B>) -> Result<StepReport, TrainError> {
+    fn set_parameters(&mut self, adapters: Adapters<Autodiff<B>>) {
+        self.model.set_adapters(adapters);
+    }
+
+    /// Fails when a class has no prompts, the device gives nothing back, the loss is no number, or its
+    /// gradients overflow f16 however it is scaled.
+    fn backward(
+        &mut self,
+        step: usize,
+        batch: Batch<B>,
+    ) -> Result<Backward<StepReport>, TrainError> {
+        let learning_rate = self.learning_rate(step);
         let prompts = self.prompts(&batch)?;
-        let (images, step) = (prompts.len(), self.step + 1);
+        let (images, step) = (prompts.len(), step + 1);
         let way_back = WayBack {
             factor: self.scaling.map_or(1.0, |scaling| scaling.factor),
             recompute: self.config.recompute,
@@ -155,12 +129,88 @@ impl<B: Backend> Learner<B> {
         if !losses.total.is_finite() {
             return Err(TrainError::Diverged { step, loss: losses.total });
         }
-        let learning_rate = self.config.learning_rate.at(self.step);
-        self.descend(gradients, learning_rate)?;
-        self.metrics = losses.named();
-        self.step = step;
-        self.prune(&taps)?;
-        Ok(StepReport { step, images, learning_rate, losses, taps })
+        let gradients = self.unscaled(step, gradients)?;
+        let report = StepReport { step, images, learning_rate, losses, taps };
+        Ok(Backward { gradients, report })
+    }
+
+    /// Drops the experts that hardly any token asked, where the run is to find how many it needs.
+    fn after_step(
+        &mut self,
+        step: usize,
+        report: &StepReport,
+        adam: &mut AdamOptimizer<Adapters<Autodiff<B>>, B>,
+    ) -> Result<(), TrainError> {
+        self.metrics = report.losses.named();
+        let pruning = self.config.prune;
+        if pruning.below == 0.0 {
+            return Ok(());
+        }
+        self.loads.add(&report.taps);
+        if !pruning.is_due(step) {
+            return Ok(());
+        }
+        let loads = std::mem::take(&mut self.loads);
+        let Some(kept) = loads.kept(pruning.below, self.model.config().top_k) else {
+            return Ok(());
+        };
+        let moments = keep_moments(self.model.adapters(), adam.to_record(), &kept);
+        self.model = self.model.keeping(&kept)?;
+        *adam = adam.clone().load_record(moments);
+        Ok(())
+    }
+
+    fn saved(&self, step: usize, run: &RunDescription) -> serde_json::Result<SavedState> {
+        checkpoint::saved(self.state(step), run)
+    }
+}
+
+impl<B: Backend> Trainer<B, AdapterTraining<B>> {
+    /// A learner at step 0.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Config`] when a setting is unusable.
+    pub fn new(
+        model: TrainedModel<B>,
+        book: PromptBook<B>,
+        config: TrainConfig,
+        device: &B::Device,
+    ) -> Result<Self, TrainError> {
+        Ok(Self::start(AdapterTraining::new(model, book, config, device)?))
+    }
+
+    /// The same learner with its loss scaled in this way instead of as its precision needs.
+    pub fn with_scaling(mut self, scaling: LossScaling) -> Self {
+        self.method.scaling = Some(scaling);
+        self
+    }
+
+    /// The same learner, each of whose batches is shared out over its own device and further ones.
+    /// Each of these gets a frozen tower of its own; adapters and Adam stay on the first.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] as [`moeclip::MoeClip::new`].
+    pub fn beside(mut self, devices: &[B::Device]) -> Result<Self, ConfigError> {
+        let replica = |device| Replica::new(&self.model, self.config.losses, device);
+        self.method.replicas = devices.iter().map(replica).collect::<Result<_, _>>()?;
+        Ok(self)
+    }
+
+    /// The learner as it stood when a checkpoint of its run was saved.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError`] when the checkpoint does not fit the model.
+    pub fn restore(
+        self,
+        clip: &ClipSpec,
+        checkpoint: &Checkpoint,
+    ) -> Result<Self, CheckpointError> {
+        let device = self.model.adapters().text.weight.val().device();
+        let method = self.method.restore(clip, checkpoint, &device)?;
+        Self::resume(method, checkpoint.position().step, &checkpoint.file, &device)
     }
 
     /// Mean losses over batches that are not learned from.
@@ -199,17 +249,11 @@ impl<B: Backend> Learner<B> {
             return;
         }
         let weights = match self.config.keep {
-            KeptEpoch::Best => self.state().weights,
+            KeptEpoch::Best => self.weights(),
             KeptEpoch::Last => Default::default(),
         };
         let (step, images) = (self.step, held_out.images);
-        self.best = Some(BestEpoch { epoch, step, loss, images, weights });
-    }
-
-    /// Whether as many epochs as the run's patience allows have passed since the best one.
-    pub fn is_out_of_patience(&self, epochs: usize) -> bool {
-        let best = self.best.as_ref().map_or(0, |best| best.epoch);
-        self.config.patience > 0 && epochs >= best + self.config.patience
+        self.method.best = Some(BestEpoch { epoch, step, loss, images, weights });
     }
 
     /// The adapters that the run ends with if it ends now, and why these; `epochs` are those made so
@@ -223,57 +267,68 @@ impl<B: Backend> Learner<B> {
             KeptEpoch::Best => "the last: the run ended before its first epoch did",
         };
         let chosen = Chosen { epochs, steps: self.step, because: because.into() };
-        Outcome { weights: self.state().weights, chosen }
+        Outcome { weights: self.weights(), chosen }
+    }
+
+    /// Everything that the next step depends on besides settings, CLIP and images, on the host.
+    pub fn state(&self) -> TrainState {
+        TrainState { moments: self.moments(), ..self.method.state(self.step) }
+    }
+}
+
+impl<B: Backend> AdapterTraining<B> {
+    fn new(
+        model: TrainedModel<B>,
+        book: PromptBook<B>,
+        config: TrainConfig,
+        device: &B::Device,
+    ) -> Result<Self, TrainError> {
+        config.check()?;
+        config.prune.check(model.config())?;
+        let objective = pass::objective(&model, config.losses, device);
+        let scaling = LossScaling::needed_by(model.backbone().tower().precision());
+        Ok(Self {
+            model,
+            objective,
+            book,
+            config,
+            scaling,
+            metrics: Metrics::new(),
+            best: None,
+            loads: ExpertLoads::default(),
+            replicas: Vec::new(),
+        })
+    }
+
+    fn restore(
+        self,
+        clip: &ClipSpec,
+        checkpoint: &Checkpoint,
+        device: &B::Device,
+    ) -> Result<Self, CheckpointError> {
+        let kept_experts = checkpoint.kept_experts().cloned();
+        let config = MoeClipConfig { kept_experts, ..self.model.config().clone() };
+        let adapters = Adapters::load(&config, clip, &checkpoint.weights(), device)?;
+        let backbone = self.model.backbone().clone();
+        Ok(Self {
+            model: MoeClip::new(backbone, adapters, config, device).map_err(AdapterError::from)?,
+            loads: checkpoint.loads().clone(),
+            scaling: checkpoint.scaling(),
+            metrics: checkpoint.metrics().clone(),
+            best: checkpoint.best().cloned(),
+            ..self
+        })
+    }
+
+    /// Whether as many epochs as the run's patience allows have passed since the best one.
+    pub fn is_out_of_patience(&self, epochs: usize) -> bool {
+        let best = self.best.as_ref().map_or(0, |best| best.epoch);
+        self.config.patience > 0 && epochs >= best + self.config.patience
     }
 
     /// The settings of the run.
     pub fn config(&self) -> &TrainConfig {
         &self.config
-    }
-
-    /// Steps done so far.
-    pub fn steps(&self) -> usize {
-        self.step
-    }
-
-    /// Everything that the next step depends on besides settings, CLIP and images, on the host.
-    pub fn state(&self) -> TrainState {
-        let (model, record) = (self.model.adapters(), self.optimizer.to_record());
-        TrainState {
-            scaling: self.scaling,
-            metrics: self.metrics.clone(),
-            best: self.best.clone(),
-            loads: self.loads.clone(),
-            kept_experts: self.model.config().kept_experts.clone(),
-            ..TrainState::of(self.step, model, record)
-        }
-    }
-
-    /// The learner as it stood when a checkpoint of its run was saved.
-    ///
-    /// # Errors
-    ///
-    /// [`CheckpointError`] when the checkpoint does not fit the model.
-    pub fn restore(
-        mut self,
-        clip: &ClipSpec,
-        checkpoint: &Checkpoint,
-    ) -> Result<Self, CheckpointError> {
-        let device = self.model.adapters().text.weight.val().device();
-        let kept_experts = checkpoint.kept_experts().cloned();
-        let config = MoeClipConfig { kept_experts, ..self.model.config().clone() };
-        let adapters = Adapters::load(&config, clip, &checkpoint.weights(), &device)?;
-        let moments = place_moments(&adapters, checkpoint, &device)?;
-        let backbone = self.model.backbone().clone();
-        self.model =
-            MoeClip::new(backbone, adapters, config, &device).map_err(AdapterError::from)?;
-        self.loads = checkpoint.loads().clone();
-        self.optimizer = self.optimizer.load_record(moments);
-        self.scaling = checkpoint.scaling();
-        self.metrics = checkpoint.metrics().clone();
-        self.step = checkpoint.position().step;
-        self.best = checkpoint.best().cloned();
-        Ok(self)
     }
 
     /// The adapters as they are now, on the inner backend.
@@ -296,6 +351,26 @@ impl<B: Backend> Learner<B> {
         self.scaling.as_ref()
     }
 
+    /// All but Adam's moments.
+    fn state(&self, step: usize) -> TrainState {
+        TrainState {
+            step,
+            weights: self.weights(),
+            moments: BTreeMap::new(),
+            scaling: self.scaling,
+            metrics: self.metrics.clone(),
+            best: self.best.clone(),
+            loads: self.loads.clone(),
+            kept_experts: self.model.config().kept_experts.clone(),
+        }
+    }
+
+    /// The adapters by the names of the authors' checkpoints.
+    fn weights(&self) -> BTreeMap<String, TensorData> {
+        let weights = moeclip::weights(self.model.adapters()).into_iter();
+        weights.map(|tensor| (tensor.name, tensor.data)).collect()
+    }
+
     fn prompts(&self, batch: &Batch<B>) -> Result<Vec<ClassPrompts<B>>, TrainError> {
         let prompts = batch.prompts.iter().map(|class| {
             let missing = || TrainError::Class { class: class.clone() };
@@ -304,61 +379,14 @@ impl<B: Backend> Learner<B> {
         prompts.collect()
     }
 
-    /// Moves the adapters, unless scaling the loss made a gradient overflow.
-    fn descend(
-        &mut self,
-        gradients: GradientsParams,
-        learning_rate: f64,
-    ) -> Result<(), TrainError> {
-        let adapters = self.model.adapters().clone();
-        let Some(gradients) = self.unscaled(gradients, &adapters)? else { return Ok(()) };
-        let adapters = self.optimizer.step(learning_rate, adapters, gradients);
-        self.model.set_adapters(adapters);
-        Ok(())
-    }
-
-    /// Drops the experts that hardly any token asked, where the run is to find how many it needs.
-    fn prune(&mut self, taps: &[TapMetrics]) -> Result<(), TrainError> {
-        let pruning = self.config.prune;
-        if pruning.below == 0.0 {
-            return Ok(());
-        }
-        self.loads.add(taps);
-        if !pruning.is_due(self.step) {
-            return Ok(());
-        }
-        let loads = std::mem::take(&mut self.loads);
-        let Some(kept) = loads.kept(pruning.below, self.model.config().top_k) else {
-            return Ok(());
-        };
-        let moments = keep_moments(self.model.adapters(), self.optimizer.to_record(), &kept);
-        self.model = self.model.keeping(&kept)?;
-        self.optimizer = self.optimizer.clone().load_record(moments);
-        Ok(())
-    }
-
     /// The gradients of the loss itself; `None` when scaling it made one overflow.
     fn unscaled(
         &mut self,
+        step: usize,
         gradients: GradientsParams,
-        adapters: &Adapters<Autodiff<B>>,
     ) -> Result<Option<GradientsParams>, TrainError> {
         let Some(scaling) = &mut self.scaling else { return Ok(Some(gradients)) };
-        let gradients = scaling.unscale(adapters, gradients);
-        let step = self.step + 1;
+        let gradients = scaling.unscale(self.model.adapters(), gradients);
         if scaling.is_exhausted() { Err(TrainError::Overflow { step }) } else { Ok(gradients) }
     }
-}
-
-/// Without experts there is nothing to drop.
-fn refuse_pruning_nothing(
-    config: &TrainConfig,
-    model: &MoeClipConfig,
-) -> Result<(), TrainConfigError> {
-    let value = config.prune.below;
-    if value == 0.0 || model.mixture == Mixture::MoeLora {
-        return Ok(());
-    }
-    let must = "0 where model.mixture is not moe-lora: there are no experts to drop";
-    Err(TrainConfigError { field: "training.prune.below", value, must })
 }

@@ -6,12 +6,12 @@ use burn::module::Param;
 use burn::optim::record::AdaptorRecord;
 use burn::optim::{AdamState, AdaptiveMomentumState};
 use burn::tensor::{Int, Tensor, backend::Backend};
-use moe_lora::{StreamAdapter, stacked_indices};
-use moeclip::Adapters;
+use moe_lora::{Mixture, StreamAdapter, stacked_indices};
+use moeclip::{Adapters, MoeClipConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::TapMetrics;
-use crate::state::AdamRecord;
+use crate::parameters::AdamRecord;
+use crate::{TapMetrics, TrainConfigError};
 
 /// Fewest experts of a tap: the losses between experts compare pairs.
 const FEWEST: usize = 2;
@@ -35,6 +35,16 @@ impl Default for Pruning {
 }
 
 impl Pruning {
+    /// Refuses to drop experts of a model that has none.
+    pub(crate) fn check(&self, model: &MoeClipConfig) -> Result<(), TrainConfigError> {
+        let value = self.below;
+        if value == 0.0 || model.mixture == Mixture::MoeLora {
+            return Ok(());
+        }
+        let must = "0 where model.mixture is not moe-lora: there are no experts to drop";
+        Err(TrainConfigError { field: "training.prune.below", value, must })
+    }
+
     /// Whether the shares are looked at behind this step, counted from 1.
     pub(crate) fn is_due(&self, step: usize) -> bool {
         self.below > 0.0 && step.is_multiple_of(self.every)

@@ -4,13 +4,16 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use burn::tensor::backend::Backend;
 use clap::{Args, value_parser};
+use moeclip_train::{
+    CheckpointError, CheckpointPolicy, Checkpoints, Resumed, RunLog, Trainer, train,
+};
 use serde::Serialize;
 use small_clip::{
-    Lessons, Pictures, PretrainCheckpoints, PretrainConfig, PretrainLearner, PretrainLog,
-    PretrainMetrics, PretrainValues, fit,
+    Pictures, PretrainConfig, PretrainLearner, PretrainMetrics, PretrainPictures, PretrainValues,
+    Pretraining,
 };
 
 use crate::backends::{Job, run_on};
@@ -84,10 +87,8 @@ struct PretrainJob {
 
 /// What a run leaves on the way.
 struct Saving {
-    checkpoints: PretrainCheckpoints,
-    log: PretrainLog,
-    every: Duration,
-    saved: Instant,
+    checkpoints: Checkpoints<PretrainConfig>,
+    log: RunLog<PretrainMetrics>,
     /// The CLIP so far is written with every checkpoint, to be tried out.
     out: PathBuf,
 }
@@ -107,20 +108,20 @@ impl Job for PretrainJob {
         let start = Instant::now();
         let out = &self.args.out;
         refuse_unwritable(out)?;
-        let learner = PretrainLearner::<B>::new(self.config.clone(), &device)?;
-        let (mut learner, mut saving) = self.taken_up(learner)?;
+        let (mut learner, mut saving) =
+            self.taken_up(Pretraining::<B>::new(self.config.clone(), &device)?)?;
         let drawn = self.draw()?.zip(Pictures::draw_held_out(&self.config, cores())?);
         let Some((pictures, held_out)) = drawn else {
             bail!("interrupted before the first step; {} was not written", out.display());
         };
         let before = learner.steps();
-        let lessons = Lessons { pictures: &pictures, held_out: &held_out };
-        let fitted = self.fit(&mut learner, lessons, &mut saving);
+        let pictures = PretrainPictures { training: &pictures, held_out: &held_out };
+        let fitted = self.fit(&mut learner, pictures, &mut saving);
         // Hours of steps are kept, whatever ended them; a run that failed at its first has none.
         if fitted.is_ok() || learner.steps() > before {
-            learner.write_clip(out)?;
+            learner.write_clip(learner.steps(), out)?;
         }
-        if let Some(saving) = &saving {
+        if let Some(saving) = &mut saving {
             saving.checkpoints.save(&learner)?;
         }
         let last = fitted?;
@@ -141,21 +142,26 @@ impl PretrainJob {
     /// The learner as it stood at its newest checkpoint, and where it goes on saving.
     fn taken_up<B: Backend>(
         &self,
-        mut learner: PretrainLearner<B>,
+        start: Pretraining<B>,
     ) -> anyhow::Result<(PretrainLearner<B>, Option<Saving>)> {
-        let Some(folder) = &self.args.checkpoints else { return Ok((learner, None)) };
-        let checkpoints = PretrainCheckpoints::open(folder, KEPT)?;
-        match checkpoints.newest()? {
-            Some(newest) if self.args.resume => learner = learner.restore(&newest)?,
-            Some(newest) => {
-                bail!("{}: is of an earlier run; give --resume or another folder", newest.display())
+        let Some(folder) = &self.args.checkpoints else { return Ok((Trainer::start(start), None)) };
+        let every = Some(Duration::from_secs(self.args.checkpoint_minutes.saturating_mul(60)));
+        let policy = CheckpointPolicy { keep: KEPT, every, ..CheckpointPolicy::new(folder) };
+        let (checkpoints, checkpoint) = match self.args.resume {
+            true => {
+                let resumed = Checkpoints::resume(policy, self.config.clone())?;
+                let Resumed { checkpoints, checkpoint, damaged } = resumed;
+                damaged.iter().for_each(|error| eprintln!("warning: passed over: {error}"));
+                (checkpoints, checkpoint)
             }
-            None => {}
-        }
-        let log = PretrainLog::resume(&folder.join("log"), learner.steps())?;
-        let every = Duration::from_secs(self.args.checkpoint_minutes.saturating_mul(60));
-        let (saved, out) = (Instant::now(), self.args.out.clone());
-        Ok((learner, Some(Saving { checkpoints, log, every, saved, out })))
+            false => (Checkpoints::start(policy, self.config.clone()).map_err(to_resume)?, None),
+        };
+        let learner = match &checkpoint {
+            Some(checkpoint) => start.restore(checkpoint)?,
+            None => Trainer::start(start),
+        };
+        let log = RunLog::resume(&folder.join("log"), learner.steps())?;
+        Ok((learner, Some(Saving { checkpoints, log, out: self.args.out.clone() })))
     }
 
     /// The pictures to be looked at; `None` when it was asked to stop.
@@ -173,13 +179,13 @@ impl PretrainJob {
     fn fit<B: Backend>(
         &self,
         learner: &mut PretrainLearner<B>,
-        lessons: Lessons<'_>,
+        mut pictures: PretrainPictures<'_>,
         saving: &mut Option<Saving>,
     ) -> anyhow::Result<Option<PretrainMetrics>> {
         let left = self.config.steps.saturating_sub(learner.steps());
         let mut progress = Progress::new("pretraining", left);
         let (mut last, mut trouble) = (None, None);
-        fit(learner, lessons, |learner, metrics| {
+        train(learner, &mut pictures, self.config.steps, |learner, metrics| {
             progress.advance(line(metrics));
             last = Some(*metrics);
             trouble = saving.as_mut().and_then(|saving| saving.step(learner, metrics).err());
@@ -199,12 +205,20 @@ impl Saving {
         metrics: &PretrainMetrics,
     ) -> anyhow::Result<()> {
         self.log.step(metrics)?;
-        if self.saved.elapsed() >= self.every {
-            self.checkpoints.save(learner)?;
-            learner.write_clip(&self.out)?;
-            self.saved = Instant::now();
+        if self.checkpoints.after_step(learner)?.is_some() {
+            learner.write_clip(learner.steps(), &self.out)?;
         }
         Ok(())
+    }
+}
+
+/// Names the flag that takes an earlier run up.
+fn to_resume(error: CheckpointError) -> anyhow::Error {
+    match error {
+        CheckpointError::Occupied { newest } => {
+            anyhow!("{}: is of an earlier run; give --resume or another folder", newest.display())
+        }
+        error => error.into(),
     }
 }
 

@@ -7,13 +7,18 @@ use burn::backend::{Autodiff, Flex};
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::backend::Backend;
-use burn::tensor::{ElementConversion, Tensor, TensorData};
+use burn::tensor::{DType, ElementConversion, Tensor, TensorData};
 use clip_vit::weights::OpenOptions;
-use clip_vit::{ClipCheckpoint, Precision, RandomWeights, TextBackbone, TextTower, WeightSource};
+use clip_vit::{
+    ClipCheckpoint, Precision, RandomWeights, TensorFile, TextBackbone, TextTower, WeightSource,
+};
 use moeclip_data::synthetic::{Category, Role};
+use moeclip_train::{
+    CheckpointError, CheckpointPolicy, CheckpointedRun, Checkpoints, Trainer, write_checkpoint,
+};
 use small_clip::{
-    Captions, Pictures, PretrainCheckpoints, PretrainConfig, PretrainLearner, Pupil, SentenceIds,
-    Shard, ShardNumber, State, Truth, TwinPlaces, objective,
+    Captions, Pictures, PretrainConfig, PretrainLearner, Pretraining, Pupil, SentenceIds, Shard,
+    ShardNumber, State, Truth, TwinPlaces, objective,
 };
 
 use crate::world::{pictures, tiny};
@@ -67,51 +72,88 @@ fn a_gradient_reaches_every_weight_of_both_towers() {
 
 /// The file that a run of two steps writes into a folder, and the learner that wrote it.
 fn written(config: &PretrainConfig, folder: &Path) -> (PretrainLearner<Flex>, ClipCheckpoint) {
-    let mut learner = PretrainLearner::<Flex>::new(config.clone(), &Default::default()).unwrap();
+    let mut learner = learner(config);
     steps(&mut learner, &pictures(config), 2);
     let out = folder.join("clip.safetensors");
-    learner.write_clip(&out).unwrap();
+    learner.write_clip(learner.steps(), &out).unwrap();
     (learner, ClipCheckpoint::open(&out, &OpenOptions::default()).unwrap())
 }
 
 fn steps(learner: &mut PretrainLearner<Flex>, pictures: &Pictures, count: usize) {
     for _ in 0..count {
-        learner.step(pictures).unwrap();
+        let batch = learner.draw(pictures, learner.steps()).unwrap();
+        learner.step(batch).unwrap();
     }
+}
+
+/// A learner at step 0.
+fn learner(config: &PretrainConfig) -> PretrainLearner<Flex> {
+    Trainer::start(Pretraining::new(config.clone(), &Default::default()).unwrap())
+}
+
+/// A learner as it stood at a checkpoint.
+fn taken_up(
+    config: &PretrainConfig,
+    path: &Path,
+) -> Result<PretrainLearner<Flex>, CheckpointError> {
+    let checkpoint = PretrainConfig::open(path)?;
+    config.require(&checkpoint)?;
+    Pretraining::new(config.clone(), &Default::default()).unwrap().restore(&checkpoint)
 }
 
 #[test]
 fn a_run_that_was_taken_up_again_ends_with_the_same_bytes() {
-    let (config, device) = (tiny(), Default::default());
+    let config = tiny();
     let pictures = pictures(&config);
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
-    let mut whole = PretrainLearner::<Flex>::new(config.clone(), &device).unwrap();
+    let mut whole = learner(&config);
     steps(&mut whole, &pictures, 4);
-    whole.write_clip(&file("whole")).unwrap();
+    whole.write_clip(4, &file("whole")).unwrap();
 
-    let mut first = PretrainLearner::<Flex>::new(config.clone(), &device).unwrap();
+    let mut first = learner(&config);
     steps(&mut first, &pictures, 2);
-    let checkpoints = PretrainCheckpoints::open(&file("checkpoints"), 2).unwrap();
+    let policy = CheckpointPolicy::new(file("checkpoints"));
+    let mut checkpoints = Checkpoints::start(policy.clone(), config.clone()).unwrap();
     let saved = checkpoints.save(&first).unwrap();
-    assert_eq!(checkpoints.newest().unwrap(), Some(saved.clone()));
-    let second = PretrainLearner::<Flex>::new(config.clone(), &device).unwrap();
-    let mut second = second.restore(&saved).unwrap();
+    drop(checkpoints);
+    let found = Checkpoints::resume(policy, config.clone()).unwrap().checkpoint.unwrap();
+    assert_eq!(found.step(), 2);
+    let mut second = taken_up(&config, &saved).unwrap();
     assert_eq!(second.steps(), 2);
     steps(&mut second, &pictures, 2);
-    second.write_clip(&file("taken up")).unwrap();
+    second.write_clip(4, &file("taken up")).unwrap();
     assert!(std::fs::read(file("whole")).unwrap() == std::fs::read(file("taken up")).unwrap());
 
     let mut other = config.clone();
     other.losses.state = 0.5;
-    let other = PretrainLearner::<Flex>::new(other, &device).unwrap();
-    let error = other.restore(&saved).map(|_| ()).unwrap_err().to_string();
+    let error = taken_up(&other, &saved).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("losses was"), "{error}");
     let mut bytes = std::fs::read(&saved).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&saved, bytes).unwrap();
-    let damaged = PretrainLearner::<Flex>::new(config, &device).unwrap().restore(&saved);
+    let damaged = taken_up(&config, &saved);
     assert!(damaged.map(|_| ()).unwrap_err().to_string().contains("bytes have changed"));
+}
+
+#[test]
+fn a_tensor_of_another_type_is_named_whatever_the_digest_says() {
+    let (config, folder) = (tiny(), tempfile::tempdir().unwrap());
+    let policy = CheckpointPolicy::new(folder.path());
+    let mut checkpoints = Checkpoints::start(policy, config.clone()).unwrap();
+    let path = checkpoints.save(&learner(&config)).unwrap();
+    let file = TensorFile::open(&path).unwrap();
+    let mut tensors: BTreeMap<String, TensorData> = BTreeMap::new();
+    for name in file.names() {
+        let (values, shape) = (file.read_f32(name).unwrap(), file.shape(name).unwrap());
+        tensors.insert(name.to_owned(), TensorData::new(values, shape.to_vec()));
+    }
+    let name = tensors.keys().next().unwrap().clone();
+    let half = tensors[&name].clone().convert_dtype(DType::F16);
+    tensors.insert(name.clone(), half);
+    write_checkpoint(&path, &tensors, file.metadata().clone()).unwrap();
+    let error = taken_up(&config, &path).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains(&name) && error.contains("no f32"), "{error}");
 }
 
 #[test]

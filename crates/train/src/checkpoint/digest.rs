@@ -7,11 +7,11 @@ use clip_vit::weights::Dtype;
 use sha2::{Digest, Sha256};
 
 /// SHA-256 over metadata and tensors, every text and list with its length before it.
-pub struct ContentDigest(Sha256);
+pub(crate) struct ContentDigest(Sha256);
 
 impl ContentDigest {
     /// Of metadata, in the order of its keys; tensors follow.
-    pub fn of(metadata: &BTreeMap<String, String>) -> Self {
+    pub(crate) fn of(metadata: &BTreeMap<String, String>) -> Self {
         let mut digest = Self(Sha256::new());
         digest.number(metadata.len());
         for (key, value) in metadata {
@@ -22,7 +22,7 @@ impl ContentDigest {
     }
 
     /// Adds a tensor; callers go by the order of names.
-    pub fn tensor(&mut self, name: &str, dtype: Dtype, shape: &[usize], bytes: &[u8]) {
+    pub(crate) fn tensor(&mut self, name: &str, dtype: Dtype, shape: &[usize], bytes: &[u8]) {
         self.bytes(name.as_bytes());
         self.bytes(dtype.name().as_bytes());
         self.number(shape.len());
@@ -31,7 +31,7 @@ impl ContentDigest {
     }
 
     /// The digest, in hexadecimal.
-    pub fn hex(self) -> String {
+    pub(crate) fn hex(self) -> String {
         self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 

@@ -96,7 +96,7 @@ pub enum CheckpointError {
 
 impl CheckpointError {
     /// What is wrong with a file, in the words of checkpoints.
-    pub fn damaged(file: &Path, error: WeightError) -> Self {
+    pub(crate) fn damaged(file: &Path, error: WeightError) -> Self {
         let reason = match error {
             WeightError::Read { source, .. } => format!("it cannot be read: {source}"),
             WeightError::Empty { .. } => "it is empty (0 bytes)".into(),
@@ -109,7 +109,7 @@ impl CheckpointError {
     }
 
     /// Why a checkpoint could not be written.
-    pub fn not_saved(file: &Path, error: WeightError) -> Self {
+    pub(crate) fn not_saved(file: &Path, error: WeightError) -> Self {
         let reason = match error {
             WeightError::Write { source, .. } => source.to_string(),
             WeightError::Unwritable { tensor, reason, .. } => format!("{tensor}: {reason}"),

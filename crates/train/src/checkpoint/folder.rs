@@ -22,7 +22,7 @@ const UNFINISHED: &str = ".unfinished";
 
 /// A folder held for one run.
 #[derive(Debug)]
-pub struct CheckpointFolder {
+pub(crate) struct CheckpointFolder {
     path: PathBuf,
     /// Held, not used: the lock goes with the file.
     _lock: FolderLock,
@@ -30,7 +30,7 @@ pub struct CheckpointFolder {
 
 impl CheckpointFolder {
     /// Makes the folder where it is absent, holds it, and removes what a killed run left unfinished.
-    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, CheckpointError> {
         let failed = |source| CheckpointError::Folder { folder: path.into(), source };
         let lock = FolderLock::hold(path).map_err(|error| match error {
             LockError::Held(folder) => CheckpointError::InUse { folder },
@@ -41,12 +41,12 @@ impl CheckpointFolder {
     }
 
     /// Where the checkpoint of a step lies, or would.
-    pub fn file(&self, step: usize) -> PathBuf {
+    pub(crate) fn file(&self, step: usize) -> PathBuf {
         self.path.join(format!("{PREFIX}{step:08}{SUFFIX}"))
     }
 
     /// The steps that have a checkpoint, whole or not, ascending.
-    pub fn steps(&self) -> Result<Vec<usize>, CheckpointError> {
+    pub(crate) fn steps(&self) -> Result<Vec<usize>, CheckpointError> {
         let mut steps = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(|source| self.failed(source))? {
             let name = entry.map_err(|source| self.failed(source))?.file_name();
@@ -57,7 +57,7 @@ impl CheckpointFolder {
     }
 
     /// Where the checkpoint of a step is written before it is whole.
-    pub fn unfinished(&self, step: usize) -> Result<PathBuf, WeightError> {
+    pub(crate) fn unfinished(&self, step: usize) -> Result<PathBuf, WeightError> {
         let folder = self.path.join(UNFINISHED);
         fs::create_dir_all(&folder)
             .map_err(|source| WeightError::Write { file: folder.clone(), source })?;
@@ -65,7 +65,7 @@ impl CheckpointFolder {
     }
 
     /// Gives a synced file its name, for good.
-    pub fn adopt(&self, unfinished: &Path, step: usize) -> Result<(), WeightError> {
+    pub(crate) fn adopt(&self, unfinished: &Path, step: usize) -> Result<(), WeightError> {
         let file = self.file(step);
         whole_file::rename(unfinished, &file).map_err(|source| WeightError::Write { file, source })
     }

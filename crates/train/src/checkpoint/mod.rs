@@ -3,9 +3,10 @@
 //!
 //! [`Checkpoints::after_step`] saves at the cadence of its [`CheckpointPolicy`], in the middle of an
 //! epoch too; [`Checkpoints::resume`] finds the newest whole one of the same run, and
-//! [`crate::Learner::restore`] takes it up. Nothing else is needed: order and augmentation follow
+//! [`crate::Trainer::resume`] takes it up. Nothing else is needed: order and augmentation follow
 //! from seed, epoch and index.
 
+mod adapters;
 mod description;
 mod digest;
 mod error;
@@ -14,20 +15,21 @@ mod folder;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use burn::tensor::backend::Backend;
 
+pub use adapters::Checkpoint;
+pub(crate) use adapters::{FORMAT, saved};
 pub(crate) use description::Metrics;
 pub use description::RunDescription;
 pub use error::CheckpointError;
-pub use file::Checkpoint;
-pub(crate) use file::Moment;
+pub(crate) use file::UPDATES;
+pub use file::{CheckpointFile, CheckpointFormat, write_checkpoint};
 
-use crate::{Learner, TrainConfigError};
-pub use digest::ContentDigest;
-pub use folder::CheckpointFolder;
+use crate::{SavedState, TrainConfigError, Trainable, Trainer};
+use folder::CheckpointFolder;
 
 /// When checkpoints are saved, where, and how many are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,11 +60,35 @@ impl CheckpointPolicy {
     }
 }
 
+/// What decides a run, and how its checkpoints are read. One of a run that differs in anything that the
+/// next step depends on is refused.
+pub trait CheckpointedRun {
+    /// A checkpoint that was found whole.
+    type Checkpoint;
+
+    /// Opens a checkpoint and proves that it is whole.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Damaged`] when it is not.
+    fn open(path: &Path) -> Result<Self::Checkpoint, CheckpointError>;
+
+    /// Steps made at a checkpoint.
+    fn step(checkpoint: &Self::Checkpoint) -> usize;
+
+    /// Refuses a checkpoint of another run.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::OtherRun`] naming the first key that differs.
+    fn require(&self, checkpoint: &Self::Checkpoint) -> Result<(), CheckpointError>;
+}
+
 /// The checkpoints of one run; its folder is held until this is dropped.
 #[derive(Debug)]
-pub struct Checkpoints {
+pub struct Checkpoints<R: CheckpointedRun = RunDescription> {
     policy: CheckpointPolicy,
-    run: RunDescription,
+    run: R,
     folder: CheckpointFolder,
     /// Steps whose checkpoint was found damaged: they count for nothing.
     damaged: BTreeSet<usize>,
@@ -71,24 +97,24 @@ pub struct Checkpoints {
 
 /// A run that is taken up again.
 #[derive(Debug)]
-pub struct Resumed {
+pub struct Resumed<R: CheckpointedRun = RunDescription> {
     /// Where it goes on saving.
-    pub checkpoints: Checkpoints,
-    /// The newest whole one, for [`crate::Learner::restore`]; `None` where there is none at all and
+    pub checkpoints: Checkpoints<R>,
+    /// The newest whole one, to be taken up; `None` where there is none at all and
     /// the run starts at step 0.
-    pub checkpoint: Option<Checkpoint>,
+    pub checkpoint: Option<R::Checkpoint>,
     /// What is wrong with newer ones, newest first. To be told: the steps since are made again.
     pub damaged: Vec<CheckpointError>,
 }
 
-impl Checkpoints {
+impl<R: CheckpointedRun> Checkpoints<R> {
     /// A folder for a run that starts at step 0.
     ///
     /// # Errors
     ///
     /// [`CheckpointError`] when the policy is unusable, the folder cannot be written, another run
     /// holds it, or it holds checkpoints.
-    pub fn start(policy: CheckpointPolicy, run: RunDescription) -> Result<Self, CheckpointError> {
+    pub fn start(policy: CheckpointPolicy, run: R) -> Result<Self, CheckpointError> {
         let checkpoints = Self::open(policy, run)?;
         match checkpoints.folder.steps()?.last() {
             Some(step) => Err(CheckpointError::Occupied { newest: checkpoints.folder.file(*step) }),
@@ -102,17 +128,14 @@ impl Checkpoints {
     ///
     /// As [`Checkpoints::start`], except that there may be checkpoints; then also when none is whole
     /// or the newest whole one is of another run.
-    pub fn resume(
-        policy: CheckpointPolicy,
-        run: RunDescription,
-    ) -> Result<Resumed, CheckpointError> {
+    pub fn resume(policy: CheckpointPolicy, run: R) -> Result<Resumed<R>, CheckpointError> {
         let mut checkpoints = Self::open(policy, run)?;
         let steps = checkpoints.folder.steps()?;
         let mut damaged = Vec::new();
         for step in steps.iter().rev() {
             match checkpoints.whole(*step) {
                 Ok(checkpoint) => {
-                    checkpoint.require(&checkpoints.run)?;
+                    checkpoints.run.require(&checkpoint)?;
                     return Ok(Resumed { checkpoints, checkpoint: Some(checkpoint), damaged });
                 }
                 Err(error) => {
@@ -136,48 +159,58 @@ impl Checkpoints {
     /// As [`Checkpoints::save`]; training may go on, and the next try is at the next due time.
     pub fn after_step<B: Backend>(
         &mut self,
-        learner: &Learner<B>,
+        trainer: &Trainer<B, impl Trainable<B, Run = R>>,
     ) -> Result<Option<PathBuf>, CheckpointError> {
         let CheckpointPolicy { every_steps, every, .. } = self.policy;
-        let by_steps = every_steps.is_some_and(|every| learner.steps().is_multiple_of(every));
+        let by_steps = every_steps.is_some_and(|every| trainer.steps().is_multiple_of(every));
         let by_time = every.is_some_and(|every| self.saved.elapsed() >= every);
-        if by_steps || by_time { self.save(learner).map(Some) } else { Ok(None) }
+        if by_steps || by_time { self.save(trainer).map(Some) } else { Ok(None) }
     }
 
     /// Saves a checkpoint, then removes those that are too many; returns where it lies.
     ///
     /// # Errors
     ///
-    /// [`CheckpointError`] when it cannot be written (older ones then stay), when an adapter is not
-    /// finite, or when it was saved and an older one cannot be removed. The learner is as it was.
-    pub fn save<B: Backend>(&mut self, learner: &Learner<B>) -> Result<PathBuf, CheckpointError> {
+    /// [`CheckpointError`] when it cannot be written (older ones then stay), when a parameter is not
+    /// finite, or when it was saved and an older one cannot be removed. The trainer is as it was.
+    pub fn save<B: Backend>(
+        &mut self,
+        trainer: &Trainer<B, impl Trainable<B, Run = R>>,
+    ) -> Result<PathBuf, CheckpointError> {
         // A disk that is full now is not asked again before the next is due.
         self.saved = Instant::now();
-        let state = learner.state();
+        let step = trainer.steps();
+        let path = self.folder.file(step);
+        let unsaid = |error: serde_json::Error| CheckpointError::NotSaved {
+            file: path.clone(),
+            reason: error.to_string(),
+        };
+        let state = trainer.saved_state(&self.run).map_err(unsaid)?;
         if let Some(name) = state.not_finite() {
-            return Err(CheckpointError::NotFinite { step: state.step, name: name.into() });
+            return Err(CheckpointError::NotFinite { step, name: name.into() });
         }
-        let path = self.folder.file(state.step);
         let failed = |error| CheckpointError::not_saved(&path, error);
-        let unfinished = self.folder.unfinished(state.step).map_err(failed)?;
-        file::write(&unfinished, &state, &self.run).map_err(failed)?;
-        self.folder.adopt(&unfinished, state.step).map_err(failed)?;
-        self.damaged.remove(&state.step);
-        self.prune(state.step)?;
+        let unfinished = self.folder.unfinished(step).map_err(failed)?;
+        let SavedState { mut parameters, mut tensors, metadata } = state;
+        tensors.append(&mut parameters);
+        write_checkpoint(&unfinished, &tensors, metadata).map_err(failed)?;
+        self.folder.adopt(&unfinished, step).map_err(failed)?;
+        self.damaged.remove(&step);
+        self.prune(step)?;
         Ok(path)
     }
 
-    fn open(policy: CheckpointPolicy, run: RunDescription) -> Result<Self, CheckpointError> {
+    fn open(policy: CheckpointPolicy, run: R) -> Result<Self, CheckpointError> {
         policy.check()?;
         let folder = CheckpointFolder::open(&policy.folder)?;
         Ok(Self { policy, run, folder, damaged: BTreeSet::new(), saved: Instant::now() })
     }
 
     /// The checkpoint of a step, if it is whole and what its name says.
-    fn whole(&self, step: usize) -> Result<Checkpoint, CheckpointError> {
+    fn whole(&self, step: usize) -> Result<R::Checkpoint, CheckpointError> {
         let file = self.folder.file(step);
-        let checkpoint = Checkpoint::open(&file)?;
-        let stands = checkpoint.position().step;
+        let checkpoint = R::open(&file)?;
+        let stands = R::step(&checkpoint);
         if stands == step {
             return Ok(checkpoint);
         }

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use prost::Message;
 
-use crate::StepMetrics;
+use crate::LoggedStep;
 
 /// What the first event of a file says.
 const FILE_VERSION: &str = "brain.Event:2";
@@ -60,14 +60,14 @@ impl<W: Write> EventLog<W> {
     }
 
     /// Adds an event with every number that the step has.
-    pub(super) fn step(&mut self, metrics: &StepMetrics) -> io::Result<()> {
+    pub(super) fn step(&mut self, metrics: &impl LoggedStep) -> io::Result<()> {
         let named = metrics.scalars().into_iter().filter_map(|scalar| {
             let simple_value = Some(scalar.value? as f32);
             Some(SummaryValue { tag: scalar.name, simple_value })
         });
         let event = Event {
-            wall_time: metrics.unix_seconds,
-            step: metrics.report.step as i64,
+            wall_time: metrics.unix_seconds(),
+            step: metrics.step() as i64,
             file_version: None,
             summary: Some(Summary { value: named.collect() }),
         };

@@ -13,11 +13,12 @@
 
 mod error;
 mod events;
-pub(crate) mod plot;
+mod plot;
 mod table;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 pub use error::LogError;
@@ -25,7 +26,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use whole_file::WholeFile;
 
-use crate::StepMetrics;
+use crate::{Scalar, StepMetrics};
 use events::EventLog;
 use table::TableLog;
 
@@ -36,14 +37,15 @@ const PLOT: &str = "loss.svg";
 
 /// The log of a run.
 #[derive(Debug)]
-pub struct RunLog {
+pub struct RunLog<S: LoggedStep = StepMetrics> {
     folder: PathBuf,
     lines: File,
     table: TableLog<File>,
     events: EventLog<File>,
+    steps: PhantomData<S>,
 }
 
-impl RunLog {
+impl<S: LoggedStep> RunLog<S> {
     /// The log of a run that starts at step 0, in a folder that is made where it is absent.
     ///
     /// # Errors
@@ -65,7 +67,7 @@ impl RunLog {
     pub fn resume(folder: &Path, step: usize) -> Result<Self, LogError> {
         let failed = |source| LogError::Write { file: folder.into(), source };
         std::fs::create_dir_all(folder).map_err(failed)?;
-        let kept: Vec<StepMetrics> = steps(&folder.join(LINES), step)?;
+        let kept: Vec<S> = steps(&folder.join(LINES), step)?;
         let lines = replace(folder, LINES, |mut file| {
             kept.iter().try_for_each(|metrics| write_line(&mut file, metrics)).map(|()| file)
         })?;
@@ -77,7 +79,7 @@ impl RunLog {
             let mut events = EventLog::new(file)?;
             kept.iter().try_for_each(|metrics| events.step(metrics)).map(|()| events)
         })?;
-        Ok(Self { folder: folder.into(), lines, table, events })
+        Ok(Self { folder: folder.into(), lines, table, events, steps: PhantomData })
     }
 
     /// Adds a step. What is written survives the end of the process at once.
@@ -85,7 +87,7 @@ impl RunLog {
     /// # Errors
     ///
     /// [`LogError::Write`] when the system does not take it; the log may then lack the step.
-    pub fn step(&mut self, metrics: &StepMetrics) -> Result<(), LogError> {
+    pub fn step(&mut self, metrics: &S) -> Result<(), LogError> {
         let failed = |name| {
             let file = self.folder.join(name);
             move |source| LogError::Write { file, source }
@@ -101,8 +103,13 @@ impl RunLog {
     ///
     /// [`LogError`] when the picture cannot be drawn or written.
     pub fn plot(&self) -> Result<Option<PathBuf>, LogError> {
-        let steps = steps(&self.folder.join(LINES), usize::MAX)?;
-        write_plot(&self.folder, plot::losses(&steps))
+        let steps: Vec<S> = steps(&self.folder.join(LINES), usize::MAX)?;
+        let file = self.folder.join(PLOT);
+        let drawn = plot::losses(&steps);
+        let drawn = drawn.map_err(|reason| LogError::Plot { file: file.clone(), reason })?;
+        let Some(svg) = drawn else { return Ok(None) };
+        replace(&self.folder, PLOT, |mut file| file.write_all(svg.as_bytes()))?;
+        Ok(Some(file))
     }
 }
 
@@ -115,27 +122,52 @@ pub fn logged_steps(folder: &Path) -> Result<Vec<StepMetrics>, LogError> {
     steps(&folder.join(LINES), usize::MAX)
 }
 
-/// Adds a line of JSON.
-pub fn write_line(file: &mut impl Write, metrics: &impl Serialize) -> std::io::Result<()> {
+fn write_line(file: &mut impl Write, metrics: &impl Serialize) -> std::io::Result<()> {
     let mut line = serde_json::to_vec(metrics)?;
     line.push(b'\n');
     file.write_all(&line)
 }
 
 /// What a line of a log says.
-pub trait LoggedStep: DeserializeOwned {
+pub trait LoggedStep: Serialize + DeserializeOwned {
+    /// The losses that are drawn, by their names behind `loss/`; the first is what is minimised.
+    const LOSSES: &'static [&'static str];
+
     /// Its number, from 1.
     fn step(&self) -> usize;
+
+    /// The epoch that it belongs to, from 1, where there are epochs.
+    fn epoch(&self) -> Option<usize>;
+
+    /// When it ended, in seconds since 1970.
+    fn unix_seconds(&self) -> f64;
+
+    /// Every number of the step but its place in the run, always in the same order.
+    fn scalars(&self) -> Vec<Scalar>;
 }
 
 impl LoggedStep for StepMetrics {
+    const LOSSES: &'static [&'static str] = &["total", "focal", "dice", "image"];
+
     fn step(&self) -> usize {
         self.report.step
+    }
+
+    fn epoch(&self) -> Option<usize> {
+        Some(self.epoch)
+    }
+
+    fn unix_seconds(&self) -> f64 {
+        self.unix_seconds
+    }
+
+    fn scalars(&self) -> Vec<Scalar> {
+        self.scalars()
     }
 }
 
 /// The steps of a log up to one, each once, in order. A line that was never finished is none.
-pub fn steps<T: LoggedStep>(file: &Path, last: usize) -> Result<Vec<T>, LogError> {
+fn steps<T: LoggedStep>(file: &Path, last: usize) -> Result<Vec<T>, LogError> {
     let failed = |source| LogError::Read { file: file.into(), source };
     let opened = match File::open(file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -153,20 +185,8 @@ pub fn steps<T: LoggedStep>(file: &Path, last: usize) -> Result<Vec<T>, LogError
     Ok(steps)
 }
 
-/// Writes what was drawn of a run; returns where, `None` where there was nothing to draw.
-pub fn write_plot(
-    folder: &Path,
-    drawn: Result<Option<String>, String>,
-) -> Result<Option<PathBuf>, LogError> {
-    let file = folder.join(PLOT);
-    let drawn = drawn.map_err(|reason| LogError::Plot { file: file.clone(), reason })?;
-    let Some(svg) = drawn else { return Ok(None) };
-    replace(folder, PLOT, |mut file| file.write_all(svg.as_bytes()))?;
-    Ok(Some(file))
-}
-
 /// Writes a file beside its place, then gives it its name; what `write` returns may go on writing.
-pub fn replace<T>(
+fn replace<T>(
     folder: &Path,
     name: &str,
     write: impl FnOnce(File) -> std::io::Result<T>,

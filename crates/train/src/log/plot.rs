@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use crate::{LossValues, StepMetrics};
+use crate::LoggedStep;
 
 /// Width and height, in pixels.
 const SIZE: (u32, u32) = (960, 540);
@@ -20,35 +20,25 @@ const COLOURS: [RGBColor; 5] = [
 ];
 
 /// A loss as it is drawn: its value behind each step.
-pub struct Curve {
-    /// As the legend has it.
-    pub name: &'static str,
-    /// Step and value.
-    pub values: Vec<(usize, f32)>,
+struct Curve {
+    name: &'static str,
+    values: Vec<(usize, f32)>,
 }
 
 impl Curve {
-    /// A loss of every step; `at` gives the step and its value.
-    pub fn of<S>(name: &'static str, steps: &[S], at: impl Fn(&S) -> (usize, f32)) -> Self {
-        Self { name, values: steps.iter().map(at).collect() }
+    fn of<S: LoggedStep>(name: &'static str, steps: &[S]) -> Self {
+        let full = format!("loss/{name}");
+        let value = |step: &S| {
+            let scalar = step.scalars().into_iter().find(|scalar| scalar.name == full)?;
+            Some((step.step(), scalar.value? as f32))
+        };
+        Self { name, values: steps.iter().filter_map(value).collect() }
     }
 }
 
-/// The curves of a training run.
-pub(super) fn losses(steps: &[StepMetrics]) -> Result<Option<String>, String> {
-    let curve = |name, value: fn(&LossValues) -> f32| {
-        Curve::of(name, steps, |step| (step.report.step, value(&step.report.losses)))
-    };
-    drawn(&[
-        curve("total", |losses| losses.total),
-        curve("focal", |losses| losses.focal),
-        curve("dice", |losses| losses.dice),
-        curve("image", |losses| losses.image),
-    ])
-}
-
-/// The curves over the steps; `None` without a step. The error is the drawing library's.
-pub fn drawn(curves: &[Curve]) -> Result<Option<String>, String> {
+/// The curves of a run over its steps; `None` without a step. The error is the drawing library's.
+pub(super) fn losses<S: LoggedStep>(steps: &[S]) -> Result<Option<String>, String> {
+    let curves: Vec<Curve> = S::LOSSES.iter().map(|name| Curve::of(name, steps)).collect();
     let all = || curves.iter().flat_map(|curve| &curve.values).map(|(step, _)| *step);
     let Some((first, last)) = all().min().zip(all().max()) else { return Ok(None) };
     let points: Vec<Vec<(f64, f64)>> = curves.iter().map(|curve| points(&curve.values)).collect();

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::{Scalar, StepMetrics};
+use crate::{LoggedStep, Scalar};
 
 /// A table that grows by a row a step.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ impl<W: Write> TableLog<W> {
     }
 
     /// Adds a row; a number that a step lacks is an empty field.
-    pub(super) fn step(&mut self, metrics: &StepMetrics) -> io::Result<()> {
+    pub(super) fn step(&mut self, metrics: &impl LoggedStep) -> io::Result<()> {
         let scalars = metrics.scalars();
         let mut rows = csv::Writer::from_writer(Vec::new());
         if self.columns.is_empty() {
@@ -27,9 +27,9 @@ impl<W: Write> TableLog<W> {
             rows.write_record(place.chain(self.columns.iter().map(String::as_str)))?;
         }
         let place = [
-            metrics.report.step.to_string(),
-            metrics.epoch.to_string(),
-            format!("{:.3}", metrics.unix_seconds),
+            metrics.step().to_string(),
+            metrics.epoch().map(|epoch| epoch.to_string()).unwrap_or_default(),
+            format!("{:.3}", metrics.unix_seconds()),
         ];
         let values = self.columns.iter().map(|column| field(&scalars, column));
         rows.write_record(place.into_iter().chain(values))?;

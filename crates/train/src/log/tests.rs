@@ -85,7 +85,7 @@ fn a_line_that_was_never_finished_is_cut_off() {
 fn a_folder_of_an_earlier_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     written(folder.path(), 1..=1);
-    let line = RunLog::start(folder.path()).unwrap_err().to_string();
+    let line = RunLog::<StepMetrics>::start(folder.path()).unwrap_err().to_string();
     assert!(line.contains("metrics.jsonl: is of an earlier run; resume"), "{line}");
 }
 
@@ -94,7 +94,7 @@ fn a_folder_that_cannot_be_made_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("file");
     std::fs::write(&place, "in the way").unwrap();
-    let line = RunLog::start(&place.join("log")).unwrap_err().to_string();
+    let line = RunLog::<StepMetrics>::start(&place.join("log")).unwrap_err().to_string();
     assert!(line.contains("cannot be") && !line.contains('\n'), "{line}");
 }
 
