@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use moeclip_data::{Surface, SyntheticSet, write_synthetic};
 use serde_json::Value;
+use synthetic_world::{Surface, SyntheticSet, write_synthetic};
 
 const CLIP: [&str; 2] = ["--clip", "demo/clip.safetensors"];
 const ADAPTER: [&str; 2] = ["--adapter", "demo/adapter.safetensors"];

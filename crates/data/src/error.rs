@@ -115,7 +115,7 @@ impl DataError {
     }
 
     /// The system could not write `path`.
-    pub(crate) fn write(path: &Path, reason: impl std::fmt::Display) -> Self {
+    pub fn write(path: &Path, reason: impl std::fmt::Display) -> Self {
         Self::Write { path: path.to_path_buf(), reason: one_line(&reason.to_string()) }
     }
 
@@ -125,7 +125,7 @@ impl DataError {
     }
 
     /// `path` is not a dataset folder.
-    pub(crate) fn layout(path: &Path, reason: impl Into<String>) -> Self {
+    pub fn layout(path: &Path, reason: impl Into<String>) -> Self {
         Self::Layout { path: path.to_path_buf(), reason: reason.into() }
     }
 
@@ -139,7 +139,7 @@ impl DataError {
     }
 
     /// A setting is out of its range.
-    pub(crate) fn setting(key: &'static str, value: impl ToString, remedy: &'static str) -> Self {
+    pub fn setting(key: &'static str, value: impl ToString, remedy: &'static str) -> Self {
         Self::Setting { key, value: value.to_string(), remedy }
     }
 }

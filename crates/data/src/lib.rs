@@ -49,7 +49,6 @@ mod order;
 mod preprocess;
 mod sample;
 mod spare;
-pub mod synthetic;
 mod turbo;
 mod verify;
 
@@ -72,6 +71,5 @@ pub use loader::{Batches, LoaderOptions};
 pub use order::{augmentation_rng, epoch_order};
 pub use preprocess::{CLIP_MEAN, CLIP_STD, MAX_SIZE, MaskRule, Preprocessing};
 pub use sample::{Counts, ImageSize, Label, Sample, Split};
-pub use synthetic::{Surface, SyntheticSet, write_synthetic};
 pub use turbo::JPEG_DECODER;
 pub use verify::{Checked, ClassTally, ExpectedCount, Verification, verify};

@@ -6,10 +6,10 @@
 
 use clip_vit::tokenizer::Tokenizer;
 use moeclip::PromptSet;
-use moeclip_data::synthetic::{Category, DefectKind, Role};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
+use synthetic_world::{Category, DefectKind, Role};
 
 use crate::PictureSettings;
 use crate::vocabulary::Vocabulary;

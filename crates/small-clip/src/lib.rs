@@ -1,7 +1,7 @@
 //! A small CLIP of one's own, from made-up pictures and sentences about them alone.
 //!
 //! The benchmarks' CLIP weighs 890 MB. For a whole method that runs in minutes, [`Pretraining`]
-//! teaches both towers of a small one on pictures of the auxiliary half of [`moeclip_data::synthetic`]:
+//! teaches both towers of a small one on pictures of the auxiliary half of [`synthetic_world`]:
 //! [`Captions`] say what a crop shows and whether something is wrong with it, [`objective`] says what is
 //! minimised. No mask is a target: a CLIP that saw masks would leave adapters nothing to do.
 

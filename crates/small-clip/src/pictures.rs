@@ -6,11 +6,11 @@
 
 use std::ops::ControlFlow;
 
-use moeclip_data::synthetic::{Category, DefectKind, Drawn, Role, Shot, Twins, World};
 use moeclip_data::{DataError, Split};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
+use synthetic_world::{Category, DefectKind, Drawn, Role, Shot, Twins, World};
 
 use crate::captions::{Facts, State};
 use crate::view::{View, Window};

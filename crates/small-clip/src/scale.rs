@@ -8,7 +8,7 @@
 use burn::module::AutodiffModule;
 use burn::tensor::{ElementConversion, TensorData, backend::Backend};
 use clip_vit::TextBackbone;
-use moeclip_data::synthetic::{Category, Role};
+use synthetic_world::{Category, Role};
 
 use crate::learner::Pretraining;
 use crate::model::PupilError;

@@ -8,6 +8,5 @@ mod folders;
 mod layouts;
 mod lists;
 mod pillow;
-mod synthetic;
 mod tree;
 mod verify;

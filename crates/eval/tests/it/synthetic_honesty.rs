@@ -10,9 +10,9 @@ use std::thread;
 use anomaly::local_contrast;
 use image::{GrayImage, RgbImage};
 use moeclip_data::Split;
-use moeclip_data::synthetic::{Category, Picture, Role, Shot, World};
 use moeclip_eval::MapView;
 use moeclip_eval::metrics::{MaskedMap, binary_metrics, pixel_metrics};
+use synthetic_world::{Category, Picture, Role, Shot, World};
 
 /// The bound on what statistics may reach, in percent, mean over categories.
 const MOST: f64 = 70.0;

@@ -12,7 +12,6 @@ use clip_vit::weights::OpenOptions;
 use clip_vit::{
     ClipCheckpoint, Precision, RandomWeights, TensorFile, TextBackbone, TextTower, WeightSource,
 };
-use moeclip_data::synthetic::{Category, Role};
 use moeclip_train::{
     CheckpointError, CheckpointPolicy, CheckpointedRun, Checkpoints, Trainer, write_checkpoint,
 };
@@ -20,6 +19,7 @@ use small_clip::{
     Captions, Pictures, PretrainConfig, PretrainLearner, Pretraining, Pupil, SentenceIds, Shard,
     ShardNumber, State, Truth, TwinPlaces, objective,
 };
+use synthetic_world::{Category, Role};
 
 use crate::world::{pictures, tiny};
 

@@ -2,8 +2,8 @@
 
 use burn::backend::Flex;
 use burn::tensor::Tensor;
-use moeclip_data::synthetic::{Category, DefectKind};
 use small_clip::{Answers, Claim, Facts, PretrainLosses, State, Truth, Twins, objective};
+use synthetic_world::{Category, DefectKind};
 
 type B = Flex;
 

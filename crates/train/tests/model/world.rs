@@ -9,10 +9,10 @@ use clip_vit::{
 };
 use moeclip::{Adapters, ClassPrompts, MoeClip, MoeClipConfig, PromptBook};
 use moeclip_data::{
-    Augmentation, Batches, ImageDataset, LoaderOptions, Preprocessing, Split, Surface,
-    SyntheticSet, epoch_order, scan, write_synthetic,
+    Augmentation, Batches, ImageDataset, LoaderOptions, Preprocessing, Split, epoch_order, scan,
 };
 use moeclip_train::{Learner, StepReport, TrainConfig};
+use synthetic_world::{Surface, SyntheticSet, write_synthetic};
 
 const SURFACE: Surface = Surface::Weave;
 const SEED: u64 = 3;

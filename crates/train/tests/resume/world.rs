@@ -10,13 +10,13 @@ use clip_vit::{
 };
 use moeclip::{Adapters, ClassPrompts, MoeClip, MoeClipConfig, PromptBook, Provenance};
 use moeclip_data::{
-    Augmentation, HeldOutSplit, ImageDataset, Preprocessing, Split, Surface, SyntheticSet,
-    hold_out, scan, write_synthetic,
+    Augmentation, HeldOutSplit, ImageDataset, Preprocessing, Split, hold_out, scan,
 };
 use moeclip_train::{
     AuxiliaryImages, CheckpointPolicy, Checkpoints, Ending, Extent, Halving, Learner, Resumed,
     RunDescription, TrainConfig, TrainState, fit, fit_watched,
 };
+use synthetic_world::{Surface, SyntheticSet, write_synthetic};
 
 /// Steps of an epoch over nine pictures, the last with one picture.
 pub(crate) const STEPS_PER_EPOCH: usize = 5;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
-use moeclip_data::synthetic::{Quota, Quotas, World, WorldSummary, write_world};
+use synthetic_world::{Quota, Quotas, World, WorldSummary, write_world};
 
 use crate::cli::Common;
 use crate::interrupt;

@@ -7,10 +7,10 @@ use std::time::Instant;
 use ::small_clip::SmallClip;
 use anyhow::{Context, bail};
 use moeclip_data::ContentHash;
-use moeclip_data::synthetic::{Quotas, World};
 use moeclip_eval::report::StageTime;
 use moeclip_train::logged_steps;
 use serde::{Deserialize, Serialize};
+use synthetic_world::{Quotas, World};
 
 use super::measure::{self, Measure};
 use super::{ClipChoice, random_clip, small_clip};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anomaly::Domain;
 use anyhow::Context;
 use clip_vit::ClipSpecBuilder;
-use moeclip_data::{Surface, SyntheticSet, write_synthetic};
+use synthetic_world::{Surface, SyntheticSet, write_synthetic};
 
 use super::random_clip;
 use crate::calibration::CalibrationArgs;

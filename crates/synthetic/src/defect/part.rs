@@ -1,10 +1,10 @@
 //! Parts that are missing or wrong: the subject is drawn once more with that part, and marked as before.
 
 use super::Sound;
-use crate::synthetic::chance::Chance;
-use crate::synthetic::kind::DefectKind;
-use crate::synthetic::subject::Alteration;
-use crate::synthetic::texel::Canvas;
+use crate::chance::Chance;
+use crate::kind::DefectKind;
+use crate::subject::Alteration;
+use crate::texel::Canvas;
 
 /// The stage with one part exchanged; `None` where the subject has no parts.
 pub(super) fn exchange(kind: DefectKind, sound: &Sound<'_>, chance: &mut Chance) -> Option<Canvas> {

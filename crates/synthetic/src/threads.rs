@@ -5,8 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use super::world::Drawn;
-use crate::error::DataError;
+use moeclip_data::DataError;
+
+/// How far the drawing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// Pictures drawn.
+    pub done: usize,
+    /// Pictures in all.
+    pub total: usize,
+}
 
 /// The results in the order of the jobs; `None` when `observe` broke. The first error ends the work.
 pub(super) fn run<J: Sync, R: Send>(

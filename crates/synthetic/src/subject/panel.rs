@@ -1,10 +1,10 @@
 //! Sheets with a direction: brushed metal, wood, wire mesh.
 
 use super::{Alteration, Odd, Square, Subject};
-use crate::synthetic::chance::Chance;
-use crate::synthetic::noise::Noise;
-use crate::synthetic::shape::{Point, bell, mix};
-use crate::synthetic::texel::{Colour, Texel, blend};
+use crate::chance::Chance;
+use crate::noise::Noise;
+use crate::shape::{Point, bell, mix};
+use crate::texel::{Colour, Texel, blend};
 
 /// Fine parallel lines.
 pub(super) struct BrushedMetal {

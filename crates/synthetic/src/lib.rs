@@ -34,5 +34,6 @@ pub use kind::DefectKind;
 pub use marks::MarkKind;
 pub use plain::{Surface, SyntheticSet, write_synthetic};
 pub use role::Role;
-pub use world::{Drawn, Picture, Shot, Twins, World};
+pub use threads::Drawn;
+pub use world::{Picture, Shot, Twins, World};
 pub use write::{Quota, Quotas, WorldSummary, write_world};

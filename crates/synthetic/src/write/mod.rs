@@ -14,11 +14,11 @@ pub use self::plan::{Quota, Quotas};
 use super::caption::Caption;
 use super::category::Category;
 use super::role::Role;
-use super::threads;
-use super::world::{Drawn, World};
-use crate::descriptor::{Class, Descriptor};
-use crate::error::DataError;
-use crate::layout::{Layout, Tree};
+use super::threads::{self, Drawn};
+use super::world::World;
+use moeclip_data::DataError;
+use moeclip_data::{Class, Descriptor};
+use moeclip_data::{Layout, Tree};
 
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::error::DataError;
-use crate::sample::Split;
-use crate::synthetic::caption::Caption;
-use crate::synthetic::category::Category;
-use crate::synthetic::role::Role;
-use crate::synthetic::world::{Shot, World};
+use crate::caption::Caption;
+use crate::category::Category;
+use crate::role::Role;
+use crate::world::{Shot, World};
+use moeclip_data::DataError;
+use moeclip_data::Split;
 
 /// Most pictures of one category and split.
 const MOST: usize = 100_000;

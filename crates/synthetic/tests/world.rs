@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use moeclip_data::Split;
-use moeclip_data::synthetic::{
+use synthetic_world::{
     Category, DefectKind, Drawn, Picture, Quotas, Role, Shot, World, write_world,
 };
 use walkdir::WalkDir;

@@ -1,10 +1,10 @@
 //! Packages: a blister pack of pills, a bottle seen from above.
 
 use super::{Alteration, Odd, Square, Subject};
-use crate::synthetic::chance::Chance;
-use crate::synthetic::noise::Noise;
-use crate::synthetic::shape::{Point, bell, inside, rectangle};
-use crate::synthetic::texel::{CRISP, Colour, Texel, blend};
+use crate::chance::Chance;
+use crate::noise::Noise;
+use crate::shape::{Point, bell, inside, rectangle};
+use crate::texel::{CRISP, Colour, Texel, blend};
 
 /// Pills in rows below clear domes on foil.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::error::DataError;
+use moeclip_data::DataError;
 
 /// What the pictures show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

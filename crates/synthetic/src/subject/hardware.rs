@@ -1,10 +1,10 @@
 //! Small parts: a hexagonal nut, a screw, a button.
 
 use super::{Alteration, Subject};
-use crate::synthetic::chance::Chance;
-use crate::synthetic::noise::Noise;
-use crate::synthetic::shape::{Point, bell, hexagon, inside, mix, rectangle, step};
-use crate::synthetic::texel::{Colour, Texel};
+use crate::chance::Chance;
+use crate::noise::Noise;
+use crate::shape::{Point, bell, hexagon, inside, mix, rectangle, step};
+use crate::texel::{Colour, Texel};
 
 const METALS: [Colour; 3] = [[0.52, 0.53, 0.55], [0.58, 0.50, 0.34], [0.38, 0.38, 0.40]];
 

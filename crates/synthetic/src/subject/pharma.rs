@@ -1,10 +1,10 @@
 //! Medicine by the piece: pressed pills and capsules of two halves.
 
 use super::{Alteration, Subject};
-use crate::synthetic::chance::Chance;
-use crate::synthetic::noise::Noise;
-use crate::synthetic::shape::{Point, inside, rectangle};
-use crate::synthetic::texel::{CRISP, Colour, Texel, blend};
+use crate::chance::Chance;
+use crate::noise::Noise;
+use crate::shape::{Point, inside, rectangle};
+use crate::texel::{CRISP, Colour, Texel, blend};
 
 /// A domed disc with a breaking groove and specks.
 pub(super) struct Pill {

@@ -1,8 +1,8 @@
 //! Defects along lines: scratches, cracks, loose fibres.
 
-use crate::synthetic::chance::Chance;
-use crate::synthetic::shape::{Point, inside, segment, step};
-use crate::synthetic::texel::{CRISP, Canvas, blend};
+use crate::chance::Chance;
+use crate::shape::{Point, inside, segment, step};
+use crate::texel::{CRISP, Canvas, blend};
 
 /// Straight pieces, each with half its width.
 struct Path {

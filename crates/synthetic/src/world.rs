@@ -12,9 +12,9 @@ use super::kind::DefectKind;
 use super::marks::{Mark, MarkKind};
 use super::mask::Change;
 use super::stage::Stage;
-use super::threads;
-use crate::error::DataError;
-use crate::sample::Split;
+use super::threads::{self, Drawn};
+use moeclip_data::DataError;
+use moeclip_data::Split;
 
 /// Smallest and largest sides of pictures.
 const SIDES: std::ops::RangeInclusive<u32> = 32..=2048;
@@ -51,15 +51,6 @@ pub struct Picture {
     pub mask: Option<GrayImage>,
     /// What is peculiar about it and harmless.
     pub marks: Vec<MarkKind>,
-}
-
-/// How far the drawing is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drawn {
-    /// Pictures drawn.
-    pub done: usize,
-    /// Pictures in all.
-    pub total: usize,
 }
 
 impl World {

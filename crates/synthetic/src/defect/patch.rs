@@ -1,10 +1,10 @@
 //! Defects that are patches: stains, holes, dents, dirt, swellings.
 
-use crate::synthetic::category::Category;
-use crate::synthetic::chance::Chance;
-use crate::synthetic::noise::Noise;
-use crate::synthetic::shape::{Point, bell, inside, step};
-use crate::synthetic::texel::{CRISP, Canvas, Colour, blend};
+use crate::category::Category;
+use crate::chance::Chance;
+use crate::noise::Noise;
+use crate::shape::{Point, bell, inside, step};
+use crate::texel::{CRISP, Canvas, Colour, blend};
 
 /// A round, uneven shape.
 #[derive(Clone, Copy)]

@@ -3,10 +3,10 @@
 use std::f32::consts::PI;
 
 use super::{Alteration, Odd, Square, Subject};
-use crate::synthetic::chance::Chance;
-use crate::synthetic::noise::Noise;
-use crate::synthetic::shape::{Point, step};
-use crate::synthetic::texel::{Colour, Texel, blend};
+use crate::chance::Chance;
+use crate::noise::Noise;
+use crate::shape::{Point, step};
+use crate::texel::{Colour, Texel, blend};
 
 /// Threads that pass over and under each other.
 #[derive(Clone)]

@@ -1,10 +1,10 @@
 //! Organs as instruments show them: lining of the gut, the back of an eye, a slice of a brain.
 
 use super::Subject;
-use crate::synthetic::chance::Chance;
-use crate::synthetic::noise::Noise;
-use crate::synthetic::shape::{Point, bell, inside, mix, segment, step};
-use crate::synthetic::texel::{Colour, Texel, blend};
+use crate::chance::Chance;
+use crate::noise::Noise;
+use crate::shape::{Point, bell, inside, mix, segment, step};
+use crate::texel::{Colour, Texel, blend};
 
 /// Pink folds with fine vessels, wet.
 pub(super) struct Mucosa {

@@ -1,10 +1,10 @@
 //! Mineral surfaces: tiles with grout, terrazzo, concrete.
 
 use super::{Alteration, Odd, Square, Subject};
-use crate::synthetic::chance::Chance;
-use crate::synthetic::noise::Noise;
-use crate::synthetic::shape::{Point, inside, rectangle, step};
-use crate::synthetic::texel::{CRISP, Colour, Texel, blend};
+use crate::chance::Chance;
+use crate::noise::Noise;
+use crate::shape::{Point, inside, rectangle, step};
+use crate::texel::{CRISP, Colour, Texel, blend};
 
 /// Square tiles, each with the same two-coloured pattern, all laid the same way round.
 #[derive(Clone)]

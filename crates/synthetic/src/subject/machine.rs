@@ -3,10 +3,10 @@
 use std::f32::consts::TAU;
 
 use super::{Alteration, Odd, Square, Subject};
-use crate::synthetic::chance::Chance;
-use crate::synthetic::noise::Noise;
-use crate::synthetic::shape::{Point, inside, mix, rectangle, step};
-use crate::synthetic::texel::{CRISP, Colour, Texel};
+use crate::chance::Chance;
+use crate::noise::Noise;
+use crate::shape::{Point, inside, mix, rectangle, step};
+use crate::texel::{CRISP, Colour, Texel};
 
 /// A wheel of equal teeth.
 #[derive(Clone)]
