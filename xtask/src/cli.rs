@@ -4,9 +4,9 @@ use anomaly::Domain;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clip_vit::{Activation, Precision};
+use inspect::backends::{Compute, DeviceChoice};
 use moeclip_data::PromptNames;
 
-use crate::backends::DeviceChoice;
 use crate::commands;
 
 /// MoECLIP: zero-shot anomaly detection with a frozen CLIP, without Python.
@@ -31,6 +31,13 @@ pub(crate) struct Common {
     /// Print JSON for machines instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
+}
+
+impl Common {
+    /// Where to compute, and how precisely.
+    pub(crate) fn compute(&self) -> Compute {
+        Compute { device: self.device, precision: self.precision.into() }
+    }
 }
 
 #[derive(Debug, Subcommand)]

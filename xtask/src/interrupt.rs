@@ -1,12 +1,14 @@
 //! Ctrl-C asks once: the step under way is finished and what was learned is written.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
+use inspect::Cancellation;
 
 use crate::terminal;
 
-static ASKED: AtomicBool = AtomicBool::new(false);
+static ASKED: LazyLock<Cancellation> = LazyLock::new(Cancellation::default);
 
 static LISTENING: AtomicBool = AtomicBool::new(false);
 
@@ -16,15 +18,21 @@ pub(crate) fn listen() -> anyhow::Result<()> {
         return Ok(());
     }
     ctrlc::set_handler(|| {
-        if ASKED.swap(true, Ordering::SeqCst) {
+        if ASKED.is_asked() {
             terminal::restore();
             std::process::exit(130);
         }
+        ASKED.ask();
     })
     .context("cannot listen for Ctrl-C")
 }
 
 /// Whether it was asked to stop.
 pub(crate) fn asked() -> bool {
-    ASKED.load(Ordering::SeqCst)
+    ASKED.is_asked()
+}
+
+/// What Ctrl-C asks.
+pub(crate) fn cancellation() -> Cancellation {
+    ASKED.clone()
 }

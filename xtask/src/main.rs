@@ -1,16 +1,12 @@
 //! The command line of MoECLIP: parse, call the libraries, print. Everything it can do is the one
 //! `match` in [`run`].
 
-mod backends;
-mod calibration;
-mod cases;
+mod arguments;
 mod cli;
 mod code;
 mod commands;
 mod dashboard;
-mod data;
 mod interrupt;
-mod model;
 mod output;
 mod progress;
 mod system;
@@ -56,11 +52,5 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 
 /// An error and its causes on one line; what a message says already is not said again.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
-    let mut line = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !line.contains(&cause) {
-            line = format!("{line}: {cause}");
-        }
-    }
-    line.replace('\n', " ")
+    inspect::one_line(error.as_ref())
 }

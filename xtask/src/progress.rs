@@ -4,6 +4,9 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use inspect::{Cancellation, Severity, Warning, Watcher, WorkKind};
+
+use crate::interrupt;
 
 /// Time between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -76,5 +79,43 @@ impl PlainLines {
         let per_unit = self.start.elapsed().as_secs_f64() / done.max(1) as f64;
         let left = per_unit * total.saturating_sub(done) as f64;
         eprintln!("{} {done}/{total}, {left:.0} s left  {message}", self.what);
+    }
+}
+
+/// What the library tells, on stderr; Ctrl-C ends its work.
+#[derive(Default)]
+pub(crate) struct Terminal {
+    /// Of the work under way.
+    progress: Option<Progress>,
+}
+
+impl Watcher for Terminal {
+    fn warn(&mut self, warning: Warning) {
+        tell(&warning);
+    }
+
+    fn begin(&mut self, work: WorkKind, units: usize) {
+        let new = if work.is_short() { Progress::of_short_work } else { Progress::new };
+        self.progress = Some(new(work.name(), units));
+    }
+
+    fn advance(&mut self, said: String) {
+        self.progress.iter_mut().for_each(|progress| progress.advance(said.clone()));
+    }
+
+    fn end(&mut self) {
+        self.progress.take().iter().for_each(Progress::finish);
+    }
+
+    fn cancellation(&self) -> Cancellation {
+        interrupt::cancellation()
+    }
+}
+
+/// Says a warning of the library.
+pub(crate) fn tell(warning: &Warning) {
+    match warning.severity() {
+        Severity::Note => eprintln!("note: {warning}"),
+        Severity::Warning => eprintln!("warning: {warning}"),
     }
 }

@@ -17,11 +17,10 @@ use serde_json::Value;
 use whole_file::{FolderLock, LockError};
 
 use self::inputs::Inputs;
+use crate::arguments::{CacheArgs, ClipShapeArgs};
 use crate::cli::Common;
 use crate::commands::child::{Child, Heard, Trouble};
-use crate::data::CacheArgs;
 use crate::interrupt;
-use crate::model::ClipShapeArgs;
 
 /// Train and measure a grid of runs, and print their table beside the paper's.
 ///

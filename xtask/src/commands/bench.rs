@@ -19,18 +19,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
+use inspect::backends::DeviceChoice;
+use inspect::published;
 use moeclip_eval::report::{Benchmark, BenchmarkPage, Protocol, Published, StageTime};
 
 use self::gather::Gathered;
 use self::plan::Plan;
 use self::workers::Worked;
-use crate::backends::DeviceChoice;
-use crate::calibration::CalibrationArgs;
+use crate::arguments::{AssumedArgs, CacheArgs, CalibrationArgs, ClipArgs};
 use crate::cli::{Common, PromptNamesChoice};
 use crate::commands::eval::{MethodChoice, PIXEL_MEMORY};
-use crate::data::{CacheArgs, published};
 use crate::interrupt;
-use crate::model::{AssumedArgs, ClipArgs};
 use crate::output::print_json;
 
 /// Measure on all fourteen benchmarks, and report beside the paper's numbers.

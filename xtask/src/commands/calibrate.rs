@@ -7,21 +7,24 @@ use anomaly::{Calibration, CalibrationImages, Domain};
 use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
 use clap::{Args, ValueEnum};
+use inspect::backends::{Job, run_on};
+use inspect::{
+    Dataset, cached, conditions, described, fingerprint, open_adapter, open_model, tell_trouble,
+};
 use moeclip::AdapterFile;
 use moeclip_data::{ImageDataset, Label, Sample, Split};
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::{CalibrationTargets, Calibrator};
 use serde::Serialize;
 
-use crate::backends::{Job, run_on};
-use crate::calibration::{conditions, described};
+use crate::arguments::{AdapterArgs, CacheArgs, ClipArgs, DataOptions};
 use crate::cli::{Common, domain_values};
 use crate::commands::eval::for_each_image;
-use crate::commands::train::{prompt_names, refuse_unwritable};
-use crate::data::{CacheArgs, DataOptions, Dataset, cached, fingerprint, tell_trouble};
+use crate::commands::train::refuse_unwritable;
 use crate::interrupt;
-use crate::model::{AdapterArgs, ClipArgs, detector, open_adapter};
 use crate::output::print_json;
+use crate::progress::Terminal;
+use inspect::prompt_names;
 
 /// Measure on normal images what a detector's scores mean, and store it with the adapters.
 ///
@@ -77,7 +80,7 @@ const LEVEL: f64 = 0.95;
 
 pub(crate) fn run(args: CalibrateArgs, common: Common) -> anyhow::Result<()> {
     interrupt::listen()?;
-    run_on(&common, CalibrateJob { args, common: common.clone() })
+    run_on(common.compute(), CalibrateJob { args, common: common.clone() })
 }
 
 struct CalibrateJob {
@@ -100,11 +103,18 @@ struct Calibrated<'a> {
 }
 
 impl Job for CalibrateJob {
+    type Output = ();
+    type Error = anyhow::Error;
+
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let (args, start) = (&self.args, Instant::now());
         let targets = CalibrationTargets::new(args.fpr, args.pixel_fpr, LEVEL)
             .context("--fpr and --pixel-fpr")?;
-        let adapter = open_adapter(&args.adapter.adapter, &args.adapter.assumed)?;
+        let adapter = open_adapter(
+            &args.adapter.adapter,
+            &(&args.adapter.assumed).into(),
+            &mut Terminal::default(),
+        )?;
         adapter.require_place_for_calibration()?;
         let out = args.out.as_deref().unwrap_or(adapter.path());
         refuse_unwritable(out)?;
@@ -132,15 +142,24 @@ impl CalibrateJob {
         let domain = args.domain.unwrap_or(described);
         let classes = prompt_names(&normal.samples);
         let images = normal.described(adapter, classes.clone())?;
-        let conditions = conditions(adapter, &args.clip, domain, common)?;
-        let mut loaded = detector::<B>(&args.clip, adapter, &classes, domain, common, device)?;
-        let cache = args.cache.open()?;
+        let conditions =
+            conditions(adapter, &args.clip.source(), domain, common.compute().precision)?;
+        let mut loaded = open_model::<B>(
+            &args.clip.source(),
+            adapter,
+            &classes,
+            common.compute(),
+            device,
+            &mut Terminal::default(),
+        )?
+        .detector(domain, device)?;
+        let cache = args.cache.request().open()?;
         let dataset = cached(ImageDataset::new(normal.samples, loaded.preprocessing), &cache);
         for_each_image(&dataset, &mut loaded, device, |sample, record| {
             let taken = calibrator.push(record.map, record.image_score);
             taken.with_context(|| sample.image.display().to_string())
         })?;
-        tell_trouble(&cache);
+        tell_trouble(&cache, &mut Terminal::default());
         let calibration = calibrator.finish(images, conditions);
         calibration.with_context(|| args.data.display().to_string())
     }
@@ -175,10 +194,11 @@ impl CalibrateArgs {
             None if options.normal.is_empty() => Split::Train,
             None => Split::Test,
         };
-        let found = Dataset::open(&self.data, &options).and_then(|dataset| {
-            let samples = dataset.samples(split)?;
-            Ok((dataset, samples))
-        });
+        let found = Dataset::open(&self.data, &options.request(), &mut Terminal::default())
+            .and_then(|dataset| {
+                let samples = dataset.samples(split, &mut Terminal::default())?;
+                Ok((dataset, samples))
+            });
         let (dataset, all) = found.with_context(|| match options.normal.is_empty() {
             true => "give --class NAME for a folder of normal images, or another --split",
             false => "no normal images",
@@ -206,7 +226,7 @@ impl NormalImages {
         adapter: &AdapterFile,
         classes: Vec<String>,
     ) -> anyhow::Result<CalibrationImages> {
-        let data = fingerprint(&self.dataset, &self.samples)?.data;
+        let data = fingerprint(&self.dataset, &self.samples, &mut Terminal::default())?.data;
         let trained = adapter.provenance().and_then(|from| from.data.as_ref());
         let is_trained = |image: &&String| {
             trained.is_some_and(|trained| trained.images.binary_search(image).is_ok())

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clip_vit::weights::write::refuse_same_file;
+use inspect::open_adapter;
 use moeclip::{AdapterFormat, Mixture, MoeClipConfig, write_adapter, write_authors};
 use serde::Serialize;
 
+use crate::arguments::AssumedArgs;
 use crate::cli::Common;
-use crate::model::{AssumedArgs, open_adapter};
 use crate::output::print_json;
+use crate::progress::Terminal;
 
 /// Turn the authors' adapters (.pth) into ours, or ours into theirs: the other of what IN is.
 #[derive(Debug, Clone, Args)]
@@ -38,7 +40,7 @@ struct Converted<'a> {
 
 pub(crate) fn run(args: ConvertAdapterArgs, common: Common) -> anyhow::Result<()> {
     refuse_same_file(&args.input, &args.output)?;
-    let file = open_adapter(&args.input, &args.assumed)?;
+    let file = open_adapter(&args.input, &(&args.assumed).into(), &mut Terminal::default())?;
     let tensors = file.tensors()?;
     let to = match file.format() {
         AdapterFormat::Authors => {

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use inspect::{source_sha256, warn_of_guesses};
 use serde::Serialize;
 
+use crate::arguments::ClipShapeArgs;
 use crate::cli::Common;
-use crate::model::{ClipShapeArgs, note_guesses, read_clip, source_sha256};
 use crate::output::print_json;
+use crate::progress::Terminal;
 
 /// Turn any CLIP checkpoint into one canonical safetensors.
 ///
@@ -39,9 +41,9 @@ struct Converted {
 }
 
 pub(crate) fn run(args: ConvertOpenclipArgs, common: Common) -> anyhow::Result<()> {
-    let clip = read_clip(&args.input, &args.shape)?;
+    let clip = args.shape.source(args.input.clone()).read()?;
     clip.write_canonical(&args.output)?;
-    note_guesses(&clip);
+    warn_of_guesses(&clip, &mut Terminal::default());
     let converted = Converted {
         output: args.output.display().to_string(),
         source_format: clip.source_format().to_string(),

@@ -9,15 +9,16 @@ use std::path::PathBuf;
 use anomaly::Domain;
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use inspect::{DataRoot, Dataset, known};
 use moeclip_data::{ClassTally, Descriptor, Split, Verification, verify};
 use moeclip_eval::pictures::{SheetOptions, contact_sheet, write_png};
 use serde::Serialize;
 
+use crate::arguments::DataOptions;
 use crate::cli::Common;
-use crate::data::{DataOptions, DataRoot, Dataset, known};
 use crate::interrupt;
 use crate::output::print_json;
-use crate::progress::Progress;
+use crate::progress::{Progress, Terminal};
 use crate::system::cores;
 
 /// Faults that the table names; all are in --json.
@@ -143,7 +144,7 @@ impl<'a> Listed<'a> {
 
 fn verify_copy(args: &VerifyArgs, common: &Common) -> anyhow::Result<()> {
     interrupt::listen()?;
-    let dataset = Dataset::open(&args.data, &args.options)?;
+    let dataset = Dataset::open(&args.data, &args.options.request(), &mut Terminal::default())?;
     let mut progress: Option<Progress> = None;
     let found = verify(&dataset.descriptor, &dataset.root, cores(), |checked| {
         let progress =
@@ -209,7 +210,7 @@ fn of(found: usize, expected: Option<usize>) -> String {
 }
 
 fn show(args: &ShowArgs, common: &Common) -> anyhow::Result<()> {
-    let dataset = Dataset::open(&args.data, &args.options)?;
+    let dataset = Dataset::open(&args.data, &args.options.request(), &mut Terminal::default())?;
     // A copy with faults can be looked at: that is how one sees what is wrong with it.
     let scan = dataset.descriptor.scan(&dataset.root, Split::Test)?;
     let samples = match scan.samples.is_empty() {

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use inspect::backends::{DeviceStatus, statuses};
+use inspect::{DataRoot, known};
 use serde::Serialize;
 
-use crate::backends::{DeviceStatus, statuses};
 use crate::cli::Common;
 use crate::code;
-use crate::data::{DataRoot, known};
 use crate::output::print_json;
 use crate::system::{available_memory, cores, gib};
 

@@ -9,6 +9,10 @@ use anomaly::{Domain, ScoreRule};
 use anyhow::{Context, bail};
 use burn::tensor::{Tensor, backend::Backend};
 use clap::Args;
+use inspect::backends::{Job, run_on};
+use inspect::{
+    Dataset, LoadedDetector, cached, refuse_calibration_data, refuse_training_data, tell_trouble,
+};
 use moeclip_data::{Batch, Batches, ImageDataset, Label, LoaderOptions, Sample, Split};
 use moeclip_eval::MapView;
 use moeclip_eval::metrics::{Bootstrap, Workspace};
@@ -16,19 +20,13 @@ use moeclip_eval::report::{Evaluation, ImageRecord, Report, SavedMaps};
 use serde::Serialize;
 
 pub(crate) use self::method::{MethodArgs, MethodChoice, Subject};
-use crate::backends::{Job, run_on};
-use crate::calibration::CalibrationArgs;
+use crate::arguments::{CacheArgs, CalibrationArgs, ClipArgs, DataOptions};
 use crate::cli::{Common, domain_values};
-use crate::commands::train::prompt_names;
-use crate::data::{
-    CacheArgs, DataOptions, Dataset, cached, refuse_calibration_data, refuse_training_data,
-    tell_trouble,
-};
 use crate::interrupt;
-use crate::model::{ClipArgs, LoadedDetector};
 use crate::output::print_json;
-use crate::progress::Progress;
+use crate::progress::{Progress, Terminal};
 use crate::system::peak_memory;
+use inspect::prompt_names;
 
 /// Measure trained adapters on a dataset, or CLIP as it is with --method clip.
 ///
@@ -133,7 +131,7 @@ const INTERVAL_LEVEL: f64 = 0.95;
 
 pub(crate) fn run(args: EvalArgs, common: Common) -> anyhow::Result<()> {
     interrupt::listen()?;
-    run_on(&common, EvalJob { args, common: common.clone() })
+    run_on(common.compute(), EvalJob { args, common: common.clone() })
 }
 
 struct EvalJob {
@@ -151,20 +149,23 @@ struct Evaluated<'a> {
 }
 
 impl Job for EvalJob {
+    type Output = ();
+    type Error = anyhow::Error;
+
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let args = &self.args;
         let start = Instant::now();
-        let opened = Dataset::open(&args.data, &args.options)?;
-        let samples = opened.samples(Split::Test)?;
+        let opened = Dataset::open(&args.data, &args.options.request(), &mut Terminal::default())?;
+        let samples = opened.samples(Split::Test, &mut Terminal::default())?;
         let subject = args.method.open()?;
         let domain = args.domain.unwrap_or(opened.descriptor.domain);
         let mut evaluation = args.measuring.evaluation(subject.score_rule(domain))?;
         if let Subject::Moeclip(adapter) = &subject {
-            refuse_training_data(adapter, &opened, &samples)?;
+            refuse_training_data(adapter, &opened, &samples, &mut Terminal::default())?;
             if let Some(calibration) =
                 args.calibration.of(adapter, &args.clip, domain, &self.common)?
             {
-                refuse_calibration_data(adapter, &calibration, &samples)?;
+                refuse_calibration_data(adapter, &calibration, &samples, &mut Terminal::default())?;
                 evaluation = evaluation.calibrated(calibration)?;
             }
         }
@@ -172,12 +173,12 @@ impl Job for EvalJob {
         let prompts = prompt_names(&samples);
         let mut loaded = subject.load::<B>(&args.clip, &prompts, domain, &self.common, &device)?;
         let preprocessing = loaded.preprocessing.with_mask_rule(opened.descriptor.masks.rule);
-        let cache = args.cache.open()?;
+        let cache = args.cache.request().open()?;
         let dataset = cached(ImageDataset::new(samples, preprocessing), &cache);
         for_each_image(&dataset, &mut loaded, &device, |sample, record| {
             Ok(evaluation.push(&sample.class, record)?)
         })?;
-        tell_trouble(&cache);
+        tell_trouble(&cache, &mut Terminal::default());
         let reports = evaluation.finish()?;
         let evaluated = Evaluated {
             data: args.data.display().to_string(),

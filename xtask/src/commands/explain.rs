@@ -6,15 +6,17 @@ use anomaly::{Domain, Explanation, TapExplanation};
 use anyhow::{Context, bail};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::Args;
+use inspect::backends::{Job, run_on};
+use inspect::{LoadedModel, open_adapter, open_model};
 use moeclip::Explainer;
 use moeclip_data::{Preprocessing, decode_rgb};
 use moeclip_eval::pictures::{ExpertSheet, write_png};
 use serde::Serialize;
 
-use crate::backends::{Job, run_on};
+use crate::arguments::{AdapterArgs, ClipArgs};
 use crate::cli::{Common, domain_values};
-use crate::model::{AdapterArgs, ClipArgs, LoadedModel, model, open_adapter};
 use crate::output::{print_json, write_json};
+use crate::progress::Terminal;
 
 /// What the Grad-CAM of an expert is taken of.
 const GRADIENT_OF: &str = "the sum of the anomaly map on the patch grid, before its blur";
@@ -65,7 +67,7 @@ pub(crate) fn run(args: ExplainArgs, common: Common) -> anyhow::Result<()> {
     if args.class.trim().is_empty() {
         bail!("--class is empty; say what the image shows, as in \"metal nut\"");
     }
-    run_on(&common, ExplainJob { args, common: common.clone() })
+    run_on(common.compute(), ExplainJob { args, common: common.clone() })
 }
 
 struct ExplainJob {
@@ -74,6 +76,9 @@ struct ExplainJob {
 }
 
 impl Job for ExplainJob {
+    type Output = ();
+    type Error = anyhow::Error;
+
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let ExplainArgs { image: path, class, out, .. } = &self.args;
         let image = decode_rgb(path)?;
@@ -116,9 +121,17 @@ impl ExplainJob {
         device: &B::Device,
     ) -> anyhow::Result<(Explainer<B>, Preprocessing)> {
         let ExplainArgs { clip, adapter, class, domain, .. } = &self.args;
-        let file = open_adapter(&adapter.adapter, &adapter.assumed)?;
+        let file =
+            open_adapter(&adapter.adapter, &(&adapter.assumed).into(), &mut Terminal::default())?;
         let classes = [class.clone()];
-        let loaded = model(clip, &file, &classes, &self.common, device)?;
+        let loaded = open_model(
+            &clip.source(),
+            &file,
+            &classes,
+            self.common.compute(),
+            device,
+            &mut Terminal::default(),
+        )?;
         let LoadedModel { model, book, preprocessing, .. } = loaded;
         let explainer = Explainer::new(model, book, *domain, device);
         let explainer = explainer.with_context(|| adapter.adapter.display().to_string())?;

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use anomaly::Calibration;
 use clap::Args;
 use clip_vit::TensorFile;
+use inspect::{described, open_adapter};
 use moeclip::{AdapterFile, AdapterFormat, MoeClipConfig, Provenance};
 use moeclip_train::{Checkpoint, Position};
 use serde::Serialize;
 
-use crate::calibration::described;
+use crate::arguments::AssumedArgs;
 use crate::cli::Common;
-use crate::model::{AssumedArgs, open_adapter};
 use crate::output::print_json;
+use crate::progress::Terminal;
 
 /// Say what adapters or a checkpoint are: configuration, CLIP, data, code, metrics,
 /// calibration.
@@ -42,7 +43,7 @@ struct Inspected<'a> {
 pub(crate) fn run(args: InspectArgs, common: Common) -> anyhow::Result<()> {
     let is_checkpoint = Checkpoint::is_claimed_by(&TensorFile::open(&args.file)?);
     let checkpoint = is_checkpoint.then(|| Checkpoint::open(&args.file)).transpose()?;
-    let adapters = open_adapter(&args.file, &args.assumed)?;
+    let adapters = open_adapter(&args.file, &(&args.assumed).into(), &mut Terminal::default())?;
     let inspected = Inspected {
         file: args.file.display().to_string(),
         format: adapters.format(),

@@ -7,10 +7,10 @@ use anyhow::bail;
 use burn::tensor::backend::Backend;
 use clap::Args;
 use clip_vit::{ClipCheckpoint, Precision};
+use inspect::backends::{Job, run_on};
 use moeclip_parity::{Golden, ParityReport};
 use serde::Serialize;
 
-use crate::backends::{Job, run_on};
 use crate::cli::Common;
 use crate::output::print_json;
 use crate::system::{gib, peak_memory};
@@ -31,7 +31,7 @@ pub(crate) struct ParityArgs {
 }
 
 pub(crate) fn run(args: ParityArgs, common: Common) -> anyhow::Result<()> {
-    run_on(&common, ParityJob { args, common: common.clone() })
+    run_on(common.compute(), ParityJob { args, common: common.clone() })
 }
 
 struct ParityJob {
@@ -51,6 +51,9 @@ struct ParityLine<'a> {
 }
 
 impl Job for ParityJob {
+    type Output = ();
+    type Error = anyhow::Error;
+
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let mut failed = Vec::new();
         for path in &self.args.goldens {

@@ -12,6 +12,8 @@ use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
 use clap::Args;
 use image::RgbImage;
+use inspect::backends::{Job, run_on};
+use inspect::{DataRequest, Dataset, LoadedDetector, open_adapter, open_model};
 use moeclip_data::{Preprocessing, Sample, Split, decode_rgb, images};
 use moeclip_eval::pictures::{Overlay, write_map_png, write_npy_f32, write_png};
 use moeclip_eval::{MapRange, MapView};
@@ -21,13 +23,10 @@ use whole_file::WholeFile;
 use self::judged::{Judged, Legend, colours, legend, note_other_classes};
 pub(crate) use self::viewing::ViewingArgs;
 use self::viewing::{View, Viewed};
-use crate::backends::{Job, run_on};
-use crate::calibration::CalibrationArgs;
+use crate::arguments::{AdapterArgs, CalibrationArgs, ClipArgs};
 use crate::cli::{Common, domain_values};
-use crate::data::{DataOptions, Dataset};
 use crate::interrupt;
-use crate::model::{AdapterArgs, ClipArgs, LoadedDetector, detector, open_adapter};
-use crate::progress::Progress;
+use crate::progress::{Progress, Terminal};
 
 /// Draw anomaly maps of images.
 ///
@@ -98,7 +97,7 @@ struct Prediction {
 pub(crate) fn run(args: PredictArgs, common: Common) -> anyhow::Result<()> {
     args.viewing.check()?;
     interrupt::listen()?;
-    run_on(&common, PredictJob { args, common: common.clone(), calibration: None })
+    run_on(common.compute(), PredictJob { args, common: common.clone(), calibration: None })
 }
 
 struct PredictJob {
@@ -109,6 +108,9 @@ struct PredictJob {
 }
 
 impl Job for PredictJob {
+    type Output = ();
+    type Error = anyhow::Error;
+
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let args = &self.args;
         let targets = targets(args)?;
@@ -118,12 +120,24 @@ impl Job for PredictJob {
         std::fs::create_dir_all(&args.out).with_context(|| {
             format!("{}: cannot be made; check the path and its permissions", args.out.display())
         })?;
-        let adapter = open_adapter(&args.adapter.adapter, &args.adapter.assumed)?;
+        let adapter = open_adapter(
+            &args.adapter.adapter,
+            &(&args.adapter.assumed).into(),
+            &mut Terminal::default(),
+        )?;
         let (domain, common) = (args.domain, &self.common);
         let calibration = args.calibration.of(&adapter, &args.clip, domain, common)?;
         let calibration = args.viewing.holding(calibration);
         note_other_classes(calibration.as_ref(), &classes);
-        let loaded = detector::<B>(&args.clip, &adapter, &classes, domain, common, &device)?;
+        let loaded = open_model::<B>(
+            &args.clip.source(),
+            &adapter,
+            &classes,
+            common.compute(),
+            &device,
+            &mut Terminal::default(),
+        )?
+        .detector(domain, &device)?;
         Self { calibration, ..self }.predict(&targets, loaded, &device)
     }
 }
@@ -324,8 +338,8 @@ fn targets(args: &PredictArgs) -> anyhow::Result<Vec<Target>> {
         let target = |path| Target { path, class: class.clone() };
         return Ok(images(&args.input)?.into_iter().map(target).collect());
     }
-    let samples = Dataset::open(&args.input, &DataOptions::default())
-        .and_then(|dataset| dataset.samples(Split::Test))
+    let samples = Dataset::open(&args.input, &DataRequest::default(), &mut Terminal::default())
+        .and_then(|dataset| dataset.samples(Split::Test, &mut Terminal::default()))
         .context(
             "no --class NAME says what the images show, and the folder does not tell either",
         )?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use burn::tensor::backend::Backend;
 use clap::{Args, value_parser};
+use inspect::backends::{Job, run_on};
 use moeclip_train::{
     CheckpointError, CheckpointPolicy, Checkpoints, Resumed, RunLog, Trainer, train,
 };
@@ -16,7 +17,6 @@ use small_clip::{
     Pretraining,
 };
 
-use crate::backends::{Job, run_on};
 use crate::cli::Common;
 use crate::commands::train::refuse_unwritable;
 use crate::interrupt;
@@ -63,7 +63,7 @@ pub(crate) struct PretrainArgs {
 pub(crate) fn run(args: PretrainArgs, common: Common) -> anyhow::Result<()> {
     interrupt::listen()?;
     let config = read_config(&args)?;
-    run_on(&common, PretrainJob { args, config, common: common.clone() })
+    run_on(common.compute(), PretrainJob { args, config, common: common.clone() })
 }
 
 fn read_config(args: &PretrainArgs) -> anyhow::Result<PretrainConfig> {
@@ -104,6 +104,9 @@ struct Pretrained {
 }
 
 impl Job for PretrainJob {
+    type Output = ();
+    type Error = anyhow::Error;
+
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let start = Instant::now();
         let out = &self.args.out;

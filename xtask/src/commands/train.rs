@@ -13,8 +13,10 @@ use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
 use clap::Args;
 use clip_vit::ClipCheckpoint;
+use inspect::backends::{DeviceChoice, Job, beside, run_on};
+use inspect::{Dataset, fingerprint, tell_trouble};
 use moeclip::Chosen;
-use moeclip_data::{Counts, Sample, Split, hold_out};
+use moeclip_data::{Counts, Split, hold_out};
 use moeclip_train::{
     Ending, Experiment, RunLog, StepMetrics, TrainConfig, check_images, fit_watched,
 };
@@ -25,12 +27,11 @@ use self::checkpoints::Saving;
 pub(crate) use self::display::{DisplayArgs, ProgressChoice};
 use self::run::{Plan, Run};
 pub(crate) use self::settings::TrainSettings;
-use crate::backends::{DeviceChoice, Job, beside, run_on};
+use crate::arguments::{CacheArgs, ClipArgs, DataOptions};
 use crate::cli::Common;
-use crate::data::{CacheArgs, DataOptions, Dataset, fingerprint, tell_trouble};
 use crate::interrupt;
-use crate::model::{ClipArgs, open_clip};
 use crate::output::print_json;
+use crate::progress::Terminal;
 use crate::system::{gib, peak_memory};
 
 /// Train adapters on a dataset with masks.
@@ -70,7 +71,7 @@ pub(crate) fn run(args: TrainArgs, common: Common) -> anyhow::Result<()> {
     interrupt::listen()?;
     let device = args.devices.first().copied().unwrap_or(common.device);
     let common = Common { device, ..common };
-    run_on(&common, TrainJob { args, common: common.clone() })
+    run_on(common.compute(), TrainJob { args, common: common.clone() })
 }
 
 struct TrainJob {
@@ -96,12 +97,15 @@ struct Trained<'a> {
 }
 
 impl Job for TrainJob {
+    type Output = ();
+    type Error = anyhow::Error;
+
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let (start, out) = (Instant::now(), &self.args.out);
         let Begun { clip, mut run, mut saving, mut log } = self.begin::<B>(&device)?;
         let mut steps = Ends::default();
         let ending = self.fit(&mut run, &mut saving, &mut log, &device, &mut steps);
-        tell_trouble(&run.cache);
+        tell_trouble(&run.cache, &mut Terminal::default());
         let plot = log.as_ref().and_then(drawn);
         let outcome = run.outcome();
         // Hours of steps are kept, whatever ended them; a run that failed at its first has none.
@@ -168,9 +172,9 @@ impl TrainJob {
         refuse_unwritable(out)?;
         let plan = self.plan()?;
         let others = beside::<B>(device, devices)?;
-        let prompting = &clip.prompting;
-        let clip = open_clip(&clip.clip, &clip.shape)?;
-        let mut run = Run::<B>::prepare(&clip, plan, prompting, &self.common, device)?;
+        let source = clip.source();
+        let clip = source.open(&mut Terminal::default())?;
+        let mut run = Run::<B>::prepare(&clip, plan, &source, &self.common, device)?;
         run.learner = run.learner.beside(&others)?;
         let saved = saving.open(run.description(&clip, &self.backend(), &self.common))?;
         let run = run.taken_up(&clip, &saved)?;
@@ -183,16 +187,16 @@ impl TrainJob {
     fn plan(&self) -> anyhow::Result<Plan> {
         let mut experiment = self.args.settings.experiment()?;
         let dataset = open_data(&self.args, &mut experiment)?;
-        let samples = dataset.samples(Split::Test)?;
+        let samples = dataset.samples(Split::Test, &mut Terminal::default())?;
         let place = || dataset.root.display().to_string();
         let TrainConfig { held_out, seed, .. } = experiment.training;
         let parts = hold_out(samples.clone(), held_out, seed)?;
         check_images(Counts::of(&parts.training)).with_context(place)?;
         Ok(Plan {
-            fingerprint: fingerprint(&dataset, &samples)?,
+            fingerprint: fingerprint(&dataset, &samples, &mut Terminal::default())?,
             samples: parts,
             mask_rule: dataset.descriptor.masks.rule,
-            cache: self.args.cache.open()?,
+            cache: self.args.cache.request().open()?,
             experiment,
         })
     }
@@ -251,14 +255,7 @@ fn open_data(args: &TrainArgs, experiment: &mut Experiment) -> anyhow::Result<Da
     let mut options = args.options.clone();
     let names = options.prompt_names.get_or_insert(described.prompt_names.into());
     described.prompt_names = (*names).into();
-    Dataset::open(Path::new(name), &options)
-}
-
-/// The classes as they stand in prompts, each once.
-pub(crate) fn prompt_names<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Vec<String> {
-    let names: std::collections::BTreeSet<String> =
-        samples.into_iter().map(|sample| sample.prompt.clone()).collect();
-    names.into_iter().collect()
+    Ok(Dataset::open(Path::new(name), &options.request(), &mut Terminal::default())?)
 }
 
 /// Finds out before hours of work whether the result can be written.

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use inspect::backends::{Job, run_on};
+use inspect::{Dataset, fingerprint, source_sha256};
 use moeclip_data::{PromptNames, Split};
 use moeclip_train::{Grid, Method, PlannedRun};
 
 use super::AblateArgs;
+use crate::arguments::DataOptions;
 use crate::cli::Common;
-use crate::data::{DataOptions, Dataset, fingerprint};
-use crate::model::{read_clip, source_sha256};
+use crate::progress::Terminal;
 
 /// The CLIP and the data.
 pub(super) struct Inputs {
@@ -42,9 +44,9 @@ impl Inputs {
     ) -> anyhow::Result<Self> {
         // Asked of the first run's process again, but a device that is not there is a mistake of the
         // whole grid.
-        crate::backends::run_on(common, Answers)?;
+        run_on(common.compute(), Answers)?;
         let clip = args.clip.as_ref().context("--clip FILE is missing")?;
-        let clip = source_sha256(&read_clip(clip, &args.shape)?);
+        let clip = source_sha256(&args.shape.source(clip.clone()).read()?);
         let mut inputs = Self { clip, data: BTreeMap::new() };
         for run in runs {
             let auxiliary = run.experiment.data.name.iter();
@@ -85,8 +87,13 @@ impl Inputs {
             prompt_names: Some(run.experiment.data.prompt_names.into()),
             ..DataOptions::default()
         };
-        let dataset = Dataset::open(Path::new(name), &options)?;
-        let fingerprint = fingerprint(&dataset, &dataset.samples(Split::Test)?)?.in_order;
+        let dataset = Dataset::open(Path::new(name), &options.request(), &mut Terminal::default())?;
+        let fingerprint = fingerprint(
+            &dataset,
+            &dataset.samples(Split::Test, &mut Terminal::default())?,
+            &mut Terminal::default(),
+        )?
+        .in_order;
         self.data.insert(key, Data { root: dataset.root, fingerprint });
         Ok(())
     }
@@ -124,7 +131,10 @@ impl Key {
 /// Work that only proves that the device is there.
 struct Answers;
 
-impl crate::backends::Job for Answers {
+impl Job for Answers {
+    type Output = ();
+    type Error = anyhow::Error;
+
     fn run<B: burn::tensor::backend::Backend>(self, _device: B::Device) -> anyhow::Result<()> {
         Ok(())
     }

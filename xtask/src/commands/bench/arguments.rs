@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use clap::ValueEnum;
 
 use super::BenchArgs;
-use crate::backends::DeviceChoice;
 use crate::cli::Common;
+use inspect::backends::DeviceChoice;
 
 /// The command line of a process.
 pub(super) fn of(

@@ -1,11 +1,11 @@
 //! The images of a dataset that are worth a look, from their stored results.
 
+use inspect::SeenImage;
 use moeclip_eval::StoredResult;
 use moeclip_eval::report::ClassStudy;
 use moeclip_eval::report::html::Case;
 
 use super::plan::{Copy, Ready};
-use crate::cases::{self, SeenImage};
 
 /// Images of each kind.
 const MOST: usize = 2;
@@ -17,7 +17,7 @@ pub(super) fn cases(
     classes: &[ClassStudy],
     indices: &[usize],
 ) -> anyhow::Result<Vec<Case>> {
-    cases::draw(classes, MOST, |place| {
+    Ok(inspect::draw(classes, MOST, |place| {
         let index = indices[place];
         let Ok(key) = &copy.keys[index] else { return Ok(None) };
         let Some(result) = ready.results.get(key)? else { return Ok(None) };
@@ -25,5 +25,5 @@ pub(super) fn cases(
         let sample = &copy.samples[index];
         let (name, size) = (copy.path_of(sample), [width, height]);
         Ok(Some(SeenImage { sample, name, size, map, mask }))
-    })
+    })?)
 }

@@ -5,21 +5,20 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
+use inspect::backends::{Job, run_on};
+use inspect::{LoadedDetector, cached, tell_trouble};
 use moeclip_data::{Batch, Batches, ImageDataset, LoaderOptions};
 use moeclip_eval::StoredResult;
 use serde::{Deserialize, Serialize};
 
 use super::BenchArgs;
 use super::plan::{Copy, Method, Plan, PlannedDataset, Ready, Standing, Task, without};
-use crate::backends::{Job, run_on};
 use crate::cli::Common;
 use crate::commands::eval::to_bools;
-use crate::commands::train::prompt_names;
-use crate::data::{cached, tell_trouble};
 use crate::interrupt;
-use crate::model::LoadedDetector;
 use crate::output::print_json;
-use crate::progress::Progress;
+use crate::progress::{Progress, Terminal};
+use inspect::prompt_names;
 
 /// What became of an image; a line of JSON for whoever started this process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,7 +38,7 @@ pub(super) fn run(args: &BenchArgs, common: &Common, plan: &Plan) -> anyhow::Res
             let left = copy.left(ready);
             if !left.is_empty() {
                 let work = Work { args, common, dataset, copy, method, ready, left };
-                run_on(common, work)?;
+                run_on(common.compute(), work)?;
             }
         }
     }
@@ -58,6 +57,9 @@ struct Work<'a> {
 }
 
 impl Job for Work<'_> {
+    type Output = ();
+    type Error = anyhow::Error;
+
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let descriptor = &self.dataset.descriptor;
         // All of them, though few images may be left: then nothing depends on which.
@@ -67,7 +69,7 @@ impl Job for Work<'_> {
         let (clip, common) = (&self.args.clip, self.common);
         let mut loaded = subject.load::<B>(clip, &prompts, domain, common, &device)?;
         let preprocessing = loaded.preprocessing.with_mask_rule(descriptor.masks.rule);
-        let cache = self.args.cache.open()?;
+        let cache = self.args.cache.request().open()?;
         let images = ImageDataset::new(self.copy.samples.clone(), preprocessing);
         let images = cached(images, &cache);
         let mut progress = (!common.json).then(|| Progress::new("images", self.left.len()));
@@ -78,7 +80,7 @@ impl Job for Work<'_> {
                 Ok(())
             }
         })?;
-        tell_trouble(&cache);
+        tell_trouble(&cache, &mut Terminal::default());
         Ok(())
     }
 }

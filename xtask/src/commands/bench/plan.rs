@@ -6,18 +6,19 @@ use std::path::PathBuf;
 
 use anomaly::{Calibration, Domain};
 use anyhow::bail;
+use inspect::{
+    DataRoot, Dataset, HashedImage, calibrated_on, conditions_with, known, refuse_other_clip,
+    source_sha256, trained_on,
+};
 use moeclip_data::{ContentHash, Descriptor, PromptNames, Sample, Split};
 use moeclip_eval::ResultFolder;
 
 use super::BenchArgs;
 use super::identity::{Identity, key};
-use crate::calibration::conditions_with;
 use crate::cli::Common;
 use crate::commands::eval::{MethodArgs, MethodChoice, Subject};
-use crate::data::{DataRoot, Dataset, HashedImage, calibrated_on, known, trained_on};
 use crate::interrupt;
-use crate::model::{read_clip, refuse_other_clip, source_sha256};
-use crate::progress::Progress;
+use crate::progress::{Progress, Terminal};
 
 /// The name of the dataset that adapters are usually trained on.
 const AUXILIARY: &str = "VisA";
@@ -91,7 +92,7 @@ pub(super) enum Deployment {
 impl Plan {
     /// Opens everything, so that a mistake shows before any work.
     pub(super) fn make(args: &BenchArgs, common: &Common) -> anyhow::Result<Self> {
-        let clip = read_clip(&args.clip.clip, &args.clip.shape)?;
+        let clip = args.clip.source().read()?;
         let methods = args.methods.iter().map(|&choice| Method::open(args, choice));
         let methods = methods.collect::<anyhow::Result<Vec<_>>>()?;
         for subject in methods.iter().flat_map(Method::subjects) {
@@ -133,8 +134,8 @@ impl Plan {
             return Ok(PlannedDataset { descriptor, copy: Standing::Missing });
         };
         let dataset = Dataset { descriptor: descriptor.clone(), root };
-        let copy = match dataset.samples(Split::Test) {
-            Err(error) => Standing::Unusable(crate::one_line(&error)),
+        let copy = match dataset.samples(Split::Test, &mut Terminal::default()) {
+            Err(error) => Standing::Unusable(error.one_line()),
             Ok(samples) => Standing::Found(self.copy(args, common, &dataset, samples)?),
         };
         Ok(PlannedDataset { descriptor, copy })
@@ -218,7 +219,7 @@ impl Plan {
         let Subject::Moeclip(adapter) = subject else { return Deployment::Uncalibrated };
         let wanted = adapter.calibration().filter(|_| !args.calibration.uncalibrated);
         let Some(calibration) = wanted else { return Deployment::Uncalibrated };
-        let given = conditions_with(adapter, self.clip.clone(), domain, common);
+        let given = conditions_with(adapter, self.clip.clone(), domain, common.compute().precision);
         if let Err(error) = calibration.require(&given) {
             return Deployment::Unusable(error.to_string());
         }

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use inspect::described;
 use moeclip::AdapterFile;
 use moeclip_data::ContentHash;
 use moeclip_eval::report::Provenance;
 
 use super::BenchArgs;
 use super::plan::{Method, Plan};
-use crate::calibration::described;
 use crate::cli::Common;
 use crate::code;
 use crate::commands::eval::Subject;

@@ -7,12 +7,12 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::Context;
+use inspect::backends::DeviceChoice;
 use whole_file::FolderLock;
 
 use super::measure::Done;
 use super::plan::{Plan, Standing, Task};
 use super::{BenchArgs, arguments};
-use crate::backends::DeviceChoice;
 use crate::cli::Common;
 use crate::commands::child::{Child, Heard, Trouble};
 use crate::interrupt;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use ::small_clip::SmallClip;
 use anyhow::{Context, bail};
+use inspect::backends::{DeviceChoice, run_on};
 use moeclip_data::ContentHash;
 use moeclip_eval::report::StageTime;
 use moeclip_train::logged_steps;
@@ -14,13 +15,11 @@ use synthetic_world::{Quotas, World};
 
 use super::measure::{self, Measure};
 use super::{ClipChoice, random_clip, small_clip};
-use crate::backends::{DeviceChoice, run_on};
+use crate::arguments::{CacheArgs, ClipArgs, ClipShapeArgs, DataOptions, PromptArgs};
 use crate::cli::{ActivationChoice, Common};
 use crate::commands::datasets::synth::make_world;
 use crate::commands::train;
-use crate::data::{CacheArgs, DataOptions};
 use crate::interrupt;
-use crate::model::{ClipArgs, ClipShapeArgs, PromptArgs};
 use crate::output::{write_json, write_whole};
 
 /// How adapters are trained on it.
@@ -259,7 +258,7 @@ impl Demo {
     fn measure(&self) -> anyhow::Result<measure::Measured> {
         self.heading("Measuring on 8 categories that were never seen");
         let mut measured = None;
-        run_on(&self.common, Measure { demo: self, measured: &mut measured })?;
+        run_on(self.common.compute(), Measure { demo: self, measured: &mut measured })?;
         measured.context(INTERRUPTED)
     }
 

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anomaly::{Detector, Domain, ImageInput, LocalContrast};
 use burn::tensor::backend::Backend;
+use inspect::backends::Job;
+use inspect::{DataRequest, Dataset, LoadedDetector, SeenImage};
 use moeclip_data::{CLIP_MEAN, CLIP_STD, ImageDataset, Preprocessing, Sample, Split};
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::report;
@@ -19,15 +21,12 @@ use serde::Serialize;
 use super::inspection::{Demo, SIZE};
 use super::routing;
 use super::statistics::PictureStatistics;
-use crate::backends::Job;
-use crate::cases::{self, SeenImage};
 use crate::cli::Common;
 use crate::code;
 use crate::commands::eval::{MethodArgs, MethodChoice, for_each_image};
-use crate::commands::train::prompt_names;
-use crate::data::{DataOptions, Dataset};
-use crate::model::LoadedDetector;
 use crate::output::print_json;
+use crate::progress::Terminal;
+use inspect::prompt_names;
 
 /// Images of each kind of case.
 const CASES: usize = 4;
@@ -67,6 +66,9 @@ struct Seen<'a> {
 }
 
 impl Job for Measure<'_> {
+    type Output = ();
+    type Error = anyhow::Error;
+
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let images = images(&self.demo.unseen())?;
         let prompts = prompt_names(images.samples());
@@ -122,10 +124,10 @@ impl Measure<'_> {
 
 /// The pictures of a half of the world.
 fn images(half: &Path) -> anyhow::Result<ImageDataset> {
-    let opened = Dataset::open(half, &DataOptions::default())?;
+    let opened = Dataset::open(half, &DataRequest::default(), &mut Terminal::default())?;
     let preprocessing = Preprocessing::clip(SIZE as usize)?;
     let preprocessing = preprocessing.with_mask_rule(opened.descriptor.masks.rule);
-    Ok(ImageDataset::new(opened.samples(Split::Test)?, preprocessing))
+    Ok(ImageDataset::new(opened.samples(Split::Test, &mut Terminal::default())?, preprocessing))
 }
 
 impl Measured {
@@ -223,13 +225,13 @@ const LEAD: &str = "Adapters were trained on 14 categories of a made-up world an
 
 /// The images that are worth a look; `seen` lies class by class.
 fn cases(seen: &[Seen<'_>], classes: &[ClassStudy]) -> anyhow::Result<Vec<Case>> {
-    cases::draw(classes, CASES, |place| {
+    Ok(inspect::draw(classes, CASES, |place| {
         let Seen { sample, map, mask } = &seen[place];
         let defect = sample.image.parent().and_then(Path::file_name).unwrap_or_default();
         let name = format!("{}, {}", sample.prompt, defect.display());
         let (size, map, mask) = ([SIZE as usize; 2], map.clone(), mask.clone());
         Ok(Some(SeenImage { sample, name, size, map, mask }))
-    })
+    })?)
 }
 
 fn provenance(demo: &Demo) -> Vec<Provenance> {

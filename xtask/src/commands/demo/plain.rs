@@ -9,11 +9,12 @@ use clip_vit::ClipSpecBuilder;
 use synthetic_world::{Surface, SyntheticSet, write_synthetic};
 
 use super::random_clip;
-use crate::calibration::CalibrationArgs;
+use crate::arguments::{
+    AdapterArgs, AssumedArgs, CacheArgs, CalibrationArgs, ClipArgs, ClipShapeArgs, DataOptions,
+    PromptArgs,
+};
 use crate::cli::{ActivationChoice, Common};
 use crate::commands::{eval, predict, train};
-use crate::data::{CacheArgs, DataOptions};
-use crate::model::{AdapterArgs, AssumedArgs, ClipArgs, ClipShapeArgs, PromptArgs};
 
 /// Twelve would mirror ViT-B; eight give taps after 2, 4, 6 and 8 in less time.
 const LAYERS: usize = 8;

@@ -2,7 +2,8 @@
 
 use anomaly::{Explanation, TapExplanation};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
-use moeclip::Explainer;
+use inspect::{LoadedModel, open_adapter, open_model};
+use moeclip::{Assumed, Explainer};
 use moeclip_data::{ImageDataset, Sample, decode_rgb};
 use moeclip_eval::pictures::ExpertSheet;
 use moeclip_eval::report::html::Picture;
@@ -12,7 +13,7 @@ use moeclip_eval::report::{
 
 use super::inspection::{Demo, SIZE};
 use super::measure::DOMAIN;
-use crate::model::{AssumedArgs, LoadedModel, model, open_adapter};
+use crate::progress::Terminal;
 
 /// Anomalous images of each class that are looked at.
 const IMAGES: usize = 2;
@@ -33,9 +34,15 @@ pub(super) fn explain<B: Backend>(
     prompts: &[String],
     device: &B::Device,
 ) -> anyhow::Result<Routing> {
-    let adapter = open_adapter(&demo.adapter(), &AssumedArgs::default())?;
-    let LoadedModel { model, book, preprocessing, .. } =
-        model::<B>(&demo.clip(), &adapter, prompts, demo.common(), device)?;
+    let adapter = open_adapter(&demo.adapter(), &Assumed::default(), &mut Terminal::default())?;
+    let LoadedModel { model, book, preprocessing, .. } = open_model::<B>(
+        &demo.clip().source(),
+        &adapter,
+        prompts,
+        demo.common().compute(),
+        device,
+        &mut Terminal::default(),
+    )?;
     let explainer = Explainer::new(model, book, DOMAIN, device)?;
     let explain = |sample: &Sample| -> anyhow::Result<Explanation> {
         let size = SIZE as usize;

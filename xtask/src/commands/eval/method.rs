@@ -6,14 +6,14 @@ use anomaly::{Domain, ScoreRule};
 use anyhow::Context;
 use burn::tensor::backend::Backend;
 use clap::{Args, ValueEnum};
+use inspect::{LoadedDetector, open_adapter, open_model};
 use moeclip::{AdapterFile, ClipDetector, PlainClip};
 use moeclip_train::Experiment;
 
+use crate::arguments::{AssumedArgs, ClipArgs};
 use crate::cli::Common;
 use crate::commands::train::TrainSettings;
-use crate::model::{
-    AssumedArgs, ClipArgs, LoadedDetector, detector, note_guesses, open_adapter, read_clip,
-};
+use crate::progress::Terminal;
 
 /// What is measured, and what it needs besides the CLIP.
 #[derive(Debug, Clone, Default, Args)]
@@ -56,7 +56,11 @@ impl MethodArgs {
                     "what to measure is missing; give --adapter FILE, or --method clip for CLIP as \
                      it is",
                 )?;
-                Ok(Subject::Moeclip(Box::new(open_adapter(file, &self.assumed)?)))
+                Ok(Subject::Moeclip(Box::new(open_adapter(
+                    file,
+                    &(&self.assumed).into(),
+                    &mut Terminal::default(),
+                )?)))
             }
             MethodChoice::Clip => {
                 let settings = TrainSettings { config: self.config.clone(), ..Default::default() };
@@ -77,18 +81,22 @@ impl Subject {
         device: &B::Device,
     ) -> anyhow::Result<LoadedDetector<B>> {
         let experiment = match self {
-            Self::Moeclip(file) => return detector(clip, file, classes, domain, common, device),
+            Self::Moeclip(file) => {
+                let (source, compute) = (clip.source(), common.compute());
+                let model =
+                    open_model(&source, file, classes, compute, device, &mut Terminal::default())?;
+                return Ok(model.detector(domain, device)?);
+            }
             Self::Clip(experiment) => experiment,
         };
-        let clip = read_clip(&clip.clip, &clip.shape)?;
-        note_guesses(&clip);
+        let clip = clip.source().open(&mut Terminal::default())?;
         let (names, precision) = (classes.iter().map(String::as_str), common.precision.into());
         let prompts = &experiment.prompts;
         let plain = PlainClip::<B>::load(clip.spec(), &clip, prompts, names, precision, device)?;
         let image_size = experiment.model.image_size;
         let detector = ClipDetector::new(plain, domain, image_size, device)?;
         let detector = Box::new(detector.with_normalisation(clip.normalisation()));
-        LoadedDetector::new(detector)
+        Ok(LoadedDetector::new(detector)?)
     }
 
     /// How an image's score is made.

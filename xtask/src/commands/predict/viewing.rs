@@ -9,11 +9,11 @@ use anyhow::{Context, bail};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::{Args, ValueEnum};
 use image::RgbImage;
+use inspect::LoadedDetector;
 use moeclip_data::{ImageSize, Preprocessing};
 
 use super::judged::Judged;
 use crate::interrupt;
-use crate::model::LoadedDetector;
 use crate::progress::Progress;
 
 /// How images are looked at.

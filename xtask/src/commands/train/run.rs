@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::tensor::backend::Backend;
 use clip_vit::{ClipCheckpoint, Frozen};
+use inspect::{ClipSource, Fingerprint, cached, preprocessing, source_sha256};
 use moeclip::{Adapters, MoeClip, Provenance};
 use moeclip_data::{Cache, HeldOutSplit, ImageDataset, MaskRule};
 use moeclip_train::{
@@ -12,11 +13,10 @@ use moeclip_train::{
 };
 
 use super::checkpoints::Saving;
-use super::prompt_names;
 use crate::cli::Common;
 use crate::code;
-use crate::data::{Fingerprint, cached};
-use crate::model::{PromptArgs, preprocessing, source_sha256};
+use crate::progress::Terminal;
+use inspect::prompt_names;
 
 /// What is trained, and on what.
 pub(super) struct Plan {
@@ -41,7 +41,7 @@ impl<B: Backend> Run<B> {
     pub(super) fn prepare(
         clip: &ClipCheckpoint,
         plan: Plan,
-        prompting: &PromptArgs,
+        source: &ClipSource,
         common: &Common,
         device: &B::Device,
     ) -> anyhow::Result<Self> {
@@ -54,8 +54,14 @@ impl<B: Backend> Run<B> {
         let preprocessing = preprocessing(clip, config.image_size)?.with_mask_rule(mask_rule);
         let dataset = |samples| cached(ImageDataset::new(samples, preprocessing), &cache);
         let training_images = dataset(samples);
-        let frozen =
-            prompting.frozen_clip::<B>(clip, &experiment.prompts, &classes, common, device)?;
+        let frozen = source.frozen::<B>(
+            clip,
+            &experiment.prompts,
+            &classes,
+            common.compute(),
+            device,
+            &mut Terminal::default(),
+        )?;
         let config = measured_partition(config, &frozen.tower, &training_images, device)?;
         let images = AuxiliaryImages {
             training: training_images.augmented(experiment.augmentation, training.seed)?,

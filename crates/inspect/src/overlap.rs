@@ -5,25 +5,32 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use anomaly::{AuxiliaryData, Calibration};
-use anyhow::bail;
 use moeclip::AdapterFile;
 use moeclip_data::{ContentHash, Sample};
 
-use super::{Dataset, catalogue};
-use crate::interrupt;
-use crate::progress::Progress;
+use crate::catalogue::find;
+use crate::data::Dataset;
+use crate::error::refuse;
+use crate::{InspectError, Watcher, WorkKind};
 
 /// What is known of the images of a training run.
-pub(crate) struct Fingerprint {
+pub struct Fingerprint {
     /// What adapters remember of them.
-    pub(crate) data: AuxiliaryData,
+    pub data: AuxiliaryData,
     /// Of images, masks, labels and names in their order: a run goes on only with the same.
-    pub(crate) in_order: String,
+    pub in_order: String,
 }
 
 /// Reads all images and masks once.
-pub(crate) fn fingerprint(dataset: &Dataset, samples: &[Sample]) -> anyhow::Result<Fingerprint> {
-    let mut images = fingerprints(samples)?;
+///
+/// # Errors
+/// A file that cannot be read; cancellation.
+pub fn fingerprint(
+    dataset: &Dataset,
+    samples: &[Sample],
+    watch: &mut dyn Watcher,
+) -> Result<Fingerprint, InspectError> {
+    let mut images = fingerprints(samples, watch)?;
     let mut lines = String::new();
     for (sample, image) in std::iter::zip(samples, &images) {
         let mask = sample.mask.as_deref().map(ContentHash::of_file).transpose()?;
@@ -40,48 +47,61 @@ pub(crate) fn fingerprint(dataset: &Dataset, samples: &[Sample]) -> anyhow::Resu
 
 /// An image file and the [short hash](ContentHash::short) of its content.
 #[derive(Debug, Clone)]
-pub(crate) struct HashedImage<'a> {
-    pub(crate) path: &'a Path,
-    pub(crate) hash: String,
+pub struct HashedImage<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// The hash.
+    pub hash: String,
 }
 
 /// Refuses a test set that adapters were trained on, as a whole or in part.
-pub(crate) fn refuse_training_data(
+///
+/// # Errors
+/// The refusal; a file that cannot be read; cancellation.
+pub fn refuse_training_data(
     adapter: &AdapterFile,
     dataset: &Dataset,
     samples: &[Sample],
-) -> anyhow::Result<()> {
-    let why = trained_on(adapter, dataset, || hashed(samples))?;
+    watch: &mut dyn Watcher,
+) -> Result<(), InspectError> {
+    let why = trained_on(adapter, dataset, || hashed(samples, watch))?;
     let file = adapter.path().display();
-    why.map_or(Ok(()), |why| Err(anyhow::anyhow!("{file}: {why}")))
+    why.map_or(Ok(()), |why| Err(InspectError::refused(format!("{file}: {why}"))))
 }
 
 /// Refuses a test set that the adapters were calibrated on, as a whole or in part: under `deployed`
 /// nothing may be taken from test images.
-pub(crate) fn refuse_calibration_data(
+///
+/// # Errors
+/// The refusal; a file that cannot be read; cancellation.
+pub fn refuse_calibration_data(
     adapter: &AdapterFile,
     calibration: &Calibration,
     samples: &[Sample],
-) -> anyhow::Result<()> {
-    let Some(why) = calibrated_on(calibration, &hashed(samples)?) else { return Ok(()) };
+    watch: &mut dyn Watcher,
+) -> Result<(), InspectError> {
+    let Some(why) = calibrated_on(calibration, &hashed(samples, watch)?) else { return Ok(()) };
     let file = adapter.path().display();
-    bail!(
+    refuse!(
         "{file}: {why}; calibrate it on others, or leave the calibration aside with --uncalibrated"
     )
 }
 
 /// Why adapters must not be measured on a dataset, if they must not. `images` are its files, asked for
 /// only where adapters say what they were trained on.
-pub(crate) fn trained_on<'a>(
+///
+/// # Errors
+/// As `images`.
+pub fn trained_on<'a>(
     adapter: &AdapterFile,
     dataset: &Dataset,
-    images: impl FnOnce() -> anyhow::Result<Vec<HashedImage<'a>>>,
-) -> anyhow::Result<Option<String>> {
+    images: impl FnOnce() -> Result<Vec<HashedImage<'a>>, InspectError>,
+) -> Result<Option<String>, InspectError> {
     let Some(trained) = adapter.provenance().and_then(|from| from.data.as_ref()) else {
         return Ok(None);
     };
     let name = &dataset.descriptor.name;
-    let is_known = catalogue::find(&trained.name)?.is_some();
+    let is_known = find(&trained.name)?.is_some();
     if is_known && dataset.descriptor.is_called(&trained.name) {
         return Ok(Some(format!("was trained on {name}; measure it on another dataset")));
     }
@@ -90,10 +110,7 @@ pub(crate) fn trained_on<'a>(
 }
 
 /// Why a calibration must not be used on these images, if it must not.
-pub(crate) fn calibrated_on(
-    calibration: &Calibration,
-    images: &[HashedImage<'_>],
-) -> Option<String> {
+pub fn calibrated_on(calibration: &Calibration, images: &[HashedImage<'_>]) -> Option<String> {
     let why = shared(images, &calibration.images.data);
     why.map(|why| format!("was calibrated on {why}"))
 }
@@ -108,22 +125,27 @@ fn shared(images: &[HashedImage<'_>], data: &AuxiliaryData) -> Option<String> {
 }
 
 /// The images of samples, in order.
-fn hashed(samples: &[Sample]) -> anyhow::Result<Vec<HashedImage<'_>>> {
-    let images = samples.iter().zip(fingerprints(samples)?);
+fn hashed<'a>(
+    samples: &'a [Sample],
+    watch: &mut dyn Watcher,
+) -> Result<Vec<HashedImage<'a>>, InspectError> {
+    let images = samples.iter().zip(fingerprints(samples, watch)?);
     Ok(images.map(|(sample, hash)| HashedImage { path: &sample.image, hash }).collect())
 }
 
 /// One short hash per image, in order.
-fn fingerprints(samples: &[Sample]) -> anyhow::Result<Vec<String>> {
-    let mut progress = Progress::of_short_work("hashing", samples.len());
+fn fingerprints(samples: &[Sample], watch: &mut dyn Watcher) -> Result<Vec<String>, InspectError> {
+    watch.begin(WorkKind::Hashing, samples.len());
     let mut hashes = Vec::with_capacity(samples.len());
     for sample in samples {
-        if interrupt::asked() {
-            bail!("interrupted while hashing images; nothing was done");
+        if watch.is_cancelled() {
+            return Err(InspectError::cancelled(
+                "interrupted while hashing images; nothing was done",
+            ));
         }
         hashes.push(ContentHash::of_file(&sample.image)?.short());
-        progress.advance(String::new());
+        watch.advance(String::new());
     }
-    progress.finish();
+    watch.end();
     Ok(hashes)
 }

@@ -4,45 +4,77 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::str::FromStr;
 
-use anyhow::{Context, bail};
 use burn::backend::{Flex, NdArray};
 use burn::prelude::DeviceOps;
 use burn::tensor::Tensor;
 use burn::tensor::backend::{Backend, DeviceId};
-use serde::Serialize;
+use clip_vit::Precision;
+use serde::{Deserialize, Serialize};
 
-use crate::cli::{Common, PrecisionChoice};
+use crate::InspectError;
+use crate::error::{Context, refuse};
 
-/// A device as it is named on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DeviceChoice {
+/// Where to compute, and how precisely.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compute {
+    /// The device.
+    pub device: DeviceChoice,
+    /// Precision of the frozen CLIP; adapters, heads and losses are always f32.
+    pub precision: Precision,
+}
+
+/// A device by its name: `flex`, `ndarray`, `wgpu:1`, `cuda:0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum DeviceChoice {
     /// Burn's fast CPU backend.
     Flex,
     /// The plain CPU backend.
     NdArray,
     /// A GPU through Vulkan, Metal or DX12.
-    Wgpu { index: usize },
+    Wgpu {
+        /// Its number.
+        index: usize,
+    },
     /// An NVIDIA GPU.
-    Cuda { index: usize },
+    Cuda {
+        /// Its number.
+        index: usize,
+    },
 }
 
 /// Work that runs on any backend.
-pub(crate) trait Job {
-    fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()>;
+pub trait Job {
+    /// What it gives.
+    type Output;
+    /// How it fails.
+    type Error: From<InspectError>;
+
+    /// Does it on a device.
+    ///
+    /// # Errors
+    /// The job's own.
+    fn run<B: Backend>(self, device: B::Device) -> Result<Self::Output, Self::Error>;
 }
 
 /// Whether a device can be used, for `doctor`.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct DeviceStatus {
-    pub(crate) device: String,
-    pub(crate) usable: bool,
-    pub(crate) note: String,
+pub struct DeviceStatus {
+    /// Its name.
+    pub device: String,
+    /// Whether it answers.
+    pub usable: bool,
+    /// Why not, in one line.
+    pub note: String,
 }
 
 /// Runs a job on the device asked for, once that device has answered.
-pub(crate) fn run_on(common: &Common, job: impl Job) -> anyhow::Result<()> {
-    check_precision(common)?;
-    match common.device {
+///
+/// # Errors
+/// A device that is not there, or not in this build; a precision that it does not have; the job's own.
+pub fn run_on<J: Job>(compute: Compute, job: J) -> Result<J::Output, J::Error> {
+    check_precision(compute)?;
+    match compute.device {
         DeviceChoice::Flex => job.run::<Flex>(Default::default()),
         DeviceChoice::NdArray => job.run::<NdArray>(Default::default()),
         DeviceChoice::Wgpu { index } => wgpu::run(index, job),
@@ -54,14 +86,17 @@ pub(crate) fn run_on(common: &Common, job: impl Job) -> anyhow::Result<()> {
 ///
 /// They are of one backend, so a number tells them apart; a CPU has one device, which may stand there
 /// several times.
-pub(crate) fn beside<B: Backend>(
+///
+/// # Errors
+/// Devices of several backends; one that is not there.
+pub fn beside<B: Backend>(
     first: &B::Device,
     devices: &[DeviceChoice],
-) -> anyhow::Result<Vec<B::Device>> {
-    let others = devices.iter().skip(1).map(|choice| -> anyhow::Result<B::Device> {
+) -> Result<Vec<B::Device>, InspectError> {
+    let others = devices.iter().skip(1).map(|choice| -> Result<B::Device, InspectError> {
         let kind = std::mem::discriminant(choice);
         if devices.first().map(std::mem::discriminant) != Some(kind) {
-            bail!("--devices {choice}: the devices of a run are of one backend; name one kind");
+            refuse!("--devices {choice}: the devices of a run are of one backend; name one kind");
         }
         let id = DeviceId { type_id: first.to_id().type_id, index_id: choice.index()? };
         let device = B::Device::from_id(id);
@@ -72,16 +107,16 @@ pub(crate) fn beside<B: Backend>(
 }
 
 /// Every device this build knows, asked once.
-pub(crate) fn statuses() -> Vec<DeviceStatus> {
+pub fn statuses() -> Vec<DeviceStatus> {
     let ready = |device: DeviceChoice| DeviceStatus {
         device: device.to_string(),
         usable: true,
         note: "ready".into(),
     };
-    let asked = |device: DeviceChoice, answer: anyhow::Result<()>| match answer {
+    let asked = |device: DeviceChoice, answer: Result<(), InspectError>| match answer {
         Ok(()) => ready(device),
         Err(error) => {
-            DeviceStatus { device: device.to_string(), usable: false, note: format!("{error:#}") }
+            DeviceStatus { device: device.to_string(), usable: false, note: error.one_line() }
         }
     };
     vec![
@@ -96,21 +131,24 @@ pub(crate) fn statuses() -> Vec<DeviceStatus> {
 struct Nothing;
 
 impl Job for Nothing {
-    fn run<B: Backend>(self, _device: B::Device) -> anyhow::Result<()> {
+    type Output = ();
+    type Error = InspectError;
+
+    fn run<B: Backend>(self, _device: B::Device) -> Result<(), InspectError> {
         Ok(())
     }
 }
 
-fn check_precision(common: &Common) -> anyhow::Result<()> {
-    if common.device == DeviceChoice::NdArray && common.precision != PrecisionChoice::F32 {
-        bail!("--device ndarray computes in f32 only; use --precision f32 or --device flex");
+fn check_precision(compute: Compute) -> Result<(), InspectError> {
+    if compute.device == DeviceChoice::NdArray && compute.precision != Precision::F32 {
+        refuse!("--device ndarray computes in f32 only; use --precision f32 or --device flex");
     }
     Ok(())
 }
 
 /// Adds one and one on the device. Drivers that are not there panic inside their own crates; here
 /// that becomes an error.
-fn probe<B: Backend>(device: &B::Device) -> anyhow::Result<()> {
+fn probe<B: Backend>(device: &B::Device) -> Result<(), InspectError> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let answer = panic::catch_unwind(AssertUnwindSafe(|| {
@@ -120,7 +158,7 @@ fn probe<B: Backend>(device: &B::Device) -> anyhow::Result<()> {
     panic::set_hook(hook);
     match answer {
         Ok(Some(sum)) if sum == [2.0] => Ok(()),
-        _ => bail!("no such device answers on this machine; see cargo xtask doctor"),
+        _ => refuse!("no such device answers on this machine; see cargo xtask doctor"),
     }
 }
 
@@ -132,9 +170,9 @@ mod cuda {
     use burn::backend::cuda::CudaDevice;
 
     use super::{DeviceChoice, Job, probe};
-    use anyhow::Context;
+    use crate::error::Context;
 
-    pub(super) fn run(index: usize, job: impl Job) -> anyhow::Result<()> {
+    pub(super) fn run<J: Job>(index: usize, job: J) -> Result<J::Output, J::Error> {
         let device = CudaDevice::new(index);
         probe::<Cuda>(&device).with_context(|| DeviceChoice::Cuda { index }.to_string())?;
         job.run::<Cuda>(device)
@@ -145,10 +183,11 @@ mod cuda {
 mod cuda {
     //! A build without NVIDIA GPUs.
 
-    use super::Job;
+    use super::{InspectError, Job};
 
-    pub(super) fn run(_index: usize, _job: impl Job) -> anyhow::Result<()> {
-        anyhow::bail!("cuda is not in this build; run cargo xtask-cuda instead of cargo xtask")
+    pub(super) fn run<J: Job>(_index: usize, _job: J) -> Result<J::Output, J::Error> {
+        let said = "cuda is not in this build; run cargo xtask-cuda instead of cargo xtask";
+        Err(InspectError::refused(said).into())
     }
 }
 
@@ -160,9 +199,9 @@ mod wgpu {
     use burn::backend::wgpu::WgpuDevice;
 
     use super::{DeviceChoice, Job, probe};
-    use anyhow::Context;
+    use crate::error::Context;
 
-    pub(super) fn run(index: usize, job: impl Job) -> anyhow::Result<()> {
+    pub(super) fn run<J: Job>(index: usize, job: J) -> Result<J::Output, J::Error> {
         let device = WgpuDevice::DiscreteGpu(index);
         let device = match probe::<Wgpu>(&device) {
             Err(_) if index == 0 => WgpuDevice::DefaultDevice,
@@ -177,22 +216,28 @@ mod wgpu {
 mod wgpu {
     //! A build without wgpu.
 
-    use super::Job;
+    use super::{InspectError, Job};
 
-    pub(super) fn run(_index: usize, _job: impl Job) -> anyhow::Result<()> {
-        anyhow::bail!("wgpu is not in this build; run cargo xtask-wgpu instead of cargo xtask")
+    pub(super) fn run<J: Job>(_index: usize, _job: J) -> Result<J::Output, J::Error> {
+        let said = "wgpu is not in this build; run cargo xtask-wgpu instead of cargo xtask";
+        Err(InspectError::refused(said).into())
     }
 }
 
 impl FromStr for DeviceChoice {
-    type Err = anyhow::Error;
+    type Err = InspectError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, index) = match text.split_once(':') {
             None => (text, None),
             Some((name, index)) => {
                 let index = index.parse::<usize>();
-                (name, Some(index.context("the number behind ':' must be 0 or more")?))
+                (
+                    name,
+                    Some(index.map_err(|_| {
+                        InspectError::refused("the number behind ':' must be 0 or more")
+                    })?),
+                )
             }
         };
         match (name, index) {
@@ -200,19 +245,18 @@ impl FromStr for DeviceChoice {
             ("ndarray", None) => Ok(Self::NdArray),
             ("wgpu", index) => Ok(Self::Wgpu { index: index.unwrap_or(0) }),
             ("cuda", index) => Ok(Self::Cuda { index: index.unwrap_or(0) }),
-            _ => bail!("use flex, ndarray, wgpu[:n] or cuda[:n]"),
+            _ => refuse!("use flex, ndarray, wgpu[:n] or cuda[:n]"),
         }
     }
 }
 
 impl DeviceChoice {
     /// Its number among the devices of its kind.
-    fn index(self) -> anyhow::Result<u16> {
+    fn index(self) -> Result<u16, InspectError> {
         match self {
             Self::Flex | Self::NdArray => Ok(0),
-            Self::Wgpu { index } | Self::Cuda { index } => {
-                u16::try_from(index).with_context(|| format!("{self}: there are not so many"))
-            }
+            Self::Wgpu { index } | Self::Cuda { index } => u16::try_from(index)
+                .map_err(|_| InspectError::refused(format!("{self}: there are not so many"))),
         }
     }
 }
@@ -225,6 +269,20 @@ impl fmt::Display for DeviceChoice {
             Self::Wgpu { index } => write!(formatter, "wgpu:{index}"),
             Self::Cuda { index } => write!(formatter, "cuda:{index}"),
         }
+    }
+}
+
+impl From<DeviceChoice> for String {
+    fn from(choice: DeviceChoice) -> Self {
+        choice.to_string()
+    }
+}
+
+impl TryFrom<String> for DeviceChoice {
+    type Error = InspectError;
+
+    fn try_from(name: String) -> Result<Self, InspectError> {
+        name.parse()
     }
 }
 

@@ -5,24 +5,32 @@ use moeclip_eval::MapView;
 use moeclip_eval::report::html::{Case, CaseInput};
 use moeclip_eval::report::{ClassStudy, choose_cases};
 
+use crate::InspectError;
+
 /// What was said of an image.
-pub(crate) struct SeenImage<'a> {
-    pub(crate) sample: &'a Sample,
+pub struct SeenImage<'a> {
+    /// The image.
+    pub sample: &'a Sample,
     /// What the page calls it.
-    pub(crate) name: String,
+    pub name: String,
     /// Columns and rows of map and mask.
-    pub(crate) size: [usize; 2],
-    pub(crate) map: Vec<f32>,
-    pub(crate) mask: Option<Vec<bool>>,
+    pub size: [usize; 2],
+    /// Row by row.
+    pub map: Vec<f32>,
+    /// Where it is defective.
+    pub mask: Option<Vec<bool>>,
 }
 
 /// Draws `most` of each kind. `seen` tells of the image at a place among all scores, class by class;
 /// what it does not know is not shown.
-pub(crate) fn draw<'a>(
+///
+/// # Errors
+/// As `seen`; an image that cannot be read.
+pub fn draw<'a>(
     classes: &[ClassStudy],
     most: usize,
-    mut seen: impl FnMut(usize) -> anyhow::Result<Option<SeenImage<'a>>>,
-) -> anyhow::Result<Vec<Case>> {
+    mut seen: impl FnMut(usize) -> Result<Option<SeenImage<'a>>, InspectError>,
+) -> Result<Vec<Case>, InspectError> {
     let mut shown = Vec::new();
     for place in choose_cases(classes, most) {
         let before: usize = classes[..place.class].iter().map(|class| class.scores.len()).sum();

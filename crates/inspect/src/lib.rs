@@ -1,0 +1,30 @@
+//! The product as a library: what the command line does, as calls and values.
+//!
+//! Open a CLIP, adapters and prompts into a detector, look at pictures, measure, calibrate, and run
+//! benchmarks that go on where they were ended. Nothing here prints, parses a command line or listens for
+//! signals: whatever is to be known while work is done goes to a [`Watcher`], and a [`Cancellation`] ends
+//! it.
+
+pub mod backends;
+mod cases;
+mod catalogue;
+mod data;
+mod error;
+mod open;
+mod overlap;
+mod watch;
+
+pub use cases::{SeenImage, draw};
+pub use catalogue::{DataRoot, find, known, published};
+pub use data::{CacheRequest, DataRequest, Dataset, cached, tell_trouble};
+pub use error::{InspectError, one_line};
+pub use open::{
+    ClipSource, LoadedDetector, LoadedModel, calibration_of, conditions, conditions_with,
+    described, open_adapter, open_model, preprocessing, prompt_names, refuse_other_clip,
+    source_sha256, warn_of_guesses,
+};
+pub use overlap::{
+    Fingerprint, HashedImage, calibrated_on, fingerprint, refuse_calibration_data,
+    refuse_training_data, trained_on,
+};
+pub use watch::{Cancellation, Severity, Unwatched, Warning, Watcher, WorkKind};

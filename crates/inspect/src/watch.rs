@@ -1,0 +1,180 @@
+//! What a caller hears of work while it is done, and how it ends work early: values, no printing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use thiserror::Error;
+
+/// Asks work to end early. Copies are of one and the same.
+#[derive(Debug, Clone, Default)]
+pub struct Cancellation(Arc<AtomicBool>);
+
+impl Cancellation {
+    /// Asks whoever works with a copy to end. What was learned until then is kept.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was asked to end.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Hears of work as it is done.
+pub trait Watcher {
+    /// Something was assumed, or is not as it should be, and the work goes on.
+    fn warn(&mut self, warning: Warning);
+
+    /// Work of so many units begins.
+    fn begin(&mut self, work: WorkKind, units: usize);
+
+    /// One unit is done; `said` tells of it.
+    fn advance(&mut self, said: String);
+
+    /// The work that began last is over.
+    fn end(&mut self);
+
+    /// What ends the work early.
+    fn cancellation(&self) -> Cancellation;
+
+    /// Whether the work is to end early.
+    fn is_cancelled(&self) -> bool {
+        self.cancellation().is_asked()
+    }
+}
+
+/// Hears nothing and cancels nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unwatched;
+
+impl Watcher for Unwatched {
+    fn warn(&mut self, _: Warning) {}
+
+    fn begin(&mut self, _: WorkKind, _: usize) {}
+
+    fn advance(&mut self, _: String) {}
+
+    fn end(&mut self) {}
+
+    fn cancellation(&self) -> Cancellation {
+        Cancellation::default()
+    }
+}
+
+/// Work that takes a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkKind {
+    /// Files are hashed; mostly over at once.
+    Hashing,
+    /// Images are looked at.
+    Images,
+    /// Tiles of an image are looked at.
+    Tiles,
+    /// Stored results are counted; mostly over at once.
+    Counting,
+}
+
+impl WorkKind {
+    /// What its units are called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hashing => "hashing",
+            Self::Images => "images",
+            Self::Tiles => "tiles",
+            Self::Counting => "counting",
+        }
+    }
+
+    /// Whether it is mostly over at once.
+    pub fn is_short(self) -> bool {
+        matches!(self, Self::Hashing | Self::Counting)
+    }
+}
+
+/// How bad a [`Warning`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Something to know.
+    Note,
+    /// Something went wrong, and the work goes on without it.
+    Warning,
+}
+
+/// Something that was assumed or is not as it should be. Its text is one line that says what to do.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum Warning {
+    /// Nobody says how many heads a tower has.
+    #[error(
+        "neither the file nor a config beside it names the heads of its {tower} tower; {heads}, its \
+         width / 64, are used (--{tower}-heads changes them)"
+    )]
+    GuessedHeads {
+        /// `vision` or `text`.
+        tower: String,
+        /// What is used.
+        heads: usize,
+    },
+    /// A CLIP does not say its activation.
+    #[error(
+        "the file does not name its activation; {activation} is used, {because} (--activation changes \
+         it)"
+    )]
+    GuessedActivation {
+        /// What is used.
+        activation: String,
+        /// Why this one.
+        because: &'static str,
+    },
+    /// The authors' files of adapters leave settings out.
+    #[error(
+        "the authors' format does not name taps, top-k and alpha; used are {taps:?}, {top_k} and \
+         {alpha} (--taps, --top-k, --alpha change them)"
+    )]
+    AssumedSettings {
+        /// Layers with a mixture.
+        taps: Vec<usize>,
+        /// Experts asked per token.
+        top_k: usize,
+        /// Their strength.
+        alpha: f64,
+    },
+    /// A folder looks like a known dataset.
+    #[error("{} is read as {dataset} (--as changes it)", .folder.display())]
+    ReadAs {
+        /// The folder.
+        folder: PathBuf,
+        /// The dataset.
+        dataset: String,
+    },
+    /// A copy of a dataset has other counts than it was published with.
+    #[error(
+        "{dataset} has {found} test images here and {expected} as published; `cargo xtask datasets \
+         verify` says which"
+    )]
+    OtherCount {
+        /// The dataset.
+        dataset: String,
+        /// Images here.
+        found: usize,
+        /// Images as published.
+        expected: usize,
+    },
+    /// A cache cannot be used; what it holds is computed again.
+    #[error("{reason}")]
+    Cache {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Warning {
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Cache { .. } => Severity::Warning,
+            _ => Severity::Note,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Options that several commands share, and what the library is asked for by them.
+
+use std::path::PathBuf;
+
+use anomaly::{Calibration, Domain};
+use clap::Args;
+use inspect::{CacheRequest, ClipSource, DataRequest, InspectError, calibration_of};
+use moeclip::{AdapterFile, Assumed};
+
+use crate::cli::{ActivationChoice, Common, PromptNamesChoice};
+
+/// Which CLIP, and what its file may not say.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClipArgs {
+    /// CLIP checkpoint: open_clip, OpenAI or Hugging Face, or one that convert-openclip wrote
+    #[arg(long, value_name = "FILE")]
+    pub(crate) clip: PathBuf,
+    #[command(flatten)]
+    pub(crate) shape: ClipShapeArgs,
+    #[command(flatten)]
+    pub(crate) prompting: PromptArgs,
+}
+
+/// Where encoded prompts are kept.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PromptArgs {
+    /// Keep the text tower's features of prompts in this folder; with all of them there the tower
+    /// is not loaded
+    #[arg(long, value_name = "DIR")]
+    pub(crate) prompt_cache: Option<PathBuf>,
+}
+
+/// What a CLIP checkpoint may not say of itself.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ClipShapeArgs {
+    /// Attention heads of the image tower, where they are not width / 64
+    #[arg(long, value_name = "N")]
+    pub(crate) vision_heads: Option<usize>,
+    /// Attention heads of the text tower, where they are not width / 64
+    #[arg(long, value_name = "N")]
+    pub(crate) text_heads: Option<usize>,
+    /// Activation that the CLIP was trained with, where its file does not say
+    #[arg(long, value_enum)]
+    pub(crate) activation: Option<ActivationChoice>,
+}
+
+impl ClipArgs {
+    /// What it asks for.
+    pub(crate) fn source(&self) -> ClipSource {
+        let prompt_cache = self.prompting.prompt_cache.clone();
+        ClipSource { prompt_cache, ..self.shape.source(self.clip.clone()) }
+    }
+}
+
+impl ClipShapeArgs {
+    /// A CLIP of this shape, without a cache of prompts.
+    pub(crate) fn source(&self, path: PathBuf) -> ClipSource {
+        ClipSource {
+            path,
+            vision_heads: self.vision_heads,
+            text_heads: self.text_heads,
+            activation: self.activation.map(Into::into),
+            prompt_cache: None,
+        }
+    }
+}
+
+/// Which adapters, and what the authors' files do not say.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AdapterArgs {
+    /// Trained adapters: ours or the authors'
+    #[arg(long, value_name = "FILE")]
+    pub(crate) adapter: PathBuf,
+    #[command(flatten)]
+    pub(crate) assumed: AssumedArgs,
+}
+
+/// What an authors' adapter file does not say.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct AssumedArgs {
+    /// Layers behind which an authors' file has its mixtures, as in 6,12,18,24
+    #[arg(long, value_delimiter = ',', value_name = "LAYERS")]
+    pub(crate) taps: Option<Vec<usize>>,
+    /// Experts asked per token in an authors' file
+    #[arg(long, value_name = "K")]
+    pub(crate) top_k: Option<usize>,
+    /// Strength of the experts in an authors' file
+    #[arg(long, value_name = "ALPHA")]
+    pub(crate) alpha: Option<f64>,
+}
+
+impl From<&AssumedArgs> for Assumed {
+    fn from(args: &AssumedArgs) -> Self {
+        Assumed { taps: args.taps.clone(), top_k: args.top_k, alpha: args.alpha }
+    }
+}
+
+/// How data is found and read; the folder flags describe a tree of one's own.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Data")]
+pub(crate) struct DataOptions {
+    /// Folder that holds the datasets; else MOECLIP_DATA, else data-root in moeclip.toml
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_root: Option<PathBuf>,
+    /// Read the folder as this dataset: a name that `datasets list` shows, or a TOML file
+    #[arg(long = "as", value_name = "NAME|TOML")]
+    pub(crate) described_as: Option<PathBuf>,
+    /// Words for classes in prompts, where the authors' release has odd ones
+    #[arg(long, value_enum)]
+    pub(crate) prompt_names: Option<PromptNamesChoice>,
+    /// Folders of normal images, in a tree of one's own
+    #[arg(long, value_name = "DIR", value_delimiter = ',', conflicts_with = "described_as")]
+    pub(crate) normal: Vec<PathBuf>,
+    /// Folders of anomalous images, in a tree of one's own
+    #[arg(long, value_name = "DIR", value_delimiter = ',', conflicts_with = "described_as")]
+    pub(crate) anomalous: Vec<PathBuf>,
+    /// Folders of masks, named as their images or with _mask behind
+    #[arg(long, value_name = "DIR", value_delimiter = ',', requires = "anomalous")]
+    pub(crate) masks: Vec<PathBuf>,
+    /// What the images of a tree of one's own show, as in "metal nut"
+    #[arg(long, value_name = "NAME", conflicts_with = "described_as")]
+    pub(crate) class: Option<String>,
+}
+
+impl DataOptions {
+    /// What they ask for.
+    pub(crate) fn request(&self) -> DataRequest {
+        let Self { data_root, described_as, prompt_names, normal, anomalous, masks, class } =
+            self.clone();
+        let prompt_names = prompt_names.map(Into::into);
+        DataRequest { data_root, described_as, prompt_names, normal, anomalous, masks, class }
+    }
+}
+
+/// Where decoded and resized images are kept between epochs and runs.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Data")]
+pub(crate) struct CacheArgs {
+    /// Keep decoded and resized images in this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Most that the folder may hold (20)
+    #[arg(long, value_name = "GIB", requires = "cache")]
+    pub(crate) cache_limit: Option<u64>,
+}
+
+impl CacheArgs {
+    /// What they ask for.
+    pub(crate) fn request(&self) -> CacheRequest {
+        CacheRequest { cache: self.cache.clone(), cache_limit: self.cache_limit }
+    }
+}
+
+/// Whether the calibration that adapters carry is used.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct CalibrationArgs {
+    /// Leave the calibration that the adapters carry aside
+    #[arg(long)]
+    pub(crate) uncalibrated: bool,
+}
+
+impl CalibrationArgs {
+    /// The calibration of the adapters, if they carry one and it is wanted.
+    pub(crate) fn of(
+        &self,
+        adapter: &AdapterFile,
+        clip: &ClipArgs,
+        domain: Domain,
+        common: &Common,
+    ) -> Result<Option<Calibration>, InspectError> {
+        if self.uncalibrated {
+            return Ok(None);
+        }
+        calibration_of(adapter, &clip.source(), domain, common.compute().precision)
+    }
+}
