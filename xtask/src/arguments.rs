@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use anomaly::{Calibration, Domain};
 use clap::Args;
-use inspect::{CacheRequest, ClipSource, DataRequest, InspectError, calibration_of};
-use moeclip::{AdapterFile, Assumed};
+use inspect::{CacheRequest, ClipSource, DataRequest, MethodFiles, MethodName};
+use moeclip::Assumed;
 
-use crate::cli::{ActivationChoice, Common, PromptNamesChoice};
+use crate::cli::{ActivationChoice, PromptNamesChoice, method_values};
 
 /// Which CLIP, and what its file may not say.
 #[derive(Debug, Clone, Args)]
@@ -89,6 +88,38 @@ pub(crate) struct AssumedArgs {
     pub(crate) alpha: Option<f64>,
 }
 
+/// What is measured, and what it needs besides the CLIP.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MethodArgs {
+    /// What is measured
+    #[arg(long, value_parser = method_values(), default_value = MethodName::default().word())]
+    pub(crate) method: MethodName,
+    /// Trained adapters: ours or the authors'
+    #[arg(long, value_name = "FILE")]
+    pub(crate) adapter: Option<PathBuf>,
+    /// Description whose image size and prompts are taken for --method clip, as in configs/
+    #[arg(long, value_name = "TOML", conflicts_with = "adapter")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) assumed: AssumedArgs,
+}
+
+impl MethodArgs {
+    /// What the method is opened from.
+    pub(crate) fn files(&self) -> MethodFiles {
+        let (adapter, config) = (self.adapter.clone(), self.config.clone());
+        MethodFiles { adapter, assumed: (&self.assumed).into(), config }
+    }
+}
+
+impl AdapterArgs {
+    /// What a detector is opened from.
+    pub(crate) fn files(&self) -> MethodFiles {
+        let adapter = Some(self.adapter.clone());
+        MethodFiles { adapter, assumed: (&self.assumed).into(), config: None }
+    }
+}
+
 impl From<&AssumedArgs> for Assumed {
     fn from(args: &AssumedArgs) -> Self {
         Assumed { taps: args.taps.clone(), top_k: args.top_k, alpha: args.alpha }
@@ -157,20 +188,4 @@ pub(crate) struct CalibrationArgs {
     /// Leave the calibration that the adapters carry aside
     #[arg(long)]
     pub(crate) uncalibrated: bool,
-}
-
-impl CalibrationArgs {
-    /// The calibration of the adapters, if they carry one and it is wanted.
-    pub(crate) fn of(
-        &self,
-        adapter: &AdapterFile,
-        clip: &ClipArgs,
-        domain: Domain,
-        common: &Common,
-    ) -> Result<Option<Calibration>, InspectError> {
-        if self.uncalibrated {
-            return Ok(None);
-        }
-        calibration_of(adapter, &clip.source(), domain, common.compute().precision)
-    }
 }

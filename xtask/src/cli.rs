@@ -4,6 +4,7 @@ use anomaly::Domain;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clip_vit::{Activation, Precision};
+use inspect::MethodName;
 use inspect::backends::{Compute, DeviceChoice};
 use moeclip_data::PromptNames;
 
@@ -150,6 +151,12 @@ pub(crate) fn domain_values() -> impl TypedValueParser<Value = Domain> {
         })
     });
     PossibleValuesParser::new(values).try_map(|word| word.parse::<Domain>())
+}
+
+/// Methods that can be asked for, with what they are.
+pub(crate) fn method_values() -> impl TypedValueParser<Value = MethodName> {
+    let value = |method: &MethodName| PossibleValue::new(method.word()).help(method.about());
+    PossibleValuesParser::new(MethodName::ALL.iter().map(value)).try_map(|word| word.parse())
 }
 
 #[cfg(test)]

@@ -24,6 +24,9 @@ pub struct Calibration {
     pub images: CalibrationImages,
     /// What it holds for.
     pub conditions: CalibrationConditions,
+    /// How the detector scores images, where it is not as MoECLIP scores those of the domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<ScoreRule>,
 }
 
 /// The lowest and the highest of some numbers.
@@ -161,13 +164,24 @@ pub enum CalibrationError {
 
 impl Calibration {
     /// The score of an image whose map has this maximum and whose image head says this: both are
-    /// brought to their ranges, then combined as the domain has it.
+    /// brought to their ranges, then combined by the detector's rule.
     ///
     /// 1 is where the highest of the normal images lay. Nothing is clamped: two anomalous images
     /// beyond all normal ones keep their order.
     pub fn score(&self, map_maximum: f32, image_score: f32) -> f32 {
         let (map, image) = (self.map.place(map_maximum), self.image.place(image_score));
-        ScoreRule::of(self.conditions.domain).score(map, image)
+        self.score_rule().score(map, image)
+    }
+
+    /// How scores are made that it is for.
+    pub fn score_rule(&self) -> ScoreRule {
+        self.rule.unwrap_or(ScoreRule::of(self.conditions.domain))
+    }
+
+    /// The same for scores that are made by `rule`.
+    pub fn scored_by(self, rule: ScoreRule) -> Self {
+        let rule = Some(rule).filter(|rule| *rule != ScoreRule::of(self.conditions.domain));
+        Self { rule, ..self }
     }
 
     /// What the threshold of images says of a calibrated score.

@@ -6,18 +6,29 @@
 //! it.
 
 pub mod backends;
+mod calibrate;
 mod cases;
 mod catalogue;
 mod data;
 mod error;
+mod evaluate;
+mod methods;
 mod open;
 mod overlap;
+mod predict;
+mod registry;
+mod view;
 mod watch;
 
+pub use calibrate::{CalibrateRequest, Calibrated, calibrate, refuse_unwritable};
 pub use cases::{SeenImage, draw};
 pub use catalogue::{DataRoot, find, known, published};
 pub use data::{CacheRequest, DataRequest, Dataset, cached, tell_trouble};
 pub use error::{InspectError, one_line};
+pub use evaluate::{
+    EvalRequest, Evaluated, Measuring, PIXEL_MEMORY, evaluate, for_each_image, to_bools,
+};
+pub use methods::{Adapted, UnchangedClip};
 pub use open::{
     ClipSource, LoadedDetector, LoadedModel, calibration_of, conditions, conditions_with,
     described, open_adapter, open_model, preprocessing, prompt_names, refuse_other_clip,
@@ -27,4 +38,7 @@ pub use overlap::{
     Fingerprint, HashedImage, calibrated_on, fingerprint, refuse_calibration_data,
     refuse_training_data, trained_on,
 };
+pub use predict::{PredictOutput, PredictRequest, Predicted, Prediction, Target, Tell, predict};
+pub use registry::{Method, MethodFiles, MethodName, OpenMethod, read_experiment};
+pub use view::{Judged, MapSize, SeenMap, Viewing};
 pub use watch::{Cancellation, Severity, Unwatched, Warning, Watcher, WorkKind};

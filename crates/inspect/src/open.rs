@@ -290,7 +290,7 @@ pub fn conditions_with(
 
 /// A calibration for a person: names and what they say.
 pub fn described(calibration: &Calibration) -> Vec<(&'static str, String)> {
-    let Calibration { map, image, image_threshold, pixel_threshold, images, conditions } =
+    let Calibration { map, image, image_threshold, pixel_threshold, images, conditions, .. } =
         calibration;
     let percent = |rate: f64| (1e6 * rate).round() / 1e4;
     let end = |end: Option<f32>| end.map_or("-".to_owned(), |end| format!("{end:.4}"));

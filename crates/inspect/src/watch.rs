@@ -161,6 +161,41 @@ pub enum Warning {
         /// Images as published.
         expected: usize,
     },
+    /// Only normal images are calibrated on.
+    #[error("{images} anomalous images are left out")]
+    AnomalousLeftOut {
+        /// How many.
+        images: usize,
+    },
+    /// Images that adapters know say little of others.
+    #[error(
+        "the adapters were trained on {images} of these images; on others more may lie above the \
+         thresholds"
+    )]
+    CalibratedOnTrained {
+        /// How many.
+        images: usize,
+    },
+    /// Images that are not independent.
+    #[error(
+        "these images come in groups, such as patients; the intervals take them as independent and are \
+         too narrow"
+    )]
+    Grouped,
+    /// A calibration is of other classes than those that are looked at.
+    #[error(
+        "the adapters are calibrated on images of {calibrated}, not of {others}; how many false alarms \
+         there are is not known for these"
+    )]
+    OtherClasses {
+        /// Those of the calibration.
+        calibrated: String,
+        /// Those that it does not know.
+        others: String,
+    },
+    /// A calibration is of whole images.
+    #[error("the calibration is of images seen whole; tiles are given no verdict")]
+    TilesNotJudged,
     /// A cache cannot be used; what it holds is computed again.
     #[error("{reason}")]
     Cache {

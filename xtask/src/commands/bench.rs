@@ -20,15 +20,14 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::Args;
 use inspect::backends::DeviceChoice;
-use inspect::published;
+use inspect::{MethodName, PIXEL_MEMORY, published};
 use moeclip_eval::report::{Benchmark, BenchmarkPage, Protocol, Published, StageTime};
 
 use self::gather::Gathered;
 use self::plan::Plan;
 use self::workers::Worked;
 use crate::arguments::{AssumedArgs, CacheArgs, CalibrationArgs, ClipArgs};
-use crate::cli::{Common, PromptNamesChoice};
-use crate::commands::eval::{MethodChoice, PIXEL_MEMORY};
+use crate::cli::{Common, PromptNamesChoice, method_values};
 use crate::interrupt;
 use crate::output::print_json;
 
@@ -58,8 +57,8 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TOML")]
     config: Option<PathBuf>,
     /// What is measured, as in moeclip,clip
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "moeclip")]
-    methods: Vec<MethodChoice>,
+    #[arg(long, value_parser = method_values(), value_delimiter = ',', default_value = MethodName::default().word())]
+    methods: Vec<MethodName>,
     /// Only these datasets, as in btad,headct
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     datasets: Vec<String>,
@@ -132,7 +131,7 @@ impl BenchArgs {
                 "--devices: two kinds of devices do not say the same to the last bit; name one kind"
             );
         }
-        if self.methods.contains(&MethodChoice::Moeclip) && self.adapter.is_none() {
+        if self.methods.iter().any(|method| method.is_trained()) && self.adapter.is_none() {
             bail!(
                 "--adapter FILE is missing; give the adapters, or --methods clip for CLIP as it is"
             );

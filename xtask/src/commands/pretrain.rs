@@ -18,11 +18,11 @@ use small_clip::{
 };
 
 use crate::cli::Common;
-use crate::commands::train::refuse_unwritable;
 use crate::interrupt;
 use crate::output::print_json;
 use crate::progress::Progress;
 use crate::system::cores;
+use inspect::refuse_unwritable;
 
 /// Checkpoints that are kept.
 const KEPT: usize = 3;

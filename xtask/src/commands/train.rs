@@ -9,12 +9,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use burn::tensor::backend::Backend;
 use clap::Args;
 use clip_vit::ClipCheckpoint;
 use inspect::backends::{DeviceChoice, Job, beside, run_on};
-use inspect::{Dataset, fingerprint, tell_trouble};
+use inspect::{Dataset, fingerprint, refuse_unwritable, tell_trouble};
 use moeclip::Chosen;
 use moeclip_data::{Counts, Split, hold_out};
 use moeclip_train::{
@@ -256,19 +256,6 @@ fn open_data(args: &TrainArgs, experiment: &mut Experiment) -> anyhow::Result<Da
     let names = options.prompt_names.get_or_insert(described.prompt_names.into());
     described.prompt_names = (*names).into();
     Ok(Dataset::open(Path::new(name), &options.request(), &mut Terminal::default())?)
-}
-
-/// Finds out before hours of work whether the result can be written.
-pub(crate) fn refuse_unwritable(out: &Path) -> anyhow::Result<()> {
-    if out.is_dir() {
-        bail!("{}: is a folder; give a file", out.display());
-    }
-    whole_file::check_writable(whole_file::parent(out)).with_context(|| {
-        format!(
-            "{}: cannot be written; check that its folder exists and is writable",
-            out.display()
-        )
-    })
 }
 
 fn report(trained: &Trained<'_>, ending: Ending, common: &Common) -> anyhow::Result<()> {

@@ -28,6 +28,7 @@ fn calibration() -> Calibration {
         pixel_threshold: PixelThreshold { value: 5.0, target_fpr: 0.01, measured_fpr: 0.008 },
         images: CalibrationImages::default(),
         conditions: conditions(),
+        rule: None,
     }
 }
 

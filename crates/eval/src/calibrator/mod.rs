@@ -14,7 +14,7 @@ use crate::metrics::{MaskedMap, PixelScores, Workspace};
 use crate::{EvalError, MapRange, MapView};
 use anomaly::{
     Calibration, CalibrationConditions, CalibrationImages, ImageThreshold, PixelThreshold,
-    RateInterval, ScoreRange,
+    RateInterval, ScoreRange, ScoreRule,
 };
 use order::Ranks;
 
@@ -30,6 +30,7 @@ pub struct CalibrationTargets {
 #[derive(Debug)]
 pub struct Calibrator {
     targets: CalibrationTargets,
+    rule: ScoreRule,
     maps: Option<MapRange>,
     /// Of each image, in the order they came.
     maxima: Vec<f32>,
@@ -70,10 +71,11 @@ impl CalibrationTargets {
 }
 
 impl Calibrator {
-    /// Without an image yet.
-    pub fn new(targets: CalibrationTargets, workspace: Workspace) -> Self {
+    /// Without an image yet, for a detector that scores by `rule`.
+    pub fn new(targets: CalibrationTargets, rule: ScoreRule, workspace: Workspace) -> Self {
         Self {
             targets,
+            rule,
             maps: None,
             maxima: Vec::new(),
             image_scores: Vec::new(),
@@ -120,7 +122,9 @@ impl Calibrator {
             image_threshold: self.no_threshold(),
             images,
             conditions,
-        };
+            rule: None,
+        }
+        .scored_by(self.rule);
         let image_threshold = self.image_threshold(&unplaced);
         Ok(Calibration { image_threshold, ..unplaced })
     }

@@ -28,7 +28,7 @@ fn calibrate(
     domain: Domain,
     answers: &[([f32; 4], f32)],
 ) -> Result<Calibration, EvalError> {
-    let mut calibrator = Calibrator::new(targets, Workspace::default());
+    let mut calibrator = Calibrator::new(targets, ScoreRule::of(domain), Workspace::default());
     for (map, image_score) in answers {
         calibrator.push(MapView::new(2, 2, map).unwrap(), *image_score)?;
     }
@@ -147,7 +147,8 @@ fn what_no_threshold_can_be_made_of_is_refused_in_one_line() {
     for rate in [0.0, 1.0, f64::NAN, -0.1] {
         assert!(CalibrationTargets::new(rate, 0.5, LEVEL).is_err(), "{rate}");
     }
-    let mut calibrator = Calibrator::new(targets(0.5, 0.5), Workspace::default());
+    let mut calibrator =
+        Calibrator::new(targets(0.5, 0.5), ScoreRule::of(Domain::Industrial), Workspace::default());
     calibrator.push(MapView::new(2, 2, &[0.0; 4]).unwrap(), 0.0).unwrap();
     let other = calibrator.push(MapView::new(1, 1, &[0.0]).unwrap(), 0.0);
     assert!(matches!(other, Err(EvalError::Length { .. })), "maps of two sizes");

@@ -79,7 +79,7 @@ impl Evaluation {
     /// # Errors
     /// [`EvalError::OtherRule`] when the calibration is of scores by another rule.
     pub fn calibrated(self, calibration: Calibration) -> Result<Self, EvalError> {
-        let calibrated = ScoreRule::of(calibration.conditions.domain);
+        let calibrated = calibration.score_rule();
         if calibrated != self.rule {
             return Err(EvalError::OtherRule { calibrated, rule: self.rule });
         }

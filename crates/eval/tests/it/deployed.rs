@@ -46,6 +46,7 @@ fn calibration() -> Calibration {
             clip_sha256: String::new(),
             prompts_sha256: String::new(),
         },
+        rule: None,
     }
 }
 

@@ -40,7 +40,7 @@ pub enum AdapterFormat {
 }
 
 /// What an authors' file does not say; `None` stands for the paper's value.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Assumed {
     /// Layers behind which its mixtures stand; every sixth layer by default.
     pub taps: Option<Vec<usize>>,

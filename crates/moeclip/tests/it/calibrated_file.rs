@@ -59,6 +59,7 @@ fn calibration() -> Calibration {
             clip_sha256: "c".repeat(64),
             prompts_sha256: prompts.sha256(),
         },
+        rule: None,
     }
 }
 

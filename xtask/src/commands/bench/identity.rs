@@ -2,14 +2,13 @@
 //! stored before stays where it is.
 
 use anomaly::Domain;
-use moeclip::AdapterFile;
 use moeclip_data::{ContentHash, MaskRule, Sample};
 use serde::Serialize;
 
 use super::BenchArgs;
 use crate::cli::{ActivationChoice, Common};
 use crate::code::VERSION;
-use crate::commands::eval::Subject;
+use inspect::OpenMethod;
 
 /// Everything besides an image that decides what is said of it.
 #[derive(Debug, Serialize)]
@@ -36,19 +35,12 @@ impl Identity {
         args: &BenchArgs,
         common: &Common,
         clip: &str,
-        subject: &Subject,
+        subject: &OpenMethod,
         domain: Domain,
         mask_rule: MaskRule,
     ) -> anyhow::Result<Self> {
         let device = args.devices(common)[0].to_string();
-        let (method, image_size) = match subject {
-            Subject::Moeclip(file) => (adapters(file)?, file.config().image_size),
-            Subject::Clip(experiment) => {
-                let prompts = serde_json::to_vec(&experiment.prompts)?;
-                let prompts = ContentHash::of_bytes(&prompts);
-                (format!("clip {prompts}"), experiment.model.image_size)
-            }
-        };
+        let (method, image_size) = (subject.digest()?, subject.image_size());
         let shape = &args.clip.shape;
         Ok(Self {
             version: VERSION,
@@ -61,9 +53,9 @@ impl Identity {
             precision: format!("{:?}", common.precision),
             heads: [shape.vision_heads, shape.text_heads],
             activation: shape.activation.map(|choice: ActivationChoice| format!("{choice:?}")),
-            assumed: match subject {
-                Subject::Moeclip(_) => format!("{:?}", args.assumed),
-                Subject::Clip(_) => String::new(),
+            assumed: match subject.adapters() {
+                Some(_) => format!("{:?}", args.assumed),
+                None => String::new(),
             },
         })
     }
@@ -72,17 +64,6 @@ impl Identity {
     pub(super) fn number(&self) -> anyhow::Result<String> {
         Ok(ContentHash::of_bytes(&serde_json::to_vec(self)?).short())
     }
-}
-
-/// A hash of all that adapters say of an image by: tensors, configuration and prompts. What else their
-/// file holds may change, such as a calibration.
-fn adapters(file: &AdapterFile) -> anyhow::Result<String> {
-    let prompts = file.provenance().map(|from| &from.prompts);
-    let mut lines = serde_json::to_string(&(file.config(), prompts))?;
-    for (name, tensor) in file.tensors()? {
-        lines += &format!("\n{name} {}", ContentHash::of_bytes(tensor.as_bytes()));
-    }
-    Ok(ContentHash::of_bytes(lines.as_bytes()).to_string())
 }
 
 /// The key of an image: of its file, its mask's file, and the words for what it shows.

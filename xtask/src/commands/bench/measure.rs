@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use burn::tensor::backend::Backend;
 use inspect::backends::{Job, run_on};
-use inspect::{LoadedDetector, cached, tell_trouble};
+use inspect::{LoadedDetector, cached, tell_trouble, to_bools};
 use moeclip_data::{Batch, Batches, ImageDataset, LoaderOptions};
 use moeclip_eval::StoredResult;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::BenchArgs;
 use super::plan::{Copy, Method, Plan, PlannedDataset, Ready, Standing, Task, without};
 use crate::cli::Common;
-use crate::commands::eval::to_bools;
 use crate::interrupt;
 use crate::output::print_json;
 use crate::progress::{Progress, Terminal};
@@ -67,7 +66,14 @@ impl Job for Work<'_> {
         let subject = self.method.subject(descriptor);
         let domain = descriptor.domain;
         let (clip, common) = (&self.args.clip, self.common);
-        let mut loaded = subject.load::<B>(clip, &prompts, domain, common, &device)?;
+        let mut loaded = subject.load::<B>(
+            &clip.source(),
+            &prompts,
+            domain,
+            common.compute(),
+            &device,
+            &mut Terminal::default(),
+        )?;
         let preprocessing = loaded.preprocessing.with_mask_rule(descriptor.masks.rule);
         let cache = self.args.cache.request().open()?;
         let images = ImageDataset::new(self.copy.samples.clone(), preprocessing);

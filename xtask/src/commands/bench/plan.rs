@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use anomaly::{Calibration, Domain};
 use anyhow::bail;
 use inspect::{
-    DataRoot, Dataset, HashedImage, calibrated_on, conditions_with, known, refuse_other_clip,
-    source_sha256, trained_on,
+    DataRoot, Dataset, HashedImage, MethodFiles, MethodName, OpenMethod, calibrated_on,
+    conditions_with, known, refuse_other_clip, source_sha256, trained_on,
 };
 use moeclip_data::{ContentHash, Descriptor, PromptNames, Sample, Split};
 use moeclip_eval::ResultFolder;
@@ -16,7 +16,6 @@ use moeclip_eval::ResultFolder;
 use super::BenchArgs;
 use super::identity::{Identity, key};
 use crate::cli::Common;
-use crate::commands::eval::{MethodArgs, MethodChoice, Subject};
 use crate::interrupt;
 use crate::progress::{Progress, Terminal};
 
@@ -33,9 +32,9 @@ pub(super) struct Plan {
 
 /// A method, with the adapters for most datasets and those for the one that these are trained on.
 pub(super) struct Method {
-    pub(super) choice: MethodChoice,
-    pub(super) usual: Subject,
-    pub(super) auxiliary: Option<Subject>,
+    pub(super) choice: MethodName,
+    pub(super) usual: OpenMethod,
+    pub(super) auxiliary: Option<OpenMethod>,
 }
 
 /// A dataset of the catalogue.
@@ -96,7 +95,7 @@ impl Plan {
         let methods = args.methods.iter().map(|&choice| Method::open(args, choice));
         let methods = methods.collect::<anyhow::Result<Vec<_>>>()?;
         for subject in methods.iter().flat_map(Method::subjects) {
-            if let Subject::Moeclip(file) = subject {
+            if let Some(file) = subject.adapters() {
                 refuse_other_clip(&clip, file)?;
             }
         }
@@ -166,7 +165,7 @@ impl Plan {
         progress.finish();
         let task = |method: &Method| {
             let subject = method.subject(&dataset.descriptor);
-            if let Subject::Moeclip(file) = subject
+            if let Some(file) = subject.adapters()
                 && let Some(why) = trained_on(file, dataset, || Ok(hashes.clone()))?
             {
                 return Ok(Task::Refused(relative(&why, dataset) + method.remedy(dataset)));
@@ -212,11 +211,11 @@ impl Plan {
         &self,
         args: &BenchArgs,
         common: &Common,
-        subject: &Subject,
+        subject: &OpenMethod,
         domain: Domain,
         images: &[HashedImage<'_>],
     ) -> Deployment {
-        let Subject::Moeclip(adapter) = subject else { return Deployment::Uncalibrated };
+        let Some(adapter) = subject.adapters() else { return Deployment::Uncalibrated };
         let wanted = adapter.calibration().filter(|_| !args.calibration.uncalibrated);
         let Some(calibration) = wanted else { return Deployment::Uncalibrated };
         let given = conditions_with(adapter, self.clip.clone(), domain, common.compute().precision);
@@ -262,44 +261,38 @@ fn others(dataset: &std::path::Path, folder: &str, method: &str) -> usize {
 }
 
 impl Method {
-    fn open(args: &BenchArgs, method: MethodChoice) -> anyhow::Result<Self> {
+    fn open(args: &BenchArgs, method: MethodName) -> anyhow::Result<Self> {
         let open = |adapter: Option<PathBuf>| {
-            let config = args.config.clone().filter(|_| method == MethodChoice::Clip);
-            MethodArgs { method, adapter, config, assumed: args.assumed.clone() }.open()
+            let config = args.config.clone().filter(|_| !method.is_trained());
+            let files = MethodFiles { adapter, assumed: (&args.assumed).into(), config };
+            method.open(&files, &mut Terminal::default())
         };
-        let is_clip = method == MethodChoice::Clip;
-        let usual = open(args.adapter.clone().filter(|_| !is_clip))?;
-        let auxiliary = args.adapter_visa.clone().filter(|_| !is_clip);
+        let usual = open(args.adapter.clone().filter(|_| method.is_trained()))?;
+        let auxiliary = args.adapter_visa.clone().filter(|_| method.is_trained());
         let auxiliary = auxiliary.map(|file| open(Some(file))).transpose()?;
         Ok(Self { choice: method, usual, auxiliary })
     }
 
     /// What the method is, on a dataset.
-    pub(super) fn subject(&self, descriptor: &Descriptor) -> &Subject {
+    pub(super) fn subject(&self, descriptor: &Descriptor) -> &OpenMethod {
         match &self.auxiliary {
             Some(subject) if descriptor.is_called(AUXILIARY) => subject,
             _ => &self.usual,
         }
     }
 
-    fn subjects(&self) -> impl Iterator<Item = &Subject> {
+    fn subjects(&self) -> impl Iterator<Item = &OpenMethod> {
         std::iter::once(&self.usual).chain(&self.auxiliary)
     }
 
     /// As tables call it.
     pub(super) fn name(&self) -> &'static str {
-        match self.choice {
-            MethodChoice::Moeclip => "MoECLIP",
-            MethodChoice::Clip => "CLIP",
-        }
+        self.choice.name()
     }
 
     /// As it is typed.
     pub(super) fn word(&self) -> &'static str {
-        match self.choice {
-            MethodChoice::Moeclip => "moeclip",
-            MethodChoice::Clip => "clip",
-        }
+        self.choice.word()
     }
 
     /// What could be done about a refusal.

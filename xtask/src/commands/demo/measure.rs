@@ -6,7 +6,9 @@ use std::path::Path;
 use anomaly::{Detector, Domain, ImageInput, LocalContrast};
 use burn::tensor::backend::Backend;
 use inspect::backends::Job;
-use inspect::{DataRequest, Dataset, LoadedDetector, SeenImage};
+use inspect::{
+    DataRequest, Dataset, LoadedDetector, MethodFiles, MethodName, SeenImage, for_each_image,
+};
 use moeclip_data::{CLIP_MEAN, CLIP_STD, ImageDataset, Preprocessing, Sample, Split};
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::report;
@@ -23,7 +25,6 @@ use super::routing;
 use super::statistics::PictureStatistics;
 use crate::cli::Common;
 use crate::code;
-use crate::commands::eval::{MethodArgs, MethodChoice, for_each_image};
 use crate::output::print_json;
 use crate::progress::Terminal;
 use inspect::prompt_names;
@@ -41,6 +42,13 @@ pub(super) const DOMAIN: Domain = Domain::Industrial;
 pub(super) struct Measure<'a> {
     pub(super) demo: &'a Demo,
     pub(super) measured: &'a mut Option<Measured>,
+}
+
+/// A method of the demo, as its page calls it.
+struct DemoMethod {
+    name: &'static str,
+    method: MethodName,
+    files: MethodFiles,
 }
 
 /// A detector that stands beside the methods.
@@ -79,11 +87,12 @@ impl Job for Measure<'_> {
             routing: Vec::new(),
             experts: Vec::new(),
         };
-        for (name, args) in self.methods() {
-            let subject = args.open()?;
-            let common = self.demo.common();
+        let (clip, compute) = (self.demo.clip().source(), self.demo.common().compute());
+        for DemoMethod { name, method, files } in self.methods() {
+            let mut watch = Terminal::default();
+            let opened = method.open(&files, &mut watch)?;
             let mut loaded =
-                subject.load::<B>(&self.demo.clip(), &prompts, DOMAIN, common, &device)?;
+                opened.load::<B>(&clip, &prompts, DOMAIN, compute, &device, &mut watch)?;
             measured.take(name, &images, &mut loaded, &device)?;
         }
         for Control { name, detector } in self.controls::<B>(&device)? {
@@ -99,13 +108,13 @@ impl Job for Measure<'_> {
 }
 
 impl Measure<'_> {
-    fn methods(&self) -> [(&'static str, MethodArgs); 2] {
-        let adapter = Some(self.demo.adapter());
-        let config = Some(self.demo.config());
-        let clip = MethodChoice::Clip;
+    fn methods(&self) -> [DemoMethod; 2] {
+        let (adapter, config) = (Some(self.demo.adapter()), Some(self.demo.config()));
+        let adapted = MethodFiles { adapter, ..MethodFiles::default() };
+        let plain = MethodFiles { config, ..MethodFiles::default() };
         [
-            ("MoECLIP", MethodArgs { adapter, ..MethodArgs::default() }),
-            ("CLIP alone", MethodArgs { method: clip, config, ..MethodArgs::default() }),
+            DemoMethod { name: "MoECLIP", method: MethodName::Moeclip, files: adapted },
+            DemoMethod { name: "CLIP alone", method: MethodName::Clip, files: plain },
         ]
     }
 
@@ -142,7 +151,7 @@ impl Measured {
         let rule = loaded.detector.score_rule();
         let mut evaluation = Evaluation::new(rule, Workspace::default()).studied();
         let mut seen = Vec::new();
-        for_each_image(images, loaded, device, |sample, record| {
+        for_each_image(images, loaded, device, &mut Terminal::default(), |sample, record| {
             let (map, mask) = (record.map.values().to_vec(), record.mask.map(<[bool]>::to_vec));
             seen.push(Seen { sample, map, mask });
             Ok(evaluation.push(&sample.class, record)?)

@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use anomaly::Domain;
 use anyhow::Context;
 use clip_vit::ClipSpecBuilder;
+use inspect::{
+    CacheRequest, DataRequest, EvalRequest, Measuring, MethodName, PredictOutput, PredictRequest,
+    Viewing,
+};
 use synthetic_world::{Surface, SyntheticSet, write_synthetic};
 
 use super::random_clip;
 use crate::arguments::{
-    AdapterArgs, AssumedArgs, CacheArgs, CalibrationArgs, ClipArgs, ClipShapeArgs, DataOptions,
-    PromptArgs,
+    AdapterArgs, AssumedArgs, CacheArgs, ClipArgs, ClipShapeArgs, DataOptions, PromptArgs,
 };
 use crate::cli::{ActivationChoice, Common};
 use crate::commands::{eval, predict, train};
@@ -92,41 +95,41 @@ impl Demo {
 
     fn measure(&self) -> anyhow::Result<()> {
         self.heading("Measuring on speckle, never seen in training");
-        let clip = self.clip.clone();
-        let adapter = Some(self.adapter.adapter.clone());
-        let method = eval::MethodArgs { adapter, ..eval::MethodArgs::default() };
-        let (data, options) = (self.unseen.clone(), DataOptions::default());
-        let cache = CacheArgs::default();
-        let measuring = eval::MeasuringArgs::default();
-        let calibration = CalibrationArgs::default();
-        let args = eval::EvalArgs {
-            clip,
-            method,
-            data,
-            options,
-            cache,
+        let request = EvalRequest {
+            clip: self.clip.source(),
+            method: MethodName::default(),
+            files: self.adapter.files(),
+            data: self.unseen.clone(),
+            options: DataRequest::default(),
+            cache: CacheRequest::default(),
             domain: None,
-            calibration,
-            measuring,
+            uncalibrated: false,
+            measuring: Measuring::default(),
+            compute: self.common.compute(),
         };
-        eval::run(args, self.common.clone())
+        eval::run_request(&request, &self.common)
     }
 
     fn draw(&self) -> anyhow::Result<()> {
         self.heading("Drawing maps");
-        let args = predict::PredictArgs {
-            input: self.unseen.clone(),
-            clip: self.clip.clone(),
-            adapter: self.adapter.clone(),
+        let output = PredictOutput {
             out: self.maps.clone(),
-            class: None,
-            domain: Domain::Industrial,
-            calibration: CalibrationArgs::default(),
+            input: self.unseen.clone(),
             range: None,
             npy: false,
-            viewing: predict::ViewingArgs::default(),
+            viewing: Viewing::default(),
         };
-        predict::run(args, self.common.clone())
+        let request = PredictRequest {
+            input: self.unseen.clone(),
+            clip: self.clip.source(),
+            files: self.adapter.files(),
+            class: None,
+            domain: Domain::Industrial,
+            uncalibrated: false,
+            output,
+            compute: self.common.compute(),
+        };
+        predict::run_request(&request, &self.common)
     }
 
     fn heading(&self, text: &str) {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
+use inspect::read_experiment;
 use moeclip_data::Augmentation;
 use moeclip_train::Experiment;
 
@@ -48,11 +48,7 @@ impl TrainSettings {
     pub(crate) fn experiment(&self) -> anyhow::Result<Experiment> {
         let mut experiment = match &self.config {
             None => Experiment::default(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("{}: cannot be read as text", path.display()))?;
-                Experiment::parse(&text, path)?
-            }
+            Some(path) => read_experiment(path)?,
         };
         for assignment in &self.set {
             experiment = experiment.set(assignment)?;

@@ -1,0 +1,253 @@
+//! What can be opened into a detector: one line for each method, shared by everything that measures,
+//! looks, calibrates, runs benchmarks and grids.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anomaly::{Domain, ScoreRule};
+use burn::tensor::backend::Backend;
+use moeclip::{AdapterFile, Assumed};
+use moeclip_eval::report::Provenance;
+use moeclip_train::Experiment;
+use serde::{Deserialize, Serialize};
+
+use crate::backends::Compute;
+use crate::error::Context;
+use crate::methods::{Adapted, UnchangedClip};
+use crate::{ClipSource, InspectError, LoadedDetector, Watcher};
+
+/// The files that a method may be opened from; each takes what it needs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MethodFiles {
+    /// Trained adapters.
+    pub adapter: Option<PathBuf>,
+    /// What an authors' file of adapters does not say.
+    pub assumed: Assumed,
+    /// The description of a run, for image size and prompts.
+    pub config: Option<PathBuf>,
+}
+
+impl MethodFiles {
+    /// The description, or the one of all defaults.
+    ///
+    /// # Errors
+    /// As [`read_experiment`].
+    pub(crate) fn experiment(&self) -> Result<Experiment, InspectError> {
+        self.config.as_deref().map_or_else(|| Ok(Experiment::default()), read_experiment)
+    }
+}
+
+/// Reads the description of a run.
+///
+/// # Errors
+/// A file that cannot be read; as [`Experiment::parse`].
+pub fn read_experiment(path: &Path) -> Result<Experiment, InspectError> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{}: cannot be read as text", path.display()))?;
+    Ok(Experiment::parse(&text, path)?)
+}
+
+/// A method that detects anomalies, opened from its files but not yet on a device.
+pub trait Method: Sized {
+    /// As it is typed, and as folders of results are called.
+    const WORD: &'static str;
+    /// As tables call it.
+    const NAME: &'static str;
+    /// What it is, for help.
+    const ABOUT: &'static str;
+    /// Whether adapters are trained for it.
+    const IS_TRAINED: bool;
+
+    /// Opens what it needs.
+    ///
+    /// # Errors
+    /// A file that is missing or cannot be read.
+    fn open(files: &MethodFiles, watch: &mut dyn Watcher) -> Result<Self, InspectError>;
+
+    /// Side of the images that it looks at.
+    fn image_size(&self) -> usize;
+
+    /// How an image's score is made.
+    fn score_rule(&self, domain: Domain) -> ScoreRule;
+
+    /// A hash of all that it says of an image by, besides the CLIP.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    fn digest(&self) -> Result<String, InspectError>;
+
+    /// What a page says of where it comes from, each line under `name`.
+    fn facts(&self, name: &str) -> Vec<Provenance>;
+
+    /// Its adapters, if it has any: they say what they were trained and calibrated on.
+    fn adapters(&self) -> Option<&AdapterFile> {
+        None
+    }
+
+    /// The detector on a device; `classes` are names for prompts.
+    ///
+    /// # Errors
+    /// Weights that do not fit, or that the device does not hold.
+    fn load<B: Backend>(
+        &self,
+        clip: &ClipSource,
+        classes: &[String],
+        domain: Domain,
+        compute: Compute,
+        device: &B::Device,
+        watch: &mut dyn Watcher,
+    ) -> Result<LoadedDetector<B>, InspectError>;
+}
+
+/// Makes the list of methods, and the one type that is any of them.
+macro_rules! registry {
+    ($($variant:ident: $method:ty),+ $(,)?) => {
+        /// A method by its name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(into = "String", try_from = "String")]
+        pub enum MethodName {
+            $(#[doc = concat!("[`", stringify!($method), "`]'s.")] $variant,)+
+        }
+
+        impl MethodName {
+            /// All of them.
+            pub const ALL: &'static [MethodName] = &[$(MethodName::$variant),+];
+
+            /// As it is typed.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => <$method>::WORD,)+ }
+            }
+
+            /// As tables call it.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => <$method>::NAME,)+ }
+            }
+
+            /// What it is, for help.
+            pub fn about(self) -> &'static str {
+                match self { $(Self::$variant => <$method>::ABOUT,)+ }
+            }
+
+            /// Whether adapters are trained for it.
+            pub fn is_trained(self) -> bool {
+                match self { $(Self::$variant => <$method>::IS_TRAINED,)+ }
+            }
+
+            /// Opens what it needs.
+            ///
+            /// # Errors
+            /// As [`Method::open`].
+            pub fn open(
+                self,
+                files: &MethodFiles,
+                watch: &mut dyn Watcher,
+            ) -> Result<OpenMethod, InspectError> {
+                Ok(match self {
+                    $(Self::$variant => {
+                        OpenMethod::$variant(Box::new(<$method>::open(files, watch)?))
+                    })+
+                })
+            }
+        }
+
+        /// Any method, opened.
+        pub enum OpenMethod {
+            $(#[doc = concat!("[`", stringify!($method), "`].")] $variant(Box<$method>),)+
+        }
+
+        impl OpenMethod {
+            /// As [`Method::image_size`].
+            pub fn image_size(&self) -> usize {
+                match self { $(Self::$variant(method) => method.image_size(),)+ }
+            }
+
+            /// As [`Method::score_rule`].
+            pub fn score_rule(&self, domain: Domain) -> ScoreRule {
+                match self { $(Self::$variant(method) => method.score_rule(domain),)+ }
+            }
+
+            /// As [`Method::digest`].
+            ///
+            /// # Errors
+            /// As there.
+            pub fn digest(&self) -> Result<String, InspectError> {
+                match self { $(Self::$variant(method) => method.digest(),)+ }
+            }
+
+            /// As [`Method::facts`].
+            pub fn facts(&self, name: &str) -> Vec<Provenance> {
+                match self { $(Self::$variant(method) => method.facts(name),)+ }
+            }
+
+            /// As [`Method::adapters`].
+            pub fn adapters(&self) -> Option<&AdapterFile> {
+                match self { $(Self::$variant(method) => method.adapters(),)+ }
+            }
+
+            /// As [`Method::load`].
+            ///
+            /// # Errors
+            /// As there.
+            pub fn load<B: Backend>(
+                &self,
+                clip: &ClipSource,
+                classes: &[String],
+                domain: Domain,
+                compute: Compute,
+                device: &B::Device,
+                watch: &mut dyn Watcher,
+            ) -> Result<LoadedDetector<B>, InspectError> {
+                match self {
+                    $(Self::$variant(method) => {
+                        method.load(clip, classes, domain, compute, device, watch)
+                    })+
+                }
+            }
+        }
+    };
+}
+
+registry! {
+    Moeclip: Adapted,
+    Clip: UnchangedClip,
+}
+
+impl Default for MethodName {
+    /// The first of the list.
+    fn default() -> Self {
+        Self::ALL[0]
+    }
+}
+
+impl fmt::Display for MethodName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.word())
+    }
+}
+
+impl FromStr for MethodName {
+    type Err = InspectError;
+
+    fn from_str(word: &str) -> Result<Self, InspectError> {
+        let named = Self::ALL.iter().copied().find(|method| method.word() == word);
+        named.with_context(|| {
+            let words: Vec<&str> = Self::ALL.iter().map(|method| method.word()).collect();
+            format!("{word:?} is no method; use {}", words.join(" or "))
+        })
+    }
+}
+
+impl From<MethodName> for String {
+    fn from(name: MethodName) -> Self {
+        name.word().to_owned()
+    }
+}
+
+impl TryFrom<String> for MethodName {
+    type Error = InspectError;
+
+    fn try_from(word: String) -> Result<Self, InspectError> {
+        word.parse()
+    }
+}
