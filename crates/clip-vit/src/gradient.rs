@@ -8,9 +8,9 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Tensor, backend::Backend};
 
 use crate::attention::{AttentionGradient, Heads, Visibility, attention_gradient};
-use crate::block::{QUICK_GELU_SLOPE, ResidualBlock, normal_share, project};
+use crate::block::{BlockLayers, QUICK_GELU_SLOPE, ResidualBlock, normal_share, project};
 use crate::loader::LAYER_NORM_EPSILON;
-use crate::{Activation, AttentionKind, FrozenLayer};
+use crate::{Activation, AttentionKind, FrozenLayer, fast};
 
 /// The standard normal's density at zero, `1 / sqrt(2 pi)`.
 const NORMAL_PEAK: f64 = 0.398_942_280_401_432_7;
@@ -21,32 +21,42 @@ impl<B: Backend> FrozenLayer<B> for ResidualBlock<B> {
     }
 
     fn input_gradient(&self, input: Tensor<B, 3>, output_gradient: Tensor<B, 3>) -> Tensor<B, 3> {
-        let heads = self.heads(self.norm_attention.forward(input.clone()), self.attention);
+        if let Some(packed) = self.packed() {
+            return fast::input_gradient(packed, input, output_gradient);
+        }
+        let layers = &*self.layers();
+        let normed = self.norm_attention.forward(input.clone());
+        let heads = self.heads(layers, normed, self.attention);
         let mixed = self.mix(&heads, self.attention).cast(input.dtype());
-        let middle = input.clone() + project(&self.attention_out, mixed);
+        let middle = input.clone() + project(&layers.attention_out, mixed);
 
-        let through_mlp = self.mlp_gradient(middle.clone(), output_gradient.clone());
+        let through_mlp = self.mlp_gradient(layers, middle.clone(), output_gradient.clone());
         let middle_gradient = output_gradient + norm_gradient(&self.norm_mlp, middle, through_mlp);
 
-        let mixed_gradient = linear_gradient(&self.attention_out, middle_gradient.clone());
-        let through_attention = self.heads_gradient(&heads, mixed_gradient);
+        let mixed_gradient = linear_gradient(&layers.attention_out, middle_gradient.clone());
+        let through_attention = self.heads_gradient(layers, &heads, mixed_gradient);
         middle_gradient + norm_gradient(&self.norm_attention, input, through_attention)
     }
 }
 
 impl<B: Backend> ResidualBlock<B> {
     /// Gradient of the normalised tokens from which the heads are made.
-    fn heads_gradient(&self, heads: &Heads<B>, mixed_gradient: Tensor<B, 3>) -> Tensor<B, 3> {
+    fn heads_gradient(
+        &self,
+        layers: &BlockLayers<B>,
+        heads: &Heads<B>,
+        mixed_gradient: Tensor<B, 3>,
+    ) -> Tensor<B, 3> {
         let of_values = |visibility, mixed_gradient| {
             let AttentionGradient { query, key, value } =
                 attention_gradient(heads, visibility, mixed_gradient);
-            linear_gradient(&self.values(), query + key + value)
+            linear_gradient(&layers.values(), query + key + value)
         };
         match self.attention {
             AttentionKind::QueryKey => {
                 let AttentionGradient { query, key, value } =
                     attention_gradient(heads, self.visibility, mixed_gradient);
-                linear_gradient(&self.qkv, Tensor::cat(vec![query, key, value], 2))
+                linear_gradient(&layers.qkv, Tensor::cat(vec![query, key, value], 2))
             }
             AttentionKind::ValueValue => of_values(self.visibility, mixed_gradient),
             AttentionKind::ValueValueAcrossBatch => {
@@ -56,11 +66,16 @@ impl<B: Backend> ResidualBlock<B> {
     }
 
     /// Gradient of the normalised tokens that enter the feed-forward.
-    fn mlp_gradient(&self, middle: Tensor<B, 3>, gradient: Tensor<B, 3>) -> Tensor<B, 3> {
-        let hidden = project(&self.mlp_in, self.norm_mlp.forward(middle));
-        let activated = linear_gradient(&self.mlp_out, gradient);
+    fn mlp_gradient(
+        &self,
+        layers: &BlockLayers<B>,
+        middle: Tensor<B, 3>,
+        gradient: Tensor<B, 3>,
+    ) -> Tensor<B, 3> {
+        let hidden = project(&layers.mlp_in, self.norm_mlp.forward(middle));
+        let activated = linear_gradient(&layers.mlp_out, gradient);
         let hidden_gradient = activation_gradient(self.activation, hidden, activated);
-        linear_gradient(&self.mlp_in, hidden_gradient)
+        linear_gradient(&layers.mlp_in, hidden_gradient)
     }
 }
 

@@ -21,6 +21,7 @@
 mod attention;
 mod backbone;
 mod block;
+mod fast;
 mod frozen;
 mod gradient;
 mod loader;

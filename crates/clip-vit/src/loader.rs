@@ -4,16 +4,64 @@ use burn::module::Param;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 
+use crate::block::{BlockLayer, BlockSpec, LayerSize};
+use crate::fast::{HostLinear, HostNorm, HostWeights, Kernels};
 use crate::{Precision, WeightError, WeightSource};
 
-/// A source of weights, the precision they are held in, and the device they go to.
+/// A source of weights, how they are held, and the device they go to.
 pub(crate) struct Loader<'a, B: Backend> {
-    pub(crate) source: &'a dyn WeightSource,
-    pub(crate) precision: Precision,
-    pub(crate) device: &'a B::Device,
+    source: &'a dyn WeightSource,
+    /// Of the tensors.
+    precision: Precision,
+    /// What blocks are packed for, if they are.
+    pub(crate) kernels: Option<Kernels>,
+    device: &'a B::Device,
 }
 
-impl<B: Backend> Loader<'_, B> {
+impl<'a, B: Backend> Loader<'a, B> {
+    /// Where blocks are packed, what lies around them is f32.
+    ///
+    /// # Errors
+    ///
+    /// If `MOECLIP_KERNEL` names kernels that cannot be used.
+    pub(crate) fn new(
+        source: &'a dyn WeightSource,
+        precision: Precision,
+        device: &'a B::Device,
+    ) -> Result<Self, WeightError> {
+        let kernels = Kernels::of::<B>(precision)?;
+        let precision = if kernels.is_some() { Precision::F32 } else { precision };
+        Ok(Self { source, precision, kernels, device })
+    }
+
+    /// The weights of the block under this prefix, on the host.
+    pub(crate) fn host_block(
+        &self,
+        prefix: &str,
+        spec: BlockSpec,
+    ) -> Result<HostWeights, WeightError> {
+        let data = |name: &str, shape: &[usize]| self.source.tensor(name, shape, Precision::F32);
+        let norm = |name: &str| {
+            let part = |part: &str| data(&format!("{prefix}.{name}.{part}"), &[spec.width]);
+            Ok::<_, WeightError>(HostNorm { gamma: part("weight")?, beta: part("bias")? })
+        };
+        let linear = |layer: BlockLayer| {
+            let LayerSize { inputs, outputs } = layer.size(spec);
+            Ok::<_, WeightError>(HostLinear {
+                weight: data(&layer.weight(prefix), &[outputs, inputs])?,
+                bias: data(&layer.bias(prefix), &[outputs])?,
+            })
+        };
+        Ok(HostWeights {
+            norm_attention: norm("ln_1")?,
+            qkv: linear(BlockLayer::Qkv)?,
+            attention_out: linear(BlockLayer::AttentionOut)?,
+            norm_mlp: norm("ln_2")?,
+            mlp_in: linear(BlockLayer::MlpIn)?,
+            mlp_out: linear(BlockLayer::MlpOut)?,
+        })
+    }
+
     /// The tensor of this name, refused when its shape differs.
     pub(crate) fn tensor<const D: usize>(
         &self,

@@ -8,6 +8,7 @@ use burn::module::Param;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
+use crate::block::BlockLayer;
 use crate::{ResidualBlock, TextTower, VisionBackbone, VisionTower};
 
 /// Weights by name, on the host.
@@ -73,14 +74,18 @@ impl Named {
 
     fn blocks<B: Backend>(&mut self, tower: &str, blocks: &[ResidualBlock<B>]) {
         for (index, block) in blocks.iter().enumerate() {
-            let name = |suffix: &str| format!("{tower}.resblocks.{index}.{suffix}");
-            self.norm(&name("ln_1"), &block.norm_attention);
-            self.linear(&name("attn.in_proj_weight"), &name("attn.in_proj_bias"), &block.qkv);
-            let out = &block.attention_out;
-            self.linear(&name("attn.out_proj.weight"), &name("attn.out_proj.bias"), out);
-            self.norm(&name("ln_2"), &block.norm_mlp);
-            self.linear(&name("mlp.c_fc.weight"), &name("mlp.c_fc.bias"), &block.mlp_in);
-            self.linear(&name("mlp.c_proj.weight"), &name("mlp.c_proj.bias"), &block.mlp_out);
+            let prefix = format!("{tower}.resblocks.{index}");
+            self.norm(&format!("{prefix}.ln_1"), &block.norm_attention);
+            self.norm(&format!("{prefix}.ln_2"), &block.norm_mlp);
+            let layers = &*block.layers();
+            for (layer, linear) in [
+                (BlockLayer::Qkv, &layers.qkv),
+                (BlockLayer::AttentionOut, &layers.attention_out),
+                (BlockLayer::MlpIn, &layers.mlp_in),
+                (BlockLayer::MlpOut, &layers.mlp_out),
+            ] {
+                self.linear(&layer.weight(&prefix), &layer.bias(&prefix), linear);
+            }
         }
     }
 }

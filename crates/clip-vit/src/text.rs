@@ -48,7 +48,7 @@ impl<B: Backend> TextTower<B> {
         precision: Precision,
         device: &B::Device,
     ) -> Result<Self, WeightError> {
-        let loader = Loader { source, precision, device };
+        let loader = Loader::new(source, precision, device)?;
         let spec = clip.text.clone();
         let TextSpec { context, vocab, width, layers, heads, mlp } = spec;
         let activation = clip.activation;

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use grid_resample::{AxisMatrix, GridResampler};
 
 use crate::attention::Visibility;
@@ -34,6 +34,8 @@ pub struct VisionTower<B: Backend> {
     pub(crate) projection: Param<Tensor<B, 2>>,
     #[module(skip)]
     spec: VisionSpec,
+    #[module(skip)]
+    precision: Precision,
 }
 
 impl<B: Backend> VisionTower<B> {
@@ -48,7 +50,7 @@ impl<B: Backend> VisionTower<B> {
         precision: Precision,
         device: &B::Device,
     ) -> Result<Self, WeightError> {
-        let loader = Loader { source, precision, device };
+        let loader = Loader::new(source, precision, device)?;
         let spec = clip.vision.clone();
         let VisionSpec { patch, grid, width, layers, heads, mlp } = spec;
         let activation = clip.activation;
@@ -73,6 +75,7 @@ impl<B: Backend> VisionTower<B> {
             post_norm: loader.layer_norm("visual.ln_post", width)?,
             projection: frozen(loader.tensor("visual.proj", [width, clip.embed])?),
             spec,
+            precision,
         })
     }
 
@@ -149,11 +152,7 @@ impl<B: Backend> VisionTower<B> {
 
     /// The precision that its weights are held in.
     pub fn precision(&self) -> Precision {
-        match self.positions.val().dtype() {
-            DType::F16 => Precision::F16,
-            DType::BF16 => Precision::Bf16,
-            _ => Precision::F32,
-        }
+        self.precision
     }
 
     /// Tokens of images whose patches stand at `positions`, `[batch or 1, patches, width]`.

@@ -125,12 +125,14 @@ pub(crate) fn run<T: Task>(isa: Isa, pieces: usize, task: &T) {
 fn piece<T: Task>(isa: Isa, task: &T, index: usize) {
     match isa {
         Isa::Portable => task.piece::<Portable>(index),
-        // SAFETY (all three): `run` made sure that the machine has the instructions.
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: `run` made sure that the machine has the instructions.
         Isa::Avx2 => unsafe { piece_avx2(task, index) },
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: `run` made sure that the machine has the instructions.
         Isa::Avx512 => unsafe { piece_avx512(task, index) },
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: `run` made sure that the machine has the instructions.
         Isa::Amx => unsafe { piece_amx(task, index) },
         #[cfg(not(target_arch = "x86_64"))]
         _ => unreachable!("only the portable kernels are available here"),

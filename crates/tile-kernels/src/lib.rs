@@ -5,6 +5,11 @@
 //! for AMX, AVX-512, AVX2 and plain Rust; [`Isa::chosen`] says which a process uses. Results do not
 //! depend on the number of threads; they do depend, in the last digits, on the kernels.
 
+// Loops count, and no closures are handed to arrays' or iterators' methods in kernels: a closure is a
+// function of its own, which the compiler does not always inline, and then it lacks the kernel's
+// instructions.
+#![allow(clippy::needless_range_loop)]
+
 mod activation;
 mod attention;
 mod block;

@@ -6,6 +6,7 @@ use clap::Args;
 use inspect::backends::{DeviceStatus, statuses};
 use inspect::{DataRoot, known};
 use serde::Serialize;
+use tile_kernels::{Isa, KERNEL_VARIABLE, Precision, peak};
 
 use crate::cli::Common;
 use crate::code;
@@ -31,9 +32,35 @@ struct Diagnosis {
     threads: usize,
     available_memory_bytes: Option<u64>,
     devices: Vec<DeviceStatus>,
+    kernels: KernelStatus,
     jpeg_decoder: &'static str,
     data_root: Option<DataRoot>,
     datasets: Vec<FoundDataset>,
+}
+
+/// The kernels of a frozen CLIP's blocks on flex.
+#[derive(Serialize)]
+struct KernelStatus {
+    name: &'static str,
+    /// Why it is these and no faster ones.
+    why: String,
+    /// Operations a second in products of f32 and of bf16.
+    f32_flops: f64,
+    bf16_flops: f64,
+}
+
+impl KernelStatus {
+    fn of_this_machine() -> anyhow::Result<Self> {
+        let isa = Isa::chosen()?;
+        let why = match std::env::var(KERNEL_VARIABLE) {
+            Ok(_) => format!("{KERNEL_VARIABLE} says so"),
+            Err(_) if Isa::reasons().is_empty() => "the fastest there are".to_owned(),
+            Err(_) => Isa::reasons().join("; "),
+        };
+        let [f32_flops, bf16_flops] =
+            [Precision::F32, Precision::Bf16].map(|precision| peak(isa, precision));
+        Ok(Self { name: isa.name(), why, f32_flops, bf16_flops })
+    }
 }
 
 /// A known dataset that the data root holds.
@@ -54,6 +81,7 @@ pub(crate) fn run(args: DoctorArgs, common: Common) -> anyhow::Result<()> {
         threads: cores(),
         available_memory_bytes: available_memory(),
         devices: statuses(),
+        kernels: KernelStatus::of_this_machine()?,
         jpeg_decoder: moeclip_data::JPEG_DECODER,
         datasets: data_root.as_ref().map(datasets).transpose()?.unwrap_or_default(),
         data_root,
@@ -71,6 +99,9 @@ pub(crate) fn run(args: DoctorArgs, common: Common) -> anyhow::Result<()> {
     for DeviceStatus { device, usable, note } in &diagnosis.devices {
         println!("  {device:8} {:3}  {note}", if *usable { "yes" } else { "no" });
     }
+    let KernelStatus { name, why, f32_flops, bf16_flops } = &diagnosis.kernels;
+    println!("  kernels    {name}: {why}");
+    println!("             {:.2} TFLOP/s f32, {:.2} bf16", f32_flops / 1e12, bf16_flops / 1e12);
     println!("  JPEG by    {}", diagnosis.jpeg_decoder);
     print_data(&diagnosis);
     Ok(())

@@ -12,6 +12,9 @@ use crate::spec::SpecError;
 /// A weight file that cannot be read or written.
 #[derive(Debug, Error)]
 pub enum WeightError {
+    /// `MOECLIP_KERNEL` names kernels that cannot be used.
+    #[error(transparent)]
+    Kernels(#[from] tile_kernels::IsaError),
     /// The system does not give the bytes.
     #[error("{}: cannot be read: {source}; check the path and its permissions", file.display())]
     Read {

@@ -175,7 +175,7 @@ macro_rules! product {
             let Strips { rows, columns } = strips;
             let count = rows[0].len();
             assert!(rows[1].len() == count && columns[0].len() == count && columns[1].len() == count);
-            assert!(count > 0 && count % $tiles == 0);
+            assert!(count > 0 && count.is_multiple_of($tiles));
             let upper: *mut [[f32; 16]; 2] = to.0.as_mut_ptr();
             // SAFETY: called where `Isa::Amx` was found and `Tiles` were configured. Each strip has
             // `count` tiles of 1024 bytes, of which a block takes as many as stand here; the square has

@@ -1,8 +1,4 @@
 //! Micro-kernels: 32 rows times 32 columns, along whatever inner length the strips have.
-//!
-//! Loops count, and no closures are handed to arrays' or iterators' methods: a closure is a function of
-//! its own, which the compiler does not always inline, and then it lacks the kernel's instructions.
-#![allow(clippy::needless_range_loop)]
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx;
