@@ -104,7 +104,7 @@ impl<B: Backend> ResidualBlock<B> {
     /// - output: `[batch, tokens, width]`
     pub fn forward(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
         if let Some(packed) = self.packed() {
-            return fast::forward(packed, tokens);
+            return fast::forward(packed, tokens, self.visibility);
         }
         let layers = self.layers();
         let update = self.update(&layers, tokens.clone(), self.attention);

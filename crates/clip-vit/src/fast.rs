@@ -61,10 +61,6 @@ impl Kernels {
                     Activation::QuickGelu => tile_kernels::Activation::QuickGelu,
                     Activation::Gelu => tile_kernels::Activation::Gelu,
                 },
-                visibility: match spec.visibility {
-                    Visibility::All => tile_kernels::Visibility::All,
-                    Visibility::Causal => tile_kernels::Visibility::Causal,
-                },
             },
         ))
     }
@@ -121,11 +117,15 @@ fn floats(data: &TensorData) -> &[f32] {
 }
 
 /// A block's output, `[batch, tokens, width]`, in the dtype of its input.
-pub(crate) fn forward<B: Backend>(block: &PackedBlock, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
+pub(crate) fn forward<B: Backend>(
+    block: &PackedBlock,
+    tokens: Tensor<B, 3>,
+    visibility: Visibility,
+) -> Tensor<B, 3> {
     let dtype = tokens.dtype();
     let [batch, count, _] = tokens.dims();
-    let stream = changed(tokens, |stream| block.forward(stream, Tokens { batch, count }));
-    stream.cast(dtype)
+    let size = Tokens { batch, count };
+    changed(tokens, |stream| block.forward(stream, size, visible(visibility))).cast(dtype)
 }
 
 /// The gradient of a block's input, from the input and the output's gradient, all
@@ -134,15 +134,24 @@ pub(crate) fn input_gradient<B: Backend>(
     block: &PackedBlock,
     input: Tensor<B, 3>,
     output_gradient: Tensor<B, 3>,
+    visibility: Visibility,
 ) -> Tensor<B, 3> {
     let dtype = output_gradient.dtype();
     let [batch, count, _] = input.dims();
     let input = contiguous(flex_of(input.cast(DType::F32)));
     let input = numbers(&input);
+    let size = Tokens { batch, count };
     let gradient = changed(output_gradient, |gradient| {
-        block.input_gradient(input, gradient, Tokens { batch, count });
+        block.input_gradient(input, gradient, size, visible(visibility));
     });
     gradient.cast(dtype)
+}
+
+fn visible(visibility: Visibility) -> tile_kernels::Visibility {
+    match visibility {
+        Visibility::All => tile_kernels::Visibility::All,
+        Visibility::Causal => tile_kernels::Visibility::Causal,
+    }
 }
 
 /// A tensor's numbers changed, in place if nobody else holds them.

@@ -22,7 +22,7 @@ impl<B: Backend> FrozenLayer<B> for ResidualBlock<B> {
 
     fn input_gradient(&self, input: Tensor<B, 3>, output_gradient: Tensor<B, 3>) -> Tensor<B, 3> {
         if let Some(packed) = self.packed() {
-            return fast::input_gradient(packed, input, output_gradient);
+            return fast::input_gradient(packed, input, output_gradient, self.visibility);
         }
         let layers = &*self.layers();
         let normed = self.norm_attention.forward(input.clone());

@@ -59,8 +59,6 @@ pub struct BlockWeights<'a> {
     pub heads: usize,
     /// What bends the hidden layer.
     pub activation: Activation,
-    /// Which tokens attend to which.
-    pub visibility: Visibility,
 }
 
 /// A block whose weights are packed for this machine.
@@ -87,7 +85,6 @@ pub(crate) struct Packed<F> {
     pub(crate) heads: HeadLayout,
     pub(crate) hidden: usize,
     pub(crate) activation: Activation,
-    pub(crate) visibility: Visibility,
 }
 
 /// A linear layer as tensors hold it.
@@ -137,16 +134,25 @@ impl PackedBlock {
     /// # Panics
     ///
     /// If one of them has another size.
-    pub fn input_gradient(&self, input: &[f32], gradient: &mut [f32], tokens: Tokens) {
+    pub fn input_gradient(
+        &self,
+        input: &[f32],
+        gradient: &mut [f32],
+        tokens: Tokens,
+        visibility: Visibility,
+    ) {
         assert_eq!(input.len(), tokens.batch * tokens.count * self.width, "size of the input");
         assert_eq!(input.len(), gradient.len(), "size of the gradient");
+        let isa = self.isa;
         if input.is_empty() {
             return;
         }
         match &self.layers {
-            Layers::F32(packed) => packed.input_gradient(self.isa, input, gradient, tokens),
-            Layers::Split(packed) => packed.input_gradient(self.isa, input, gradient, tokens),
-            Layers::Bf16(packed) => packed.input_gradient(self.isa, input, gradient, tokens),
+            Layers::F32(packed) => packed.input_gradient(isa, input, gradient, tokens, visibility),
+            Layers::Split(packed) => {
+                packed.input_gradient(isa, input, gradient, tokens, visibility);
+            }
+            Layers::Bf16(packed) => packed.input_gradient(isa, input, gradient, tokens, visibility),
         }
     }
 
@@ -173,15 +179,15 @@ impl PackedBlock {
     /// # Panics
     ///
     /// If the stream has another size.
-    pub fn forward(&self, stream: &mut [f32], tokens: Tokens) {
+    pub fn forward(&self, stream: &mut [f32], tokens: Tokens, visibility: Visibility) {
         assert_eq!(stream.len(), tokens.batch * tokens.count * self.width, "size of the stream");
         if stream.is_empty() {
             return;
         }
         match &self.layers {
-            Layers::F32(packed) => packed.forward(self.isa, stream, tokens),
-            Layers::Split(packed) => packed.forward(self.isa, stream, tokens),
-            Layers::Bf16(packed) => packed.forward(self.isa, stream, tokens),
+            Layers::F32(packed) => packed.forward(self.isa, stream, tokens, visibility),
+            Layers::Split(packed) => packed.forward(self.isa, stream, tokens, visibility),
+            Layers::Bf16(packed) => packed.forward(self.isa, stream, tokens, visibility),
         }
     }
 }
@@ -208,7 +214,6 @@ impl<F: Format> Packed<F> {
             heads,
             hidden,
             activation: weights.activation,
-            visibility: weights.visibility,
         }
     }
 
@@ -227,7 +232,7 @@ impl<F: Format> Packed<F> {
         }
     }
 
-    fn forward(&self, isa: Isa, stream: &mut [f32], tokens: Tokens) {
+    fn forward(&self, isa: Isa, stream: &mut [f32], tokens: Tokens, visibility: Visibility) {
         let mut lent = IDLE.lend();
         let space = &mut *lent;
         let strips = 2 * tokens.groups() * F::TILES;
@@ -245,7 +250,7 @@ impl<F: Format> Packed<F> {
         let to_heads = ToHeads::<F>::new(heads.reborrowed(), scale, sizes, tokens);
         self.qkv.apply(isa, normed, tokens, &to_heads);
         let mixed = space.mixed.first(strips * sizes.all_blocks());
-        attend::<F>(isa, &heads, sizes, tokens, self.visibility, mixed, None);
+        attend::<F>(isa, &heads, sizes, tokens, visibility, mixed, None);
         self.attention_out.apply(isa, mixed, tokens, &AddTo::new(stream, width, tokens));
 
         self.norm_mlp.to_tiles::<F>(isa, stream, tokens, normed);

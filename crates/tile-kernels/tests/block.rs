@@ -114,7 +114,6 @@ impl Block {
             mlp_out: LinearWeights { weight: &mlp_out, bias: &self.mlp_out.bias },
             heads: self.case.heads,
             activation: self.case.activation,
-            visibility: self.case.visibility,
         };
         PackedBlock::new(isa, precision, &weights)
     }
@@ -237,7 +236,7 @@ fn a_block_is_what_the_formulas_say() {
         let expected = block.expected(&doubles(&stream));
         for (isa, precision) in kinds() {
             let mut out = stream.clone();
-            block.packed(isa, precision).forward(&mut out, case.tokens);
+            block.packed(isa, precision).forward(&mut out, case.tokens, case.visibility);
             let error = relative(out.iter().zip(&stream).map(|(a, b)| f64::from(a - b)), &expected);
             let most = match precision {
                 Precision::F32 => 2e-6,
@@ -275,7 +274,12 @@ fn the_inputs_gradient_is_what_differences_say() {
         let expected: Vec<f64> = directions.iter().map(slope).collect();
         for (isa, precision) in kinds() {
             let mut gradient = output_gradient.clone();
-            block.packed(isa, precision).input_gradient(&stream, &mut gradient, case.tokens);
+            block.packed(isa, precision).input_gradient(
+                &stream,
+                &mut gradient,
+                case.tokens,
+                case.visibility,
+            );
             let along = directions.iter().map(|direction| {
                 let products = direction.iter().zip(&gradient);
                 products.map(|(&d, &g)| f64::from(d) * f64::from(g)).sum::<f64>()
@@ -305,9 +309,16 @@ fn the_number_of_threads_changes_no_bit() {
             let with = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let mut stream = block.stream();
-                pool.install(|| packed.forward(&mut stream, case.tokens));
+                pool.install(|| packed.forward(&mut stream, case.tokens, case.visibility));
                 let mut gradient = stream.clone();
-                pool.install(|| packed.input_gradient(&block.stream(), &mut gradient, case.tokens));
+                pool.install(|| {
+                    packed.input_gradient(
+                        &block.stream(),
+                        &mut gradient,
+                        case.tokens,
+                        case.visibility,
+                    )
+                });
                 stream.iter().chain(&gradient).map(|x| x.to_bits()).collect::<Vec<_>>()
             };
             let one = with(1);
@@ -325,11 +336,11 @@ fn large_scores_and_equal_tokens_stay_numbers() {
         block.qkv.weight.iter_mut().for_each(|weight| *weight *= 100.0);
         let packed = block.packed(isa, precision);
         let mut stream = block.stream();
-        packed.forward(&mut stream, block.case.tokens);
+        packed.forward(&mut stream, block.case.tokens, Visibility::All);
         assert!(stream.iter().all(|x| x.is_finite()), "{isa} {precision:?}: large scores");
 
         let mut equal = vec![0.25; stream.len()];
-        packed.forward(&mut equal, block.case.tokens);
+        packed.forward(&mut equal, block.case.tokens, Visibility::All);
         let first = equal[..64].to_vec();
         let same =
             equal.chunks(64).all(|row| row.iter().zip(&first).all(|(a, b)| (a - b).abs() < 1e-3));

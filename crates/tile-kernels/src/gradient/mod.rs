@@ -6,7 +6,7 @@ mod mlp;
 
 use std::marker::PhantomData;
 
-use crate::attention::{Heads, Softmax, ToHeads, attend};
+use crate::attention::{Heads, Softmax, ToHeads, Visibility, attend};
 use crate::block::Packed;
 use crate::format::Format;
 use crate::isa::Isa;
@@ -54,6 +54,7 @@ impl<F: Format> Packed<F> {
         input: &[f32],
         gradient: &mut [f32],
         tokens: Tokens,
+        visibility: Visibility,
     ) {
         let mut lent = IDLE.lend();
         let space = &mut *lent;
@@ -72,7 +73,7 @@ impl<F: Format> Packed<F> {
         self.qkv.apply(isa, normed, tokens, &to_heads);
         let mixed = space.mixed.first(strips * sizes.all_blocks());
         let softmax = space.softmax.first(sizes.heads * tokens.groups());
-        attend::<F>(isa, &heads, sizes, tokens, self.visibility, mixed, Some(&mut *softmax));
+        attend::<F>(isa, &heads, sizes, tokens, visibility, mixed, Some(&mut *softmax));
         let middle = space.middle.first(input.len());
         middle.copy_from_slice(input);
         self.attention_out.apply(isa, mixed, tokens, &AddTo::new(middle, width, tokens));
@@ -106,7 +107,7 @@ impl<F: Format> Packed<F> {
             scale,
             sizes,
             tokens,
-            visibility: self.visibility,
+            visibility,
             format: PhantomData,
         }
         .to_tiles(isa, heads_gradient);
