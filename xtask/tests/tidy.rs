@@ -16,21 +16,38 @@ struct Arrows {
 
 const ARROWS: &[Arrows] = &[
     Arrows { from: "grid-resample", to: &[] },
-    Arrows { from: "anomaly", to: &["grid-resample"] },
+    Arrows { from: "conditions", to: &["tile-kernels"] },
+    Arrows { from: "anomaly", to: &["conditions", "grid-resample"] },
     Arrows { from: "moe-lora", to: &[] },
     Arrows { from: "moeclip-losses", to: &[] },
     Arrows { from: "whole-file", to: &[] },
     Arrows { from: "tile-kernels", to: &[] },
     Arrows { from: "clip-vit", to: &["grid-resample", "tile-kernels", "whole-file"] },
     Arrows { from: "paa-adapter", to: &["grid-resample"] },
-    Arrows { from: "moeclip-data", to: &["anomaly", "grid-resample", "whole-file"] },
+    Arrows { from: "moeclip-data", to: &["anomaly", "conditions", "grid-resample", "whole-file"] },
     Arrows {
         from: "moeclip",
-        to: &["anomaly", "clip-vit", "grid-resample", "moe-lora", "paa-adapter", "whole-file"],
+        to: &[
+            "anomaly",
+            "clip-vit",
+            "conditions",
+            "grid-resample",
+            "moe-lora",
+            "paa-adapter",
+            "whole-file",
+        ],
     },
     Arrows {
         from: "moeclip-train",
-        to: &["clip-vit", "moe-lora", "moeclip", "moeclip-data", "moeclip-losses", "whole-file"],
+        to: &[
+            "clip-vit",
+            "conditions",
+            "moe-lora",
+            "moeclip",
+            "moeclip-data",
+            "moeclip-losses",
+            "whole-file",
+        ],
     },
     Arrows {
         from: "moeclip-parity",
@@ -39,9 +56,16 @@ const ARROWS: &[Arrows] = &[
     Arrows { from: "synthetic-world", to: &["anomaly", "moeclip-data"] },
     Arrows {
         from: "small-clip",
-        to: &["clip-vit", "moeclip", "moeclip-data", "moeclip-train", "synthetic-world"],
+        to: &[
+            "clip-vit",
+            "conditions",
+            "moeclip",
+            "moeclip-data",
+            "moeclip-train",
+            "synthetic-world",
+        ],
     },
-    Arrows { from: "moeclip-eval", to: &["anomaly", "moeclip-data", "whole-file"] },
+    Arrows { from: "moeclip-eval", to: &["anomaly", "conditions", "moeclip-data", "whole-file"] },
     Arrows {
         from: "moeclip-benches",
         to: &["anomaly", "clip-vit", "moeclip", "moeclip-data", "moeclip-eval", "tile-kernels"],
@@ -52,6 +76,7 @@ const ARROWS: &[Arrows] = &[
         to: &[
             "anomaly",
             "clip-vit",
+            "conditions",
             "moeclip",
             "moeclip-data",
             "moeclip-eval",
@@ -64,6 +89,7 @@ const ARROWS: &[Arrows] = &[
         to: &[
             "anomaly",
             "clip-vit",
+            "conditions",
             "grid-resample",
             "inspect",
             "moe-lora",

@@ -4,6 +4,7 @@
 //! Here is what a calibration is and how it is applied to a detection. It is measured elsewhere, from
 //! detections of normal images.
 
+use conditions::{Condition, Conditions, Difference, Purpose};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -114,6 +115,10 @@ pub struct CalibrationConditions {
     pub clip_sha256: String,
     /// SHA-256 of the state phrases and templates.
     pub prompts_sha256: String,
+    /// What every purpose asks: normalisation, numbers version, JPEG decoder, kernels. Files of older
+    /// programs have none of it.
+    #[serde(flatten)]
+    pub shared: Conditions,
 }
 
 /// What a threshold says.
@@ -150,16 +155,10 @@ pub enum CalibrationError {
     },
     /// It was measured under other conditions.
     #[error(
-        "the calibration is for {key} {calibrated}, not {given}; calibrate for that, or go without"
+        "the calibration is for {} {}, not {}; calibrate for that, or go without",
+        .0.what, .0.then.trim_matches('"'), .0.now.trim_matches('"')
     )]
-    Conditions {
-        /// What differs.
-        key: &'static str,
-        /// What it was measured under.
-        calibrated: String,
-        /// What it is to be used under.
-        given: String,
-    },
+    Conditions(Box<Difference>),
 }
 
 impl Calibration {
@@ -204,14 +203,8 @@ impl Calibration {
     ///
     /// [`CalibrationError::Conditions`] naming the first that differs.
     pub fn require(&self, given: &CalibrationConditions) -> Result<(), CalibrationError> {
-        let (ours, theirs) = (self.conditions.named(), given.named());
-        let mut pairs = std::iter::zip(ours, theirs);
-        match pairs.find(|((_, calibrated), (_, given))| calibrated != given) {
-            None => Ok(()),
-            Some(((key, calibrated), (_, given))) => {
-                Err(CalibrationError::Conditions { key, calibrated, given })
-            }
-        }
+        let difference = self.conditions.conditions().first_difference(&given.conditions());
+        difference.map_or(Ok(()), |difference| Err(CalibrationError::Conditions(difference.into())))
     }
 
     /// The calibration, if its numbers can be computed with.
@@ -251,16 +244,16 @@ impl ScoreRange {
 }
 
 impl CalibrationConditions {
-    /// Each by what a person calls it, hashes shortened.
-    fn named(&self) -> [(&'static str, String); 5] {
-        let short = |hash: &str| format!("{}...", hash.chars().take(12).collect::<String>());
-        [
-            ("images of the domain", self.domain.name().to_owned()),
-            ("images of the size", self.image_size.to_string()),
-            ("the precision", self.precision.clone()),
-            ("the CLIP with SHA-256", short(&self.clip_sha256)),
-            ("the prompts with SHA-256", short(&self.prompts_sha256)),
-        ]
+    /// All of them as one value.
+    pub fn conditions(&self) -> Conditions {
+        self.shared
+            .clone()
+            .with(Condition::Domain, &self.domain.name())
+            .with(Condition::ImageSize, &self.image_size)
+            .with(Condition::Precision, &self.precision)
+            .with(Condition::Clip, &self.clip_sha256)
+            .with(Condition::PromptTexts, &self.prompts_sha256)
+            .of(Purpose::Calibration)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Pictures on disk as they come out of decoding and resizing, so that a second epoch only
 //! normalises.
 //!
-//! An entry is found by the content of the picture's file and the size it was brought to, so it can
-//! be neither stale nor of another picture. It is used only if its checksum holds. The folder is
+//! An entry is found by the content of the picture's file, the size it was brought to and the conditions
+//! under which it was decoded, so it can be neither stale nor of another picture. It is used only if its checksum holds. The folder is
 //! bounded: over its limit, entries go that were used longest ago. Several threads and processes may
 //! share one; each looks at the folder anew after every sixteenth of the limit that it has written.
 
@@ -12,17 +12,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use conditions::{Conditions, Purpose};
 use whole_file::WholeFile;
 
 use crate::content::ContentHash;
 use crate::error::DataError;
 use crate::sample::ImageSize;
 
-/// Begins every entry, with the version of what it holds: raised when decoding or resizing changes, and
-/// another one for the other decoder's pictures.
-const MAGIC: &[u8; 12] =
-    if cfg!(feature = "libjpeg-turbo") { b"moeclip-tur1" } else { b"moeclip-pic1" };
+/// Begins every entry, with the version of the format.
+const MAGIC: &[u8; 12] = b"moeclip-pic1";
 const EXTENSION: &str = "pic";
+/// Digits of the conditions' digest in an entry's name.
+const CONDITIONS: usize = 8;
 /// Magic, width and height, checksum.
 const HEADER: usize = MAGIC.len() + 8 + 32;
 /// Share of the limit that is kept when entries go, in sixteenths.
@@ -33,6 +34,8 @@ const KEPT: u64 = 14;
 pub struct Cache {
     folder: PathBuf,
     limit: u64,
+    /// Of the conditions that decoding and resizing follow from.
+    conditions: String,
     state: Arc<Mutex<CacheState>>,
 }
 
@@ -64,7 +67,9 @@ impl Cache {
         let write = |e: io::Error| DataError::write(folder, e);
         fs::create_dir_all(folder).map_err(write)?;
         whole_file::check_writable(folder).map_err(write)?;
-        let cache = Self { folder: folder.to_path_buf(), limit, state: Arc::default() };
+        let conditions = Conditions::here("").of(Purpose::Pictures).digest();
+        let conditions = conditions.chars().take(CONDITIONS).collect();
+        let cache = Self { folder: folder.to_path_buf(), limit, conditions, state: Arc::default() };
         cache.shrink().map_err(write)?;
         Ok(cache)
     }
@@ -95,7 +100,7 @@ impl Cache {
     }
 
     fn path(&self, content: ContentHash, size: usize) -> PathBuf {
-        self.folder.join(format!("{content}-{size}.{EXTENSION}"))
+        self.folder.join(format!("{content}-{size}-{}.{EXTENSION}", self.conditions))
     }
 
     fn write(&self, path: &Path, picture: &Resized) -> io::Result<()> {

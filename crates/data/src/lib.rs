@@ -30,6 +30,8 @@
 //! # Ok::<(), moeclip_data::DataError>(())
 //! ```
 
+pub use conditions::JPEG_DECODER;
+
 mod augment;
 mod batch;
 mod cache;
@@ -71,5 +73,4 @@ pub use loader::{Batches, LoaderOptions};
 pub use order::{augmentation_rng, epoch_order};
 pub use preprocess::{CLIP_MEAN, CLIP_STD, MAX_SIZE, MaskRule, Preprocessing};
 pub use sample::{Counts, ImageSize, Label, Sample, Split};
-pub use turbo::JPEG_DECODER;
 pub use verify::{Checked, ClassTally, ExpectedCount, Verification, verify};

@@ -4,10 +4,6 @@
 //! It is C and assembly, so building it takes a C compiler, CMake and NASM; without the feature
 //! everything is Rust, and colours differ from Pillow's by a few grey levels in places.
 
-/// The library that decodes JPEGs in this build.
-pub const JPEG_DECODER: &str =
-    if cfg!(feature = "libjpeg-turbo") { "libjpeg-turbo" } else { "zune-jpeg" };
-
 /// Fills `pixels` with the RGB picture of `width` x `height` in `bytes`; false, whatever they hold then,
 /// where these are no JPEG or one that libjpeg-turbo refuses or warns of. The other decoder is asked then.
 #[cfg(feature = "libjpeg-turbo")]

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anomaly::ScoreRule;
+use conditions::Difference;
 
 /// What can be wrong with the scores, maps and files that this crate is given. Each message is one
 /// line.
@@ -112,6 +113,14 @@ pub enum EvalError {
         calibrated: ScoreRule,
         /// How scores are made here.
         rule: ScoreRule,
+    },
+    /// Stored results that another build or machine made.
+    #[error("{}: holds results of other conditions: {difference} or another folder", .folder.display())]
+    OtherConditions {
+        /// The folder of the results.
+        folder: PathBuf,
+        /// The first condition that differs.
+        difference: Box<Difference>,
     },
     /// Pixels that do not fit into memory could not be kept in files.
     #[error(

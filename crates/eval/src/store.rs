@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use conditions::Conditions;
 use moeclip_data::ContentHash;
 use serde::{Deserialize, Serialize};
 use whole_file::UNFINISHED;
@@ -92,8 +93,44 @@ impl ResultFolder {
     /// # Errors
     /// [`EvalError::Write`] when it cannot be written.
     pub fn describe(&self, identity: &impl Serialize) -> Result<(), EvalError> {
-        let path = self.folder.join("identity.json");
-        write_atomically(&path, |file| Ok(serde_json::to_writer_pretty(file, identity)?))
+        write_atomically(&self.identity(), |file| Ok(serde_json::to_writer_pretty(file, identity)?))
+    }
+
+    /// Refuses conditions that are not those of the results that the folder holds. Only what build and
+    /// machine decide is looked at: settings have folders of their own. Results of older programs do not
+    /// say it, and are of the first numbers version, the default decoder and any kernels.
+    ///
+    /// # Errors
+    /// [`EvalError::OtherConditions`] naming the first that differs, [`EvalError::Write`] when the folder
+    /// cannot be read.
+    pub fn require(&self, now: &Conditions) -> Result<(), EvalError> {
+        let then: Conditions = match fs::read(self.identity()) {
+            // A record that cannot be understood is as good as absent.
+            Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
+            Err(_) => Conditions::default(),
+        };
+        let difference = then.of_build().first_difference(&now.clone().of_build());
+        match difference.map(Box::new) {
+            Some(difference) if self.holds_results()? => {
+                Err(EvalError::OtherConditions { folder: self.folder.clone(), difference })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn holds_results(&self) -> Result<bool, EvalError> {
+        let failed = |cause| EvalError::write(&self.folder, cause);
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|extension| extension == EXTENSION) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn identity(&self) -> PathBuf {
+        self.folder.join("identity.json")
     }
 
     /// Whether there is a result under `key`. Its content is looked at when it is read.

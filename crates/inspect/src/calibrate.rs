@@ -96,7 +96,7 @@ impl Job for CalibrateJob<'_> {
         let classes = prompt_names(&normal.samples);
         let images = normal.described(adapter, classes.clone(), watch)?;
         let (clip, compute) = (&request.clip, request.compute);
-        let conditions = conditions(adapter, clip, domain, compute.precision)?;
+        let conditions = conditions(adapter, clip, domain, compute)?;
         let mut loaded = method.load::<B>(clip, &classes, domain, compute, &device, watch)?;
         let cache = request.cache.open()?;
         let dataset = cached(ImageDataset::new(normal.samples, loaded.preprocessing), &cache);

@@ -152,10 +152,10 @@ impl Job for EvalJob<'_> {
         let mut evaluation = request.measuring.evaluation(method.score_rule(domain))?;
         if let Some(adapter) = method.adapters() {
             refuse_training_data(adapter, &opened, &samples, watch)?;
-            let (clip, precision) = (&request.clip, request.compute.precision);
+            let (clip, compute) = (&request.clip, request.compute);
             let wanted = !request.uncalibrated;
             let calibration =
-                wanted.then(|| calibration_of(adapter, clip, domain, precision)).transpose()?;
+                wanted.then(|| calibration_of(adapter, clip, domain, compute)).transpose()?;
             if let Some(calibration) = calibration.flatten() {
                 refuse_calibration_data(adapter, &calibration, &samples, watch)?;
                 evaluation = evaluation.calibrated(calibration)?;

@@ -32,7 +32,7 @@ pub use methods::{Adapted, UnchangedClip};
 pub use open::{
     ClipSource, LoadedDetector, LoadedModel, calibration_of, conditions, conditions_with,
     described, open_adapter, open_model, preprocessing, prompt_names, refuse_other_clip,
-    source_sha256, warn_of_guesses,
+    shared_conditions, source_sha256, warn_of_guesses,
 };
 pub use overlap::{
     Fingerprint, HashedImage, calibrated_on, fingerprint, refuse_calibration_data,

@@ -6,6 +6,7 @@ use anomaly::{Calibration, CalibrationConditions, Detector, Domain, ImageInput};
 use burn::tensor::backend::Backend;
 use clip_vit::weights::{ActivationSource, GuessedHeads, OpenOptions};
 use clip_vit::{Activation, ClipCheckpoint, Normalisation, Precision, VisionTower};
+use conditions::{Condition, Conditions};
 use moeclip::{
     AdapterFile, AdapterFormat, Assumed, FrozenClip, MoeClip, MoeClipDetector, PromptBook,
     PromptCache, PromptOrigin, PromptSet,
@@ -13,7 +14,7 @@ use moeclip::{
 use moeclip_data::{Preprocessing, Sample};
 use serde::{Deserialize, Serialize};
 
-use crate::backends::Compute;
+use crate::backends::{Compute, DeviceChoice};
 use crate::error::refuse;
 use crate::{InspectError, Warning, Watcher};
 
@@ -75,8 +76,9 @@ impl ClipSource {
         let Some(folder) = &self.prompt_cache else {
             return Ok(FrozenClip::load(spec, clip, prompts, names, precision, device)?);
         };
-        let origin =
-            PromptOrigin { clip_sha256: source_sha256(clip), backend: compute.device.to_string() };
+        let (clip_sha256, backend) = (source_sha256(clip), compute.device.to_string());
+        let shared = shared_conditions(clip, compute.device);
+        let origin = PromptOrigin { clip_sha256, backend, shared };
         let mut cache = PromptCache::open(folder, origin)?;
         let frozen =
             FrozenClip::load_cached(spec, clip, prompts, names, precision, device, &mut cache);
@@ -123,6 +125,13 @@ pub fn open_adapter(
 pub fn source_sha256(clip: &ClipCheckpoint) -> String {
     let stored = clip.file().metadata().get("source_sha256").cloned();
     stored.unwrap_or_else(|| clip.file().sha256())
+}
+
+/// What every stored number follows from, whatever else decides it: build, machine, and how the pictures
+/// of a CLIP are normalised. CLIP's own normalisation is not said, as it was not before others could be.
+pub fn shared_conditions(clip: &ClipCheckpoint, device: DeviceChoice) -> Conditions {
+    let other = Some(clip.normalisation()).filter(|used| *used != Normalisation::CLIP);
+    Conditions::here(&device.to_string()).with(Condition::Normalisation, &other)
 }
 
 /// CLIP with adapters on a device, and the prompts of `classes`.
@@ -239,8 +248,8 @@ fn prompts_of(file: &AdapterFile) -> PromptSet {
     file.provenance().map_or_else(PromptSet::default, |from| from.prompts.clone())
 }
 
-/// The calibration of adapters, if they carry one; one for other images, another CLIP or another
-/// precision is refused.
+/// The calibration of adapters, if they carry one; one for other images, another CLIP, another precision,
+/// build or machine is refused.
 ///
 /// # Errors
 /// As [`conditions`]; a refusal that names what differs.
@@ -248,10 +257,10 @@ pub fn calibration_of(
     adapter: &AdapterFile,
     clip: &ClipSource,
     domain: Domain,
-    precision: Precision,
+    compute: Compute,
 ) -> Result<Option<Calibration>, InspectError> {
     let Some(calibration) = adapter.calibration() else { return Ok(None) };
-    let given = conditions(adapter, clip, domain, precision)?;
+    let given = conditions(adapter, clip, domain, compute)?;
     let file = adapter.path().display();
     calibration
         .require(&given)
@@ -267,15 +276,18 @@ pub fn conditions(
     adapter: &AdapterFile,
     clip: &ClipSource,
     domain: Domain,
-    precision: Precision,
+    compute: Compute,
 ) -> Result<CalibrationConditions, InspectError> {
-    Ok(conditions_with(adapter, source_sha256(&clip.read()?), domain, precision))
+    let clip = clip.read()?;
+    let shared = shared_conditions(&clip, compute.device);
+    Ok(conditions_with(adapter, source_sha256(&clip), shared, domain, compute.precision))
 }
 
-/// The same where the CLIP's SHA-256 is known.
+/// The same where the CLIP's SHA-256 and what is shared are known.
 pub fn conditions_with(
     adapter: &AdapterFile,
     clip_sha256: String,
+    shared: Conditions,
     domain: Domain,
     precision: Precision,
 ) -> CalibrationConditions {
@@ -285,6 +297,7 @@ pub fn conditions_with(
         precision: precision.dtype().name().to_owned(),
         clip_sha256,
         prompts_sha256: prompts_of(adapter).sha256(),
+        shared,
     }
 }
 

@@ -171,8 +171,7 @@ impl Job for Predicting<'_> {
         let method = MethodName::default().open(&request.files, watch)?;
         let (clip, domain, compute) = (&request.clip, request.domain, request.compute);
         let adapters = method.adapters().filter(|_| !request.uncalibrated);
-        let calibration =
-            adapters.map(|file| calibration_of(file, clip, domain, compute.precision));
+        let calibration = adapters.map(|file| calibration_of(file, clip, domain, compute));
         let calibration = calibration.transpose()?.flatten();
         let calibration = request.output.viewing.holding(calibration, watch);
         warn_of_other_classes(calibration.as_ref(), &classes, watch);

@@ -106,6 +106,7 @@ fn what_says_the_same_of_all_images_has_no_calibration_and_what_does_not_has_one
         precision: "F32".into(),
         clip_sha256: String::new(),
         prompts_sha256: String::new(),
+        shared: Default::default(),
     };
     let data = AuxiliaryData { name: "speckle".into(), ..AuxiliaryData::default() };
     let measure = |mut loaded: LoadedDetector<Flex>| {

@@ -6,7 +6,6 @@ use clip_vit::{
 };
 use thiserror::Error;
 
-use crate::prompt_cache::PromptEntry;
 use crate::{ClassPrompts, PromptBook, PromptCache, PromptEncoder, PromptSet};
 
 /// The frozen part of the model. The text tower is let go once every class is encoded.
@@ -67,7 +66,7 @@ impl<B: Backend> FrozenClip<B> {
         let loading = Loading { clip, source, precision, device };
         let mut encode = loading.encoder();
         loading.frozen(prompts, classes, move |prompts| {
-            let entry = PromptEntry::from(cache.key(clip, precision, prompts));
+            let entry = cache.entry(clip, precision, prompts);
             if let Some(features) = cache.get(&entry) {
                 return Ok(Tensor::from_data(features, (device, DType::F32)));
             }

@@ -1,8 +1,8 @@
 //! Prompt features on disk: with all of them there, a run loads no text tower at all.
 //!
 //! An entry holds the frozen features of one class in one state. It is found by everything that
-//! decides them: the CLIP, its text tower's sizes, precision, backend, the prompts word by word, and
-//! the version of the code that encodes. So it can be neither stale nor of something else; it is
+//! decides them: the CLIP, its text tower's sizes, precision, backend, the prompts word by word, the
+//! kernels, and the version of the code that encodes. So it can be neither stale nor of something else; it is
 //! used only if its checksum holds, and what is damaged is encoded again. Entries that were used
 //! longest ago go when the folder holds too many.
 
@@ -14,8 +14,8 @@ use std::time::SystemTime;
 
 use burn::tensor::TensorData;
 use clip_vit::weights::write::{HostTensor, write_safetensors};
-use clip_vit::{Activation, ClipSpec, Precision, TensorFile, TextSpec, WeightError};
-use serde::Serialize;
+use clip_vit::{ClipSpec, Precision, TensorFile, WeightError};
+use conditions::{Condition, Conditions, Purpose};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -34,6 +34,8 @@ pub struct PromptOrigin {
     pub clip_sha256: String,
     /// Backend and device, as the caller calls them: another one rounds differently.
     pub backend: String,
+    /// What every purpose asks, of which kernels and numbers version count here.
+    pub shared: Conditions,
 }
 
 /// A folder of encoded prompts.
@@ -68,19 +70,6 @@ pub enum PromptCacheError {
     NotKept(WeightError),
 }
 
-/// Everything that decides the features of a list of prompts; its JSON is hashed to a file's name.
-#[derive(Debug, Serialize)]
-pub(crate) struct PromptKey<'a> {
-    encoding: u32,
-    code: &'static str,
-    clip_sha256: &'a str,
-    text: &'a TextSpec,
-    activation: Activation,
-    precision: String,
-    backend: &'a str,
-    prompts: &'a [String],
-}
-
 impl PromptCache {
     /// Opens a folder, made where it is absent.
     ///
@@ -100,22 +89,26 @@ impl PromptCache {
         std::mem::take(&mut self.trouble)
     }
 
-    pub(crate) fn key<'a>(
-        &'a self,
-        clip: &'a ClipSpec,
+    /// Where the features of a list of prompts are kept.
+    pub(crate) fn entry(
+        &self,
+        clip: &ClipSpec,
         precision: Precision,
-        prompts: &'a [String],
-    ) -> PromptKey<'a> {
-        PromptKey {
-            encoding: ENCODING,
-            code: env!("CARGO_PKG_VERSION"),
-            clip_sha256: &self.origin.clip_sha256,
-            text: &clip.text,
-            activation: clip.activation,
-            precision: format!("{precision:?}"),
-            backend: &self.origin.backend,
-            prompts,
-        }
+        prompts: &[String],
+    ) -> PromptEntry {
+        let PromptOrigin { clip_sha256, backend, shared } = &self.origin;
+        let conditions = shared
+            .clone()
+            .with(Condition::Encoding, &ENCODING)
+            .with(Condition::Version, &env!("CARGO_PKG_VERSION"))
+            .with(Condition::Clip, clip_sha256)
+            .with(Condition::TextTower, &clip.text)
+            .with(Condition::Activation, &clip.activation)
+            .with(Condition::Precision, &format!("{precision:?}"))
+            .with(Condition::Backend, backend)
+            .with(Condition::PromptTexts, &prompts);
+        let shape = [prompts.len(), clip.text.width];
+        PromptEntry::new(&conditions.of(Purpose::Prompts), shape)
     }
 
     /// The features kept under a key, `[prompts, text width]` in f32.
@@ -146,24 +139,23 @@ impl PromptCache {
     }
 }
 
-/// A key in words, and the shape of what is kept under it.
+/// Everything that decides features, in words and as a digest, and their shape.
 #[derive(Debug)]
 pub(crate) struct PromptEntry {
     key: String,
+    digest: String,
     shape: [usize; 2],
 }
 
-impl From<PromptKey<'_>> for PromptEntry {
-    fn from(key: PromptKey<'_>) -> Self {
-        let shape = [key.prompts.len(), key.text.width];
-        // Texts and numbers always have a JSON.
-        Self { key: serde_json::to_string(&key).unwrap_or_default(), shape }
-    }
-}
-
 impl PromptEntry {
+    fn new(conditions: &Conditions, shape: [usize; 2]) -> Self {
+        // Texts and numbers always have a JSON.
+        let key = serde_json::to_string(conditions).unwrap_or_default();
+        Self { key, digest: conditions.digest(), shape }
+    }
+
     fn file(&self) -> String {
-        format!("{}.{EXTENSION}", hex(self.key.as_bytes()))
+        format!("{}.{EXTENSION}", self.digest)
     }
 
     fn read(&self, path: &Path) -> Result<TensorData, String> {
@@ -223,7 +215,22 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use std::time::Duration;
 
+    use clip_vit::ClipSpecBuilder;
+
     use super::*;
+
+    #[test]
+    fn its_conditions_are_all_of_the_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let (clip_sha256, backend) = ("c0ffee".into(), "flex".into());
+        let origin = PromptOrigin { clip_sha256, backend, shared: Conditions::here("flex") };
+        let cache = PromptCache::open(folder.path(), origin).unwrap();
+        let clip = ClipSpecBuilder::new().build().unwrap();
+        let entry = cache.entry(&clip, Precision::F32, &["a weave".into()]);
+        let conditions: Conditions = serde_json::from_str(&entry.key).unwrap();
+        assert_eq!(conditions.missing(Purpose::Prompts), []);
+        assert_eq!(conditions.digest(), entry.digest);
+    }
 
     #[test]
     fn the_entries_used_longest_ago_go() {

@@ -21,7 +21,7 @@ use crate::captions::Captions;
 use crate::model::{Pupil, PupilError, SentenceIds};
 use crate::objective::{PretrainTerms, Truth, objective};
 use crate::pictures::Pictures;
-use crate::run::FORMAT;
+use crate::run::{FORMAT, PretrainRun};
 
 /// Adam's decays; the second is shorter than usual, for a run of some thousand steps.
 const BETA_1: f32 = 0.9;
@@ -121,7 +121,7 @@ impl<B: Backend> Trainable<B> for Pretraining<B> {
     type Batch = Vec<Shard>;
     type Report = PretrainReport;
     type Error = PretrainError;
-    type Run = PretrainConfig;
+    type Run = PretrainRun;
 
     const FORMAT: CheckpointFormat = FORMAT;
 
@@ -162,10 +162,9 @@ impl<B: Backend> Trainable<B> for Pretraining<B> {
         Ok(Backward { gradients, report: PretrainReport { step, images, learning_rate, losses } })
     }
 
-    fn saved(&self, step: usize, run: &PretrainConfig) -> serde_json::Result<SavedState> {
+    fn saved(&self, step: usize, run: &PretrainRun) -> serde_json::Result<SavedState> {
         let parameters = named_parameters::<B, _>(&self.pupil).into_iter();
-        let metadata =
-            [("step", step.to_string()), ("config", serde_json::to_string(run)?)].into_iter();
+        let metadata = run.metadata()?.into_iter().chain([("step", step.to_string())]);
         Ok(SavedState {
             parameters: parameters.map(|(path, data)| (format!("{VALUE}{path}"), data)).collect(),
             tensors: BTreeMap::new(),

@@ -29,5 +29,5 @@ pub use model::{Answers, Pupil, PupilError, SentenceIds};
 pub use objective::{PretrainTerms, Truth, Twins, objective};
 pub use pictures::Pictures;
 pub use rate::WarmCosine;
-pub use run::{PretrainCheckpoint, PretrainMetrics, PretrainPictures};
+pub use run::{PretrainCheckpoint, PretrainMetrics, PretrainPictures, PretrainRun};
 pub use vocabulary::Vocabulary;

@@ -1,10 +1,10 @@
 //! A run of pretraining: its checkpoints, its pictures, and what its log says of a step.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use burn::tensor::backend::Backend;
+use conditions::{Condition, Conditions, Purpose};
 use moeclip_train::{
     CheckpointError, CheckpointFile, CheckpointFormat, CheckpointedRun, LoggedStep, Scalar,
     Trainer, TrainingData, with_parameters,
@@ -55,6 +55,10 @@ pub(crate) const FORMAT: CheckpointFormat = CheckpointFormat {
     second: "second.",
 };
 
+/// Keys of what a checkpoint says of its run.
+const CONFIG: &str = "config";
+const CONDITIONS: &str = "conditions";
+
 /// A checkpoint that was found whole.
 #[derive(Debug)]
 pub struct PretrainCheckpoint {
@@ -69,7 +73,27 @@ impl PretrainCheckpoint {
     }
 }
 
-impl CheckpointedRun for PretrainConfig {
+/// Everything that decides a run of pretraining.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PretrainRun {
+    /// Its description.
+    pub config: PretrainConfig,
+    /// What every purpose asks, of which kernels and numbers version count here.
+    pub shared: Conditions,
+}
+
+impl PretrainRun {
+    /// What a checkpoint says of its run: the description, and all else that decides it.
+    pub(crate) fn metadata(&self) -> serde_json::Result<[(&'static str, String); 2]> {
+        let shared = self.shared.clone().of(Purpose::Pretraining);
+        Ok([
+            (CONFIG, serde_json::to_string(&self.config)?),
+            (CONDITIONS, serde_json::to_string(&shared)?),
+        ])
+    }
+}
+
+impl CheckpointedRun for PretrainRun {
     type Checkpoint = PretrainCheckpoint;
 
     fn open(path: &Path) -> Result<PretrainCheckpoint, CheckpointError> {
@@ -82,21 +106,20 @@ impl CheckpointedRun for PretrainConfig {
         checkpoint.step
     }
 
-    /// Only `steps` and what follows from it, the learning rate, may differ.
+    /// Only `steps` and what follows from it, the learning rate, may differ. Checkpoints of older programs
+    /// have the description alone.
     fn require(&self, checkpoint: &PretrainCheckpoint) -> Result<(), CheckpointError> {
-        let values = |text: &str| serde_json::from_str::<BTreeMap<String, serde_json::Value>>(text);
-        let now = serde_json::to_string(self).unwrap_or_default();
-        let then = checkpoint.file.text("config")?;
-        let (then, now) = (values(&then).unwrap_or_default(), values(&now).unwrap_or_default());
-        let differs =
-            now.iter().find(|(key, value)| *key != "steps" && then.get(*key) != Some(*value));
-        let Some((key, value)) = differs else { return Ok(()) };
-        Err(CheckpointError::OtherRun {
-            file: checkpoint.file.path().into(),
-            key: key.clone(),
-            then: then.get(key).map(ToString::to_string).unwrap_or_default(),
-            now: value.to_string(),
-        })
+        let file = &checkpoint.file;
+        let shared: Conditions = file.json_if_any(CONDITIONS)?.unwrap_or_default();
+        let config: serde_json::Value = file.json(CONFIG)?;
+        let then = shared.with(Condition::Pretraining, &config);
+        let now = self.shared.clone().with(Condition::Pretraining, &self.config);
+        match then.first_difference(&now.of(Purpose::Pretraining)).map(Box::new) {
+            None => Ok(()),
+            Some(difference) => {
+                Err(CheckpointError::OtherRun { file: file.path().into(), difference })
+            }
+        }
     }
 }
 

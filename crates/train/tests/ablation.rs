@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use conditions::{Condition, Conditions, Purpose};
 use moeclip_train::{
     Experiment, Failure, Grid, Ingredients, LossValues, Measured, PlannedRun, Published, RunFolder,
     Standing, StepMetrics, StepReport, TapMetrics,
@@ -146,8 +147,15 @@ fn ingredients(run: &PlannedRun) -> Ingredients {
         description: run.experiment.to_toml(),
         clip: "c".into(),
         auxiliary: Some("a".into()),
-        options: vec![],
+        options: vec!["--device=flex".into()],
+        shared: Conditions::here("flex").with(Condition::Normalisation, &"plain"),
     }
+}
+
+#[test]
+fn the_conditions_of_ingredients_are_all_of_the_table() {
+    let ingredients = ingredients(&open(GRID).unwrap().runs()[1]);
+    assert_eq!(ingredients.conditions().missing(Purpose::Ablation), []);
 }
 
 #[test]

@@ -254,6 +254,7 @@ impl Runner<'_> {
             clip: self.inputs.clip.clone(),
             auxiliary: self.inputs.auxiliary(run)?.map(str::to_owned),
             options: arguments::deciding(self.args, self.common),
+            shared: self.inputs.shared.clone(),
         })
     }
 }

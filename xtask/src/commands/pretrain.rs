@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use burn::tensor::backend::Backend;
 use clap::{Args, value_parser};
+use conditions::Conditions;
 use inspect::backends::{Job, run_on};
 use moeclip_train::{
     CheckpointError, CheckpointPolicy, Checkpoints, Resumed, RunLog, Trainer, train,
 };
 use serde::Serialize;
 use small_clip::{
-    Pictures, PretrainConfig, PretrainLearner, PretrainMetrics, PretrainPictures, PretrainValues,
-    Pretraining,
+    Pictures, PretrainConfig, PretrainLearner, PretrainMetrics, PretrainPictures, PretrainRun,
+    PretrainValues, Pretraining,
 };
 
 use crate::cli::Common;
@@ -87,7 +88,7 @@ struct PretrainJob {
 
 /// What a run leaves on the way.
 struct Saving {
-    checkpoints: Checkpoints<PretrainConfig>,
+    checkpoints: Checkpoints<PretrainRun>,
     log: RunLog<PretrainMetrics>,
     /// The CLIP so far is written with every checkpoint, to be tried out.
     out: PathBuf,
@@ -150,14 +151,16 @@ impl PretrainJob {
         let Some(folder) = &self.args.checkpoints else { return Ok((Trainer::start(start), None)) };
         let every = Some(Duration::from_secs(self.args.checkpoint_minutes.saturating_mul(60)));
         let policy = CheckpointPolicy { keep: KEPT, every, ..CheckpointPolicy::new(folder) };
+        let shared = Conditions::here(&self.common.device.to_string());
+        let run = PretrainRun { config: self.config.clone(), shared };
         let (checkpoints, checkpoint) = match self.args.resume {
             true => {
-                let resumed = Checkpoints::resume(policy, self.config.clone())?;
+                let resumed = Checkpoints::resume(policy, run)?;
                 let Resumed { checkpoints, checkpoint, damaged } = resumed;
                 damaged.iter().for_each(|error| eprintln!("warning: passed over: {error}"));
                 (checkpoints, checkpoint)
             }
-            false => (Checkpoints::start(policy, self.config.clone()).map_err(to_resume)?, None),
+            false => (Checkpoints::start(policy, run).map_err(to_resume)?, None),
         };
         let learner = match &checkpoint {
             Some(checkpoint) => start.restore(checkpoint)?,

@@ -10,7 +10,24 @@ fn conditions() -> CalibrationConditions {
         precision: "F32".into(),
         clip_sha256: "c".repeat(64),
         prompts_sha256: "e".repeat(64),
+        shared: Conditions::here("flex").with(Condition::Normalisation, &"plain"),
     }
+}
+
+#[test]
+fn its_conditions_are_all_of_the_table() {
+    assert_eq!(conditions().conditions().missing(Purpose::Calibration), []);
+}
+
+#[test]
+fn a_calibration_of_an_older_program_says_no_build_and_holds() {
+    let old = r#"{"domain":"industrial","image_size":518,"precision":"F32","clip_sha256":"c","prompts_sha256":"e"}"#;
+    let old: CalibrationConditions = serde_json::from_str(old).unwrap();
+    assert_eq!(old.shared, Conditions::default());
+    let shared = Conditions::here("flex").with(Condition::Decoder, &"zune-jpeg");
+    let now = CalibrationConditions { shared, ..old.clone() };
+    let calibration = Calibration { conditions: old, ..calibration() };
+    assert_eq!(calibration.require(&now), Ok(()));
 }
 
 fn calibration() -> Calibration {

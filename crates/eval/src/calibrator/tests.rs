@@ -20,6 +20,7 @@ fn conditions(domain: Domain) -> CalibrationConditions {
         precision: "F32".into(),
         clip_sha256: String::new(),
         prompts_sha256: String::new(),
+        shared: Default::default(),
     }
 }
 

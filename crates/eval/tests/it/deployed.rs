@@ -45,6 +45,7 @@ fn calibration() -> Calibration {
             precision: "F32".into(),
             clip_sha256: String::new(),
             prompts_sha256: String::new(),
+            shared: Default::default(),
         },
         rule: None,
     }

@@ -12,6 +12,7 @@ use burn::backend::Flex;
 use burn::tensor::TensorData;
 use clip_vit::weights::write::write_safetensors;
 use clip_vit::{ClipSpec, ClipSpecBuilder, TensorFile};
+use conditions::Conditions;
 use moeclip::{
     AdapterFile, Adapters, Assumed, MoeClipConfig, PromptSet, Provenance, weights, write_adapter,
     write_authors,
@@ -58,6 +59,7 @@ fn calibration() -> Calibration {
             precision: "F32".into(),
             clip_sha256: "c".repeat(64),
             prompts_sha256: prompts.sha256(),
+            shared: Conditions::here("flex"),
         },
         rule: None,
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use burn::backend::Flex;
 use burn::tensor::TensorData;
 use clip_vit::{ClipSpec, ClipSpecBuilder, Precision, RandomWeights, WeightError, WeightSource};
+use conditions::Conditions;
 use moeclip::{FrozenClip, PromptCache, PromptOrigin, PromptSet};
 
 const CLASSES: [&str; 2] = ["nut", "metal plate"];
@@ -48,7 +49,11 @@ fn cache(folder: &Path) -> PromptCache {
 }
 
 fn cache_of(folder: &Path, clip_sha256: &str, backend: &str) -> PromptCache {
-    let origin = PromptOrigin { clip_sha256: clip_sha256.into(), backend: backend.into() };
+    let origin = PromptOrigin {
+        clip_sha256: clip_sha256.into(),
+        backend: backend.into(),
+        shared: Conditions::here(backend),
+    };
     PromptCache::open(folder, origin).unwrap()
 }
 
@@ -154,7 +159,11 @@ fn a_folder_that_takes_nothing_is_told_and_costs_nothing_but_time() {
     let seen = load(&mut cache, &prompts, Precision::F32);
     assert!(seen.trouble[0].contains("not kept"), "{:?}", seen.trouble);
     assert!(seen.features == uncached());
-    let origin = PromptOrigin { clip_sha256: String::new(), backend: String::new() };
+    let origin = PromptOrigin {
+        clip_sha256: String::new(),
+        backend: String::new(),
+        shared: Conditions::default(),
+    };
     let line = PromptCache::open(&place, origin).unwrap_err().to_string();
     assert!(line.contains("cannot hold prompt features"), "{line}");
 }

@@ -12,12 +12,13 @@ use clip_vit::weights::OpenOptions;
 use clip_vit::{
     ClipCheckpoint, Precision, RandomWeights, TensorFile, TextBackbone, TextTower, WeightSource,
 };
+use conditions::{Condition, Conditions, NUMBERS};
 use moeclip_train::{
     CheckpointError, CheckpointPolicy, CheckpointedRun, Checkpoints, Trainer, write_checkpoint,
 };
 use small_clip::{
-    Captions, Pictures, PretrainConfig, PretrainLearner, Pretraining, Pupil, SentenceIds, Shard,
-    ShardNumber, State, Truth, TwinPlaces, objective,
+    Captions, Pictures, PretrainConfig, PretrainLearner, PretrainRun, Pretraining, Pupil,
+    SentenceIds, Shard, ShardNumber, State, Truth, TwinPlaces, objective,
 };
 use synthetic_world::{Category, Role};
 
@@ -91,13 +92,18 @@ fn learner(config: &PretrainConfig) -> PretrainLearner<Flex> {
     Trainer::start(Pretraining::new(config.clone(), &Default::default()).unwrap())
 }
 
+/// What a checkpoint belongs to.
+fn run(config: &PretrainConfig) -> PretrainRun {
+    PretrainRun { config: config.clone(), shared: Conditions::here("flex") }
+}
+
 /// A learner as it stood at a checkpoint.
 fn taken_up(
     config: &PretrainConfig,
     path: &Path,
 ) -> Result<PretrainLearner<Flex>, CheckpointError> {
-    let checkpoint = PretrainConfig::open(path)?;
-    config.require(&checkpoint)?;
+    let checkpoint = PretrainRun::open(path)?;
+    run(config).require(&checkpoint)?;
     Pretraining::new(config.clone(), &Default::default()).unwrap().restore(&checkpoint)
 }
 
@@ -114,10 +120,10 @@ fn a_run_that_was_taken_up_again_ends_with_the_same_bytes() {
     let mut first = learner(&config);
     steps(&mut first, &pictures, 2);
     let policy = CheckpointPolicy::new(file("checkpoints"));
-    let mut checkpoints = Checkpoints::start(policy.clone(), config.clone()).unwrap();
+    let mut checkpoints = Checkpoints::start(policy.clone(), run(&config)).unwrap();
     let saved = checkpoints.save(&first).unwrap();
     drop(checkpoints);
-    let found = Checkpoints::resume(policy, config.clone()).unwrap().checkpoint.unwrap();
+    let found = Checkpoints::resume(policy, run(&config)).unwrap().checkpoint.unwrap();
     assert_eq!(found.step(), 2);
     let mut second = taken_up(&config, &saved).unwrap();
     assert_eq!(second.steps(), 2);
@@ -125,10 +131,14 @@ fn a_run_that_was_taken_up_again_ends_with_the_same_bytes() {
     second.write_clip(4, &file("taken up")).unwrap();
     assert!(std::fs::read(file("whole")).unwrap() == std::fs::read(file("taken up")).unwrap());
 
+    let shared = Conditions::here("flex").with(Condition::Numbers, &(NUMBERS + 1));
+    let newer = PretrainRun { shared, ..run(&config) };
+    let error = newer.require(&PretrainRun::open(&saved).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("the numbers version was 1 and is 2 now"), "{error}");
     let mut other = config.clone();
     other.losses.state = 0.5;
     let error = taken_up(&other, &saved).map(|_| ()).unwrap_err().to_string();
-    assert!(error.contains("losses was"), "{error}");
+    assert!(error.contains("losses.state was"), "{error}");
     let mut bytes = std::fs::read(&saved).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&saved, bytes).unwrap();
@@ -140,7 +150,7 @@ fn a_run_that_was_taken_up_again_ends_with_the_same_bytes() {
 fn a_tensor_of_another_type_is_named_whatever_the_digest_says() {
     let (config, folder) = (tiny(), tempfile::tempdir().unwrap());
     let policy = CheckpointPolicy::new(folder.path());
-    let mut checkpoints = Checkpoints::start(policy, config.clone()).unwrap();
+    let mut checkpoints = Checkpoints::start(policy, run(&config)).unwrap();
     let path = checkpoints.save(&learner(&config)).unwrap();
     let file = TensorFile::open(&path).unwrap();
     let mut tensors: BTreeMap<String, TensorData> = BTreeMap::new();

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use conditions::Difference;
 use thiserror::Error;
 
 /// A grid that cannot be run, or a folder that cannot be used.
@@ -23,5 +24,13 @@ pub enum AblationError {
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
+    },
+    /// A run that was made by another build or machine.
+    #[error("{}: holds a run of other conditions: {difference} or another folder", .folder.display())]
+    OtherConditions {
+        /// The run's folder.
+        folder: PathBuf,
+        /// The first condition that differs.
+        difference: Box<Difference>,
     },
 }

@@ -17,6 +17,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use conditions::{Condition, Conditions, Purpose};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,6 +40,25 @@ pub struct Ingredients {
     pub auxiliary: Option<String>,
     /// Options of the command line that change results: device, precision, reading of the CLIP.
     pub options: Vec<String>,
+    /// What every purpose asks: normalisation, numbers version, JPEG decoder, kernels. Files of older
+    /// programs have none of it.
+    #[serde(flatten)]
+    pub shared: Conditions,
+}
+
+impl Ingredients {
+    /// All of them as one value.
+    pub fn conditions(&self) -> Conditions {
+        self.shared
+            .clone()
+            .with(Condition::Version, &self.version)
+            .with(Condition::Method, &self.method)
+            .with(Condition::Description, &self.description)
+            .with(Condition::Clip, &self.clip)
+            .with(Condition::Data, &self.auxiliary)
+            .with(Condition::Options, &self.options)
+            .of(Purpose::Ablation)
+    }
 }
 
 /// What was measured on a dataset.
@@ -128,11 +148,20 @@ impl RunFolder {
     /// deleted; the place where it now lies is returned.
     ///
     /// # Errors
-    /// [`AblationError::File`] when the folder cannot be read or written.
+    /// [`AblationError::File`] when the folder cannot be read or written,
+    /// [`AblationError::OtherConditions`] when only build or machine are others: half of a table would be
+    /// made by each.
     pub fn begin(&self, ingredients: &Ingredients) -> Result<Option<PathBuf>, AblationError> {
         let known: Option<Ingredients> = load(&self.path.join(INGREDIENTS))?;
-        if known.as_ref() == Some(ingredients) {
-            return Ok(None);
+        if let Some(known) = known {
+            match known.conditions().first_difference(&ingredients.conditions()).map(Box::new) {
+                None => return Ok(None),
+                Some(difference) if difference.is_of_build() => {
+                    let folder = self.path.clone();
+                    return Err(AblationError::OtherConditions { folder, difference });
+                }
+                Some(_) => {}
+            }
         }
         let aside = self.path.exists().then(|| self.aside());
         if let Some(aside) = &aside {

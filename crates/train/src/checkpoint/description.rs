@@ -1,9 +1,10 @@
 //! What a checkpoint belongs to. A run that differs in anything the next step depends on would end
 //! elsewhere than the one it pretends to continue, so it is refused by the first key that differs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use conditions::{Condition, Conditions};
 use moeclip::{MoeClipConfig, Provenance};
 use moeclip_data::Augmentation;
 use serde::{Deserialize, Serialize};
@@ -11,20 +12,6 @@ use serde_json::Value;
 
 use super::CheckpointError;
 use crate::{Extent, Position, TrainConfig};
-
-/// What may change between the parts of a run: how long it is, how far it has come and what was
-/// measured on the way, the commit of the code (its version may not), and the text in which its user
-/// described it, whose settings are compared one by one.
-const FREE: [&str; 5] = [
-    "training.epochs",
-    "provenance.steps",
-    "provenance.metrics",
-    "provenance.commit",
-    "provenance.run",
-];
-
-/// Longest value that an error shows, in characters.
-const SHOWN: usize = 80;
 
 /// Everything that decides a run.
 ///
@@ -46,6 +33,10 @@ pub struct RunDescription {
     pub data: String,
     /// Number of samples.
     pub samples: usize,
+    /// What every purpose asks: normalisation, numbers version, JPEG decoder, kernels. Checkpoints of
+    /// older programs have none of it.
+    #[serde(flatten)]
+    pub shared: Conditions,
     /// Code version, CLIP (with its SHA-256), prompts and auxiliary set; a checkpoint carries it as
     /// a file of adapters does, with the steps made so far.
     #[serde(skip)]
@@ -92,112 +83,44 @@ impl RunRecord {
             file: file.into(),
             reason: format!("its description of the run is broken: {error}"),
         };
-        let now = run.record(0, &Metrics::new()).map_err(broken)?;
-        let pairs = [("", &self.run, &now.run), ("provenance", &self.provenance, &now.provenance)];
-        for (name, then, now) in pairs {
-            // Both texts are read the same way, so equal texts give equal numbers.
-            let (then, now) =
-                (leaves(name, then).map_err(broken)?, leaves(name, now).map_err(broken)?);
-            if let Some(difference) = first_difference(&then, &now) {
-                let Difference { key, then, now } = difference;
-                return Err(CheckpointError::OtherRun { file: file.into(), key, then, now });
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Difference {
-    key: String,
-    then: String,
-    now: String,
-}
-
-/// Each number, text and switch by its dotted key, as JSON.
-type Leaves = BTreeMap<String, String>;
-
-fn leaves(name: &str, text: &str) -> serde_json::Result<Leaves> {
-    let mut leaves = Leaves::new();
-    gather(name.to_owned(), &serde_json::from_str(text)?, &mut leaves);
-    leaves.retain(|key, _| !FREE.iter().any(|free| is_within(key, free)));
-    Ok(leaves)
-}
-
-/// Whether a dotted key is another or lies below it.
-fn is_within(key: &str, other: &str) -> bool {
-    key.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
-fn gather(key: String, value: &Value, leaves: &mut Leaves) {
-    match value {
-        Value::Object(fields) if !fields.is_empty() => {
-            for (name, value) in fields {
-                let dot = if key.is_empty() { "" } else { "." };
-                gather(format!("{key}{dot}{name}"), value, leaves);
-            }
-        }
-        Value::Array(items) if !items.is_empty() => {
-            for (index, value) in items.iter().enumerate() {
-                gather(format!("{key}[{index}]"), value, leaves);
-            }
-        }
-        leaf => {
-            leaves.insert(key, leaf.to_string());
+        let now =
+            run.record(0, &Metrics::new()).and_then(|now| now.conditions()).map_err(broken)?;
+        let then = self.conditions().map_err(broken)?;
+        match then.first_difference(&now).map(Box::new) {
+            None => Ok(()),
+            Some(difference) => Err(CheckpointError::OtherRun { file: file.into(), difference }),
         }
     }
-}
 
-fn first_difference(then: &Leaves, now: &Leaves) -> Option<Difference> {
-    let keys: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
-    let key = keys.into_iter().find(|key| then.get(*key) != now.get(*key))?;
-    Some(Difference { key: key.clone(), then: shown(then.get(key)), now: shown(now.get(key)) })
-}
-
-/// A value for one line of text.
-fn shown(value: Option<&String>) -> String {
-    let Some(value) = value else { return "absent".into() };
-    match value.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}...", &value[..end]),
-        None => value.clone(),
+    /// Both texts as one value. Those of two runs are read the same way, so equal texts give equal numbers.
+    fn conditions(&self) -> serde_json::Result<Conditions> {
+        let provenance: Value = serde_json::from_str(&self.provenance)?;
+        let run: Conditions = serde_json::from_str(&self.run)?;
+        Ok(run.with(Condition::Provenance, &provenance))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use conditions::Purpose;
+
     use super::*;
 
-    fn difference(then: &str, now: &str) -> Option<String> {
-        let (then, now) = (leaves("", then).unwrap(), leaves("", now).unwrap());
-        first_difference(&then, &now).map(|d| format!("{} {} {}", d.key, d.then, d.now))
-    }
-
     #[test]
-    fn the_first_key_that_differs_is_named_with_both_values() {
-        assert_eq!(difference(r#"{"a":1}"#, r#"{"a":1}"#), None);
-        let differing = difference(r#"{"a":{"b":1,"c":2}}"#, r#"{"a":{"b":1,"c":3}}"#);
-        assert_eq!(differing.unwrap(), "a.c 2 3");
-        assert_eq!(difference(r#"{"a":[1,2]}"#, r#"{"a":[1]}"#).unwrap(), "a[1] 2 absent");
-        assert_eq!(difference(r#"{"a":[]}"#, r#"{"a":["x"]}"#).unwrap(), r#"a [] absent"#);
-    }
-
-    #[test]
-    fn the_length_of_a_run_is_free() {
-        let of = |epochs: usize| format!(r#"{{"training":{{"epochs":{epochs},"seed":1}}}}"#);
-        assert_eq!(difference(&of(1), &of(20)), None);
-    }
-
-    #[test]
-    fn what_was_measured_is_free_and_what_sounds_like_it_is_not() {
-        let of = |name: &str| format!(r#"{{"provenance":{{"{name}":{{"loss/total":1.5}}}}}}"#);
-        let before = r#"{"provenance":{"metrics":{}}}"#;
-        assert_eq!(difference(&of("metrics"), before), None);
-        assert!(difference(&of("metrics_of_old"), before).is_some());
-    }
-
-    #[test]
-    fn a_long_value_is_cut() {
-        let long = "é".repeat(200);
-        let line = shown(Some(&long));
-        assert_eq!(line.chars().count(), SHOWN + 3);
+    fn its_conditions_are_all_of_the_table() {
+        let run = RunDescription {
+            training: TrainConfig::default(),
+            model: MoeClipConfig::default(),
+            augmentation: Augmentation::default(),
+            backend: "flex".into(),
+            precision: "F32".into(),
+            data: "nine pictures".into(),
+            samples: 9,
+            shared: Conditions::here("flex").with(Condition::Normalisation, &"plain"),
+            provenance: Provenance::default(),
+        };
+        let conditions = run.record(0, &Metrics::new()).unwrap().conditions().unwrap();
+        assert_eq!(conditions.missing(Purpose::Training), []);
+        assert_eq!(conditions.clone().of(Purpose::Training), conditions);
     }
 }

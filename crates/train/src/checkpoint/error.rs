@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clip_vit::WeightError;
+use conditions::Difference;
 use moeclip::AdapterError;
 use thiserror::Error;
 
@@ -52,16 +53,12 @@ pub enum CheckpointError {
         newest: Box<CheckpointError>,
     },
     /// A checkpoint of a run that differs in more than its length.
-    #[error("{}: is of another run: {key} was {then} and is {now} now; give the old value or another folder", file.display())]
+    #[error("{}: is of another run: {difference} or another folder", file.display())]
     OtherRun {
         /// The checkpoint.
         file: PathBuf,
-        /// The first setting that differs.
-        key: String,
-        /// Its value in the checkpoint, as JSON.
-        then: String,
-        /// Its value now, as JSON.
-        now: String,
+        /// The first condition that differs.
+        difference: Box<Difference>,
     },
     /// Adapters that have left the numbers.
     #[error(

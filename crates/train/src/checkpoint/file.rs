@@ -82,6 +82,18 @@ impl CheckpointFile {
         serde_json::from_str(&self.text(key)?).map_err(broken)
     }
 
+    /// Metadata that is JSON, where it is there: older programs did not write it.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Damaged`] when it is of another structure.
+    pub fn json_if_any<T: DeserializeOwned>(
+        &self,
+        key: &str,
+    ) -> Result<Option<T>, CheckpointError> {
+        self.file.metadata().contains_key(key).then(|| self.json(key)).transpose()
+    }
+
     /// A tensor of f32; bits are kept, infinite values included.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Every ablation trains, is saved, and goes on from where it was saved to the same bits.
 
 use burn::backend::Flex;
+use conditions::Conditions;
 use moeclip::{
     AdapterFile, Assumed, Fofs, ImageHeadKind, Mixture, MoeClipConfig, Partition, Provenance,
     ScaleWeighting, UpStart,
@@ -21,6 +22,7 @@ fn description(model: &MoeClipConfig) -> RunDescription {
         precision: "F32".into(),
         data: "nine pictures".into(),
         samples: 9,
+        shared: Conditions::default(),
         provenance: Provenance { clip: Some(clip()), ..Provenance::default() },
     }
 }

@@ -8,6 +8,7 @@ use burn::tensor::{Tensor, backend::Backend};
 use clip_vit::{
     ClipSpec, ClipSpecBuilder, Frozen, Precision, RandomWeights, VisionTower, WeightSource,
 };
+use conditions::Conditions;
 use moeclip::{Adapters, ClassPrompts, MoeClip, MoeClipConfig, PromptBook, Provenance};
 use moeclip_data::{
     Augmentation, HeldOutSplit, ImageDataset, Preprocessing, Split, hold_out, scan,
@@ -65,6 +66,7 @@ impl World {
             precision: format!("{:?}", self.precision),
             data: "nine pictures".into(),
             samples: self.training_images(),
+            shared: Conditions::here("flex"),
             provenance: Provenance {
                 version: "1.2.3".into(),
                 clip: Some(self.clip()),

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use conditions::Conditions;
 use inspect::backends::{Job, run_on};
-use inspect::{Dataset, fingerprint, source_sha256};
+use inspect::{Dataset, fingerprint, shared_conditions, source_sha256};
 use moeclip_data::{PromptNames, Split};
 use moeclip_train::{Grid, Method, PlannedRun};
 
@@ -19,6 +20,8 @@ use crate::progress::Terminal;
 pub(super) struct Inputs {
     /// SHA-256 of the CLIP.
     pub(super) clip: String,
+    /// What every run of the grid shares.
+    pub(super) shared: Conditions,
     data: BTreeMap<Key, Data>,
 }
 
@@ -46,8 +49,9 @@ impl Inputs {
         // whole grid.
         run_on(common.compute(), Answers)?;
         let clip = args.clip.as_ref().context("--clip FILE is missing")?;
-        let clip = source_sha256(&args.shape.source(clip.clone()).read()?);
-        let mut inputs = Self { clip, data: BTreeMap::new() };
+        let clip = args.shape.source(clip.clone()).read()?;
+        let shared = shared_conditions(&clip, common.compute().device);
+        let mut inputs = Self { clip: source_sha256(&clip), shared, data: BTreeMap::new() };
         for run in runs {
             let auxiliary = run.experiment.data.name.iter();
             let auxiliary = auxiliary.filter(|_| run.method == Method::Moeclip);

@@ -2,16 +2,18 @@
 //! stored before stays where it is.
 
 use anomaly::Domain;
+use conditions::{Condition, Conditions, Purpose};
 use moeclip_data::{ContentHash, MaskRule, Sample};
 use serde::Serialize;
 
 use super::BenchArgs;
+use super::plan::PlannedClip;
 use crate::cli::{ActivationChoice, Common};
 use crate::code::VERSION;
 use inspect::OpenMethod;
 
 /// Everything besides an image that decides what is said of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Identity {
     version: &'static str,
     /// SHA-256 of the CLIP.
@@ -27,14 +29,17 @@ pub(super) struct Identity {
     heads: [Option<usize>; 2],
     activation: Option<String>,
     assumed: String,
+    /// What every purpose asks: normalisation, numbers version, JPEG decoder, kernels.
+    #[serde(flatten)]
+    shared: Conditions,
 }
 
 impl Identity {
-    /// Of a method on the datasets of a domain. `clip` is the CLIP's SHA-256.
+    /// Of a method on the datasets of a domain.
     pub(super) fn new(
         args: &BenchArgs,
         common: &Common,
-        clip: &str,
+        clip: &PlannedClip,
         subject: &OpenMethod,
         domain: Domain,
         mask_rule: MaskRule,
@@ -44,7 +49,7 @@ impl Identity {
         let shape = &args.clip.shape;
         Ok(Self {
             version: VERSION,
-            clip: clip.to_owned(),
+            clip: clip.sha256.clone(),
             method,
             image_size,
             domain,
@@ -57,12 +62,33 @@ impl Identity {
                 Some(_) => format!("{:?}", args.assumed),
                 None => String::new(),
             },
+            shared: clip.shared.clone(),
         })
     }
 
-    /// A short number of its own.
+    /// A short number of its own, of its settings: what another build or machine made must be found, to be
+    /// refused.
     pub(super) fn number(&self) -> anyhow::Result<String> {
-        Ok(ContentHash::of_bytes(&serde_json::to_vec(self)?).short())
+        let settings = Self { shared: self.shared.clone().without_build(), ..self.clone() };
+        Ok(ContentHash::of_bytes(&serde_json::to_vec(&settings)?).short())
+    }
+
+    /// All of it as one value.
+    pub(super) fn conditions(&self) -> Conditions {
+        self.shared
+            .clone()
+            .with(Condition::Version, &self.version)
+            .with(Condition::Clip, &self.clip)
+            .with(Condition::Method, &self.method)
+            .with(Condition::ImageSize, &self.image_size)
+            .with(Condition::Domain, &self.domain)
+            .with(Condition::MaskRule, &self.mask_rule)
+            .with(Condition::Backend, &self.device)
+            .with(Condition::Precision, &self.precision)
+            .with(Condition::Heads, &self.heads)
+            .with(Condition::Activation, &self.activation)
+            .with(Condition::Assumed, &self.assumed)
+            .of(Purpose::Benchmark)
     }
 }
 
@@ -72,4 +98,44 @@ pub(super) fn key(image: &str, sample: &Sample) -> anyhow::Result<String> {
     let mask = mask.map(|mask| mask.to_string()).unwrap_or_default();
     let text = format!("{image}\n{mask}\n{}", sample.prompt);
     Ok(ContentHash::of_bytes(text.as_bytes()).short())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity {
+            version: "0.1.0",
+            clip: "c".repeat(64),
+            method: "clip p".into(),
+            image_size: 112,
+            domain: Domain::Industrial,
+            mask_rule: MaskRule::default(),
+            device: "flex".into(),
+            precision: "F32".into(),
+            heads: [None, Some(2)],
+            activation: Some("QuickGelu".into()),
+            assumed: "nothing".into(),
+            shared: Conditions::here("flex"),
+        }
+    }
+
+    #[test]
+    fn its_conditions_are_all_of_the_table() {
+        let shared = Conditions::here("flex").with(Condition::Normalisation, &"plain");
+        let whole = Identity { shared, ..identity() };
+        assert_eq!(whole.conditions().missing(Purpose::Benchmark), []);
+        assert_ne!(whole.number().unwrap(), identity().number().unwrap());
+    }
+
+    #[test]
+    fn its_number_is_what_it_was_before_builds_were_told_apart() {
+        let text = format!(
+            r#"{{"version":"0.1.0","clip":"{}","method":"clip p","image_size":112,"domain":"industrial","mask_rule":{},"device":"flex","precision":"F32","heads":[null,2],"activation":"QuickGelu","assumed":"nothing"}}"#,
+            "c".repeat(64),
+            serde_json::to_string(&MaskRule::default()).unwrap()
+        );
+        assert_eq!(identity().number().unwrap(), ContentHash::of_bytes(text.as_bytes()).short());
+    }
 }

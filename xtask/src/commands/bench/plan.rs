@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use anomaly::{Calibration, Domain};
 use anyhow::bail;
+use conditions::Conditions;
 use inspect::{
     DataRoot, Dataset, HashedImage, MethodFiles, MethodName, OpenMethod, calibrated_on,
-    conditions_with, known, refuse_other_clip, source_sha256, trained_on,
+    conditions_with, known, refuse_other_clip, shared_conditions, source_sha256, trained_on,
 };
 use moeclip_data::{ContentHash, Descriptor, PromptNames, Sample, Split};
 use moeclip_eval::ResultFolder;
@@ -24,10 +25,16 @@ const AUXILIARY: &str = "VisA";
 
 /// Everything that is to be done.
 pub(super) struct Plan {
-    /// SHA-256 of the CLIP.
-    pub(super) clip: String,
+    pub(super) clip: PlannedClip,
     pub(super) methods: Vec<Method>,
     pub(super) datasets: Vec<PlannedDataset>,
+}
+
+/// The CLIP that is measured with.
+pub(super) struct PlannedClip {
+    pub(super) sha256: String,
+    /// What everything that is said with it shares.
+    pub(super) shared: Conditions,
 }
 
 /// A method, with the adapters for most datasets and those for the one that these are trained on.
@@ -99,7 +106,8 @@ impl Plan {
                 refuse_other_clip(&clip, file)?;
             }
         }
-        let clip = source_sha256(&clip);
+        let shared = shared_conditions(&clip, args.devices(common)[0]);
+        let clip = PlannedClip { sha256: source_sha256(&clip), shared };
         let mut plan = Self { clip, methods, datasets: Vec::new() };
         let Some(root) = DataRoot::find(args.data_root.as_deref())? else {
             bail!(
@@ -198,6 +206,7 @@ impl Plan {
             );
         }
         let results = ResultFolder::open(&results.join(folder))?;
+        results.require(&identity.conditions())?;
         results.describe(&identity)?;
         let deployment = self.deployment(args, common, subject, domain, images);
         let deployment = match deployment {
@@ -216,9 +225,16 @@ impl Plan {
         images: &[HashedImage<'_>],
     ) -> Deployment {
         let Some(adapter) = subject.adapters() else { return Deployment::Uncalibrated };
+        let PlannedClip { sha256, shared } = &self.clip;
         let wanted = adapter.calibration().filter(|_| !args.calibration.uncalibrated);
         let Some(calibration) = wanted else { return Deployment::Uncalibrated };
-        let given = conditions_with(adapter, self.clip.clone(), domain, common.compute().precision);
+        let given = conditions_with(
+            adapter,
+            sha256.clone(),
+            shared.clone(),
+            domain,
+            common.compute().precision,
+        );
         if let Err(error) = calibration.require(&given) {
             return Deployment::Unusable(error.to_string());
         }

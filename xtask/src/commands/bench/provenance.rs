@@ -20,7 +20,7 @@ pub(super) fn of(args: &BenchArgs, common: &Common, plan: &Plan) -> Vec<Provenan
             "Computed on",
             format!("{device}, frozen CLIP in {:?}", common.precision).to_lowercase(),
         ),
-        fact("CLIP, SHA-256", plan.clip.clone()),
+        fact("CLIP, SHA-256", plan.clip.sha256.clone()),
     ];
     for method in &plan.methods {
         facts.extend(of_method(method));

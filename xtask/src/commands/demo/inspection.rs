@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use ::small_clip::SmallClip;
 use anyhow::{Context, bail};
+use conditions::{Condition, Conditions, Purpose};
 use inspect::backends::{DeviceChoice, run_on};
 use moeclip_data::ContentHash;
 use moeclip_eval::report::StageTime;
@@ -43,12 +44,28 @@ pub(super) struct Settings {
 }
 
 /// What a folder's files follow from, besides the number of steps, which may grow.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Claim {
     /// The hash of its file, or "random".
     clip: String,
     per_category: usize,
     seed: u64,
+    /// What every purpose asks: numbers version, JPEG decoder, kernels. Folders of older programs have
+    /// none of it.
+    #[serde(flatten)]
+    shared: Conditions,
+}
+
+impl Claim {
+    /// All of it as one value.
+    fn conditions(&self) -> Conditions {
+        self.shared
+            .clone()
+            .with(Condition::Clip, &self.clip)
+            .with(Condition::PerCategory, &self.per_category)
+            .with(Condition::Seed, &self.seed)
+            .of(Purpose::Demo)
+    }
 }
 
 pub(super) fn run(settings: Settings, common: Common) -> anyhow::Result<()> {
@@ -175,17 +192,23 @@ impl Demo {
             ClipChoice::Random => "random".to_owned(),
             ClipChoice::File(file) => ContentHash::of_file(file)?.to_string(),
         };
-        let claim = Claim { clip, per_category, seed };
+        let shared = Conditions::here(&self.common.device.to_string());
+        let claim = Claim { clip, per_category, seed, shared };
         let Ok(text) = std::fs::read_to_string(&path) else { return write_json(&path, &claim) };
-        match serde_json::from_str::<Claim>(&text) {
-            Ok(there) if there == claim => Ok(()),
-            Ok(Claim { clip, per_category, seed }) => bail!(
-                "{}: holds a demo of --seed {seed} --per-category {per_category} and the CLIP {}; give \
+        let Ok(there) = serde_json::from_str::<Claim>(&text) else {
+            bail!("{}: is of no demo; give another --out", path.display());
+        };
+        let (out, Claim { clip, per_category, seed, .. }) = (self.out().display(), &there);
+        match there.conditions().first_difference(&claim.conditions()) {
+            None => Ok(()),
+            Some(difference) if difference.is_of_build() => {
+                bail!("{out}: holds a demo of other conditions: {difference} or another --out")
+            }
+            Some(_) => bail!(
+                "{out}: holds a demo of --seed {seed} --per-category {per_category} and the CLIP {}; give \
                  these, or another --out",
-                self.out().display(),
-                clip.get(..12).unwrap_or(&clip)
+                clip.get(..12).unwrap_or(clip)
             ),
-            Err(_) => bail!("{}: is of no demo; give another --out", path.display()),
         }
     }
 

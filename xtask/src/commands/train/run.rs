@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::backend::Backend;
 use clip_vit::{ClipCheckpoint, Frozen};
-use inspect::{ClipSource, Fingerprint, cached, preprocessing, source_sha256};
+use inspect::{ClipSource, Fingerprint, cached, preprocessing, shared_conditions, source_sha256};
 use moeclip::{Adapters, MoeClip, Provenance};
 use moeclip_data::{Cache, HeldOutSplit, ImageDataset, MaskRule};
 use moeclip_train::{
@@ -100,6 +100,7 @@ impl<B: Backend> Run<B> {
             precision: format!("{:?}", common.precision),
             data: self.fingerprint.in_order.clone(),
             samples: self.images.training.samples().len(),
+            shared: shared_conditions(clip, common.compute().device),
             provenance: self.provenance(clip),
         }
     }
