@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clip_vit::Activation;
 use inspect::{CacheRequest, ClipSource, DataRequest, MethodFiles, MethodName};
 use moeclip::Assumed;
+use moeclip_data::PromptNames;
 
-use crate::cli::{ActivationChoice, PromptNamesChoice, method_values};
+use crate::cli::{activations, methods, prompt_names};
 
 /// Which CLIP, and what its file may not say.
 #[derive(Debug, Clone, Args)]
@@ -39,8 +41,8 @@ pub(crate) struct ClipShapeArgs {
     #[arg(long, value_name = "N")]
     pub(crate) text_heads: Option<usize>,
     /// Activation that the CLIP was trained with, where its file does not say
-    #[arg(long, value_enum)]
-    pub(crate) activation: Option<ActivationChoice>,
+    #[arg(long, value_parser = activations())]
+    pub(crate) activation: Option<Activation>,
 }
 
 impl ClipArgs {
@@ -58,7 +60,7 @@ impl ClipShapeArgs {
             path,
             vision_heads: self.vision_heads,
             text_heads: self.text_heads,
-            activation: self.activation.map(Into::into),
+            activation: self.activation,
             prompt_cache: None,
         }
     }
@@ -92,7 +94,7 @@ pub(crate) struct AssumedArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct MethodArgs {
     /// What is measured
-    #[arg(long, value_parser = method_values(), default_value = MethodName::default().word())]
+    #[arg(long, value_parser = methods(), default_value = MethodName::default().word())]
     pub(crate) method: MethodName,
     /// Trained adapters: ours or the authors'
     #[arg(long, value_name = "FILE")]
@@ -137,8 +139,8 @@ pub(crate) struct DataOptions {
     #[arg(long = "as", value_name = "NAME|TOML")]
     pub(crate) described_as: Option<PathBuf>,
     /// Words for classes in prompts, where the authors' release has odd ones
-    #[arg(long, value_enum)]
-    pub(crate) prompt_names: Option<PromptNamesChoice>,
+    #[arg(long, value_parser = prompt_names())]
+    pub(crate) prompt_names: Option<PromptNames>,
     /// Folders of normal images, in a tree of one's own
     #[arg(long, value_name = "DIR", value_delimiter = ',', conflicts_with = "described_as")]
     pub(crate) normal: Vec<PathBuf>,
@@ -158,7 +160,6 @@ impl DataOptions {
     pub(crate) fn request(&self) -> DataRequest {
         let Self { data_root, described_as, prompt_names, normal, anomalous, masks, class } =
             self.clone();
-        let prompt_names = prompt_names.map(Into::into);
         DataRequest { data_root, described_as, prompt_names, normal, anomalous, masks, class }
     }
 }

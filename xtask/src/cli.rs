@@ -1,8 +1,8 @@
 //! What can be typed: commands, and the options that all of them share.
 
 use anomaly::Domain;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clip_vit::{Activation, Precision};
 use inspect::MethodName;
 use inspect::backends::{Compute, DeviceChoice};
@@ -12,7 +12,7 @@ use crate::commands;
 
 /// MoECLIP: zero-shot anomaly detection with a frozen CLIP, without Python.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about, max_term_width = 100)]
+#[command(name = XTASK, bin_name = XTASK, version, about, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -27,17 +27,87 @@ pub(crate) struct Common {
     #[arg(long, global = true, default_value = "flex", value_name = "DEVICE")]
     pub(crate) device: DeviceChoice,
     /// Precision of the frozen CLIP; adapters, heads and losses are always f32
-    #[arg(long, global = true, value_enum, default_value_t = PrecisionChoice::F32)]
-    pub(crate) precision: PrecisionChoice,
+    #[arg(long, global = true, value_parser = precisions(), default_value = "f32")]
+    pub(crate) precision: Precision,
     /// Print JSON for machines instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 
+impl Cli {
+    /// What was typed after the name of this program; ends the program where it is wrong or asks for help.
+    pub(crate) fn of(program: Program) -> Self {
+        let matches = program.command().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// The programs that have these commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// `cargo xtask`, in a clone of the project.
+    Xtask,
+    /// `moeclip`, installed.
+    Moeclip,
+}
+
+impl Program {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Xtask => XTASK,
+            Self::Moeclip => "moeclip",
+        }
+    }
+
+    /// A text that names `cargo xtask`, naming this program instead.
+    pub(crate) fn naming(self, text: &str) -> String {
+        // Not the aliases that begin like it, such as cargo xtask-cuda.
+        let parts: Vec<&str> = text.split(XTASK).collect();
+        let mut named = String::from(parts[0]);
+        for part in &parts[1..] {
+            named += if part.starts_with('-') { XTASK } else { self.name() };
+            named += part;
+        }
+        named
+    }
+
+    /// The commands, their help naming this program.
+    fn command(self) -> clap::Command {
+        self.renamed(Cli::command()).name(self.name()).bin_name(self.name())
+    }
+
+    fn renamed(self, command: clap::Command) -> clap::Command {
+        let text = |text: Option<&StyledStr>| text.map(|text| self.naming(&text.to_string()));
+        let about = text(command.get_about());
+        let long_about = text(command.get_long_about());
+        let after_help = text(command.get_after_help());
+        let mut command = command.mut_subcommands(|command| self.renamed(command));
+        if let Some(about) = about {
+            command = command.about(about);
+        }
+        if let Some(long_about) = long_about {
+            command = command.long_about(long_about);
+        }
+        match after_help {
+            None => command,
+            Some(after_help) => command.after_help(after_help),
+        }
+    }
+}
+
+/// As the commands are typed in a clone of the project.
+const XTASK: &str = "cargo xtask";
+
 impl Common {
     /// Where to compute, and how precisely.
     pub(crate) fn compute(&self) -> Compute {
-        Compute { device: self.device, precision: self.precision.into() }
+        Compute { device: self.device, precision: self.precision }
+    }
+
+    /// What a process of this program is told.
+    pub(crate) fn printing_json(compute: Compute) -> Self {
+        Self { device: compute.device, precision: compute.precision, json: true }
     }
 }
 
@@ -72,97 +142,68 @@ pub(crate) enum Command {
     Datasets(commands::datasets::DatasetsArgs),
     /// Compare every stage with golden files of the PyTorch reference
     Parity(commands::parity::ParityArgs),
+    /// Do one job of a grid or a benchmark
+    #[command(hide = true)]
+    RunJob(commands::run_job::RunJobArgs),
     /// Say what this build can do on this machine
     Doctor(commands::doctor::DoctorArgs),
 }
 
+/// A choice: as it is typed, what it is, and its value.
+type Choice<T> = (&'static str, &'static str, T);
+
+/// Parses one of these.
+fn choices<T: Clone + Send + Sync + 'static>(
+    choices: &'static [Choice<T>],
+) -> impl TypedValueParser<Value = T> {
+    let values = choices.iter().map(|(word, help, _)| PossibleValue::new(*word).help(*help));
+    PossibleValuesParser::new(values).try_map(|word| {
+        let choice = choices.iter().find(|(known, ..)| *known == word);
+        choice.map(|(.., value)| value.clone()).ok_or("it is none of these")
+    })
+}
+
 /// Precisions that can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PrecisionChoice {
-    /// 32 bit
-    F32,
-    /// 16 bit, IEEE half
-    F16,
-    /// 16 bit, bfloat
-    Bf16,
+pub(crate) fn precisions() -> impl TypedValueParser<Value = Precision> {
+    choices(&[
+        ("f32", "32 bit", Precision::F32),
+        ("f16", "16 bit, IEEE half", Precision::F16),
+        ("bf16", "16 bit, bfloat", Precision::Bf16),
+    ])
 }
 
 /// Activations that can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ActivationChoice {
-    /// OpenAI's weights
-    QuickGelu,
-    /// LAION's weights
-    Gelu,
+pub(crate) fn activations() -> impl TypedValueParser<Value = Activation> {
+    choices(&[
+        ("quick-gelu", "OpenAI's weights", Activation::QuickGelu),
+        ("gelu", "LAION's weights", Activation::Gelu),
+    ])
 }
 
 /// Whose words for classes can stand in prompts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PromptNamesChoice {
-    /// Plain names of what is seen, the default
-    Corrected,
-    /// The authors' release's, to the letter
-    Release,
-}
-
-impl From<PromptNamesChoice> for PromptNames {
-    fn from(choice: PromptNamesChoice) -> Self {
-        match choice {
-            PromptNamesChoice::Corrected => PromptNames::Corrected,
-            PromptNamesChoice::Release => PromptNames::Release,
-        }
-    }
-}
-
-impl From<PromptNames> for PromptNamesChoice {
-    fn from(names: PromptNames) -> Self {
-        match names {
-            PromptNames::Corrected => PromptNamesChoice::Corrected,
-            PromptNames::Release => PromptNamesChoice::Release,
-        }
-    }
-}
-
-impl From<PrecisionChoice> for Precision {
-    fn from(choice: PrecisionChoice) -> Self {
-        match choice {
-            PrecisionChoice::F32 => Precision::F32,
-            PrecisionChoice::F16 => Precision::F16,
-            PrecisionChoice::Bf16 => Precision::Bf16,
-        }
-    }
-}
-
-impl From<ActivationChoice> for Activation {
-    fn from(choice: ActivationChoice) -> Self {
-        match choice {
-            ActivationChoice::QuickGelu => Activation::QuickGelu,
-            ActivationChoice::Gelu => Activation::Gelu,
-        }
-    }
+pub(crate) fn prompt_names() -> impl TypedValueParser<Value = PromptNames> {
+    choices(&[
+        ("corrected", "Plain names of what is seen, the default", PromptNames::Corrected),
+        ("release", "The authors' release's, to the letter", PromptNames::Release),
+    ])
 }
 
 /// Kinds of pictures that can be asked for, with what they are.
-pub(crate) fn domain_values() -> impl TypedValueParser<Value = Domain> {
-    let values = Domain::ALL.map(|domain| {
-        PossibleValue::new(domain.name()).help(match domain {
-            Domain::Industrial => "Parts and surfaces",
-            Domain::Medical => "Scans and endoscopy",
-        })
-    });
-    PossibleValuesParser::new(values).try_map(|word| word.parse::<Domain>())
+pub(crate) fn domains() -> impl TypedValueParser<Value = Domain> {
+    choices(&[
+        ("industrial", "Parts and surfaces", Domain::Industrial),
+        ("medical", "Scans and endoscopy", Domain::Medical),
+    ])
 }
 
 /// Methods that can be asked for, with what they are.
-pub(crate) fn method_values() -> impl TypedValueParser<Value = MethodName> {
+pub(crate) fn methods() -> impl TypedValueParser<Value = MethodName> {
     let value = |method: &MethodName| PossibleValue::new(method.word()).help(method.about());
     PossibleValuesParser::new(MethodName::ALL.iter().map(value)).try_map(|word| word.parse())
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -172,6 +213,23 @@ mod tests {
         for sub in command.get_subcommands() {
             let example = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(example.contains("cargo xtask "), "{} has no example", sub.get_name());
+        }
+    }
+
+    #[test]
+    fn an_installed_program_is_called_by_its_own_name() {
+        fn helps(command: &mut clap::Command, found: &mut Vec<String>) {
+            found.push(command.render_long_help().to_string());
+            command.get_subcommands_mut().for_each(|command| helps(command, found));
+        }
+        let (mut xtask, mut moeclip) = (Vec::new(), Vec::new());
+        helps(&mut Program::Xtask.command(), &mut xtask);
+        helps(&mut Program::Moeclip.command(), &mut moeclip);
+        assert!(xtask.len() > 15 && xtask[0].contains("Usage: cargo xtask "));
+        assert!(moeclip[0].contains("Usage: moeclip "), "{}", moeclip[0]);
+        for (there, here) in xtask.iter().zip(&moeclip) {
+            assert_eq!(&Program::Moeclip.naming(there), here);
+            assert!(!here.contains("xtask"), "{here}");
         }
     }
 }

@@ -19,7 +19,7 @@ use burn_train::renderer::{
 };
 use moeclip_train::{Extent, Scalar, StepMetrics};
 
-use crate::terminal;
+use crate::interrupt;
 
 /// What the dashboard's "kill" says when it panics.
 const KILL: &str = "Killing training from user input.";
@@ -47,11 +47,11 @@ impl Dashboard {
     /// Takes the terminal for a run that goes on after `step`.
     pub(crate) fn open(extent: Extent, step: usize) -> Self {
         let interrupter = Interrupter::new();
-        terminal::remember();
+        interrupt::remember();
         quiet_about_kills();
         let epochs_done = Some(extent.position(step).epoch).filter(|epochs| *epochs > 0);
         let renderer = TuiMetricsRendererWrapper::new(interrupter.clone(), epochs_done);
-        terminal::let_ctrl_c_through();
+        interrupt::let_ctrl_c_through();
         Self { renderer, interrupter, known: BTreeSet::new(), extent, killed: false }
     }
 

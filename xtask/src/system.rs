@@ -1,4 +1,4 @@
-//! What the operating system knows of this process.
+//! What this program is built from, and what the operating system knows of its process.
 
 pub(crate) use moeclip_train::peak_memory;
 
@@ -22,4 +22,19 @@ fn kib_line(file: &str, key: &str) -> Option<u64> {
 /// Bytes as GiB with two decimals.
 pub(crate) fn gib(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / (1u64 << 30) as f64)
+}
+
+/// The version of the program.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit it is built from, with `-dirty` behind it where the code differed; `None` outside of
+/// git.
+pub(crate) const COMMIT: Option<&str> = option_env!("MOECLIP_COMMIT");
+
+/// Version and commit for a line of text.
+pub(crate) fn described() -> String {
+    match COMMIT {
+        Some(commit) => format!("{VERSION} ({commit})"),
+        None => VERSION.to_owned(),
+    }
 }

@@ -132,9 +132,6 @@ const LONGEST: usize = 400;
 /// How often a name may be given to a type; from the third on a reader asks which one is meant.
 const NAMESAKES: usize = 2;
 
-/// Names that are still given more often.
-const OVERUSED: [&str; 3] = ["Measured", "Method", "View"];
-
 /// Macros that print.
 const PRINTS: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
 
@@ -229,7 +226,6 @@ fn no_name_is_given_to_many_types() {
         }
     }
     let many = places.iter().filter(|(_, places)| places.len() > NAMESAKES);
-    let many = many.filter(|(name, _)| !OVERUSED.contains(&name.as_str()));
     let many = many.map(|(name, places)| {
         format!("{}: {name} is defined here and at {}", places[0], places[1..].join(", "))
     });

@@ -24,10 +24,11 @@ pub struct Compute {
 }
 
 /// A device by its name: `flex`, `ndarray`, `wgpu:1`, `cuda:0`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum DeviceChoice {
     /// Burn's fast CPU backend.
+    #[default]
     Flex,
     /// The plain CPU backend.
     NdArray,
@@ -125,6 +126,14 @@ pub fn statuses() -> Vec<DeviceStatus> {
         asked(DeviceChoice::Wgpu { index: 0 }, wgpu::run(0, Nothing)),
         asked(DeviceChoice::Cuda { index: 0 }, cuda::run(0, Nothing)),
     ]
+}
+
+/// Refuses a device that does not answer.
+///
+/// # Errors
+/// As [`run_on`].
+pub fn require(compute: Compute) -> Result<(), InspectError> {
+    run_on(compute, Nothing)
 }
 
 /// A job that only proves that the device is there.
@@ -251,6 +260,11 @@ impl FromStr for DeviceChoice {
 }
 
 impl DeviceChoice {
+    /// Whether several of them share the machine's cores.
+    pub fn is_cpu(self) -> bool {
+        matches!(self, Self::Flex | Self::NdArray)
+    }
+
     /// Its number among the devices of its kind.
     fn index(self) -> Result<u16, InspectError> {
         match self {

@@ -5,10 +5,13 @@
 //! signals: whatever is to be known while work is done goes to a [`Watcher`], and a [`Cancellation`] ends
 //! it.
 
+mod ablate;
 pub mod backends;
+mod bench;
 mod calibrate;
 mod cases;
 mod catalogue;
+mod child;
 mod data;
 mod error;
 mod evaluate;
@@ -20,15 +23,18 @@ mod registry;
 mod view;
 mod watch;
 
+pub use ablate::{AblateRequest, named, write_table};
+pub use bench::{BenchOutcome, BenchRequest, MeasuredImage, Results, TellImage};
 pub use calibrate::{CalibrateRequest, Calibrated, calibrate, refuse_unwritable};
 pub use cases::{SeenImage, draw};
 pub use catalogue::{DataRoot, find, known, published};
+pub use child::{ChildJob, Launcher, TrainRequest};
 pub use data::{CacheRequest, DataRequest, Dataset, cached, tell_trouble};
 pub use error::{InspectError, one_line};
 pub use evaluate::{
     EvalRequest, Evaluated, Measuring, PIXEL_MEMORY, evaluate, for_each_image, to_bools,
 };
-pub use methods::{Adapted, UnchangedClip};
+pub use methods::{AdaptedClip, UnchangedClip};
 pub use open::{
     ClipSource, LoadedDetector, LoadedModel, calibration_of, conditions, conditions_with,
     described, open_adapter, open_model, preprocessing, prompt_names, refuse_other_clip,

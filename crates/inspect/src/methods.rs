@@ -15,11 +15,11 @@ use crate::{
 };
 
 /// CLIP with trained adapters: MoECLIP.
-pub struct Adapted {
+pub struct AdaptedClip {
     file: AdapterFile,
 }
 
-impl Method for Adapted {
+impl Method for AdaptedClip {
     const WORD: &'static str = "moeclip";
     const NAME: &'static str = "MoECLIP";
     const ABOUT: &'static str = "Trained adapters";

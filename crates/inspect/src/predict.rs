@@ -17,6 +17,7 @@ use whole_file::WholeFile;
 use crate::backends::{Compute, Job, run_on};
 use crate::error::{Context, refuse};
 use crate::registry::{MethodFiles, MethodName};
+use crate::view::{Legend, colours};
 use crate::{
     ClipSource, DataRequest, Dataset, InspectError, Judged, LoadedDetector, SeenMap, Viewing,
     Warning, Watcher, WorkKind, calibration_of,
@@ -204,20 +205,14 @@ pub fn predict<B: Backend>(
         if watch.is_cancelled() {
             break;
         }
-        let start = Instant::now();
         let calibration = predicted.calibration.as_ref();
-        let (said, told) = match output.one(target, start, calibration, loaded, device, watch) {
+        let written = output.one(target, calibration, loaded, device, watch);
+        let said = match &written {
             Err(InspectError::Cancelled { .. }) => break,
-            Ok(WrittenPrediction { prediction, range }) => {
-                predicted.add(range, prediction.judged);
-                lines.write(&prediction)?;
-                (format!("score {:.3}", prediction.score), tell(Ok(&prediction)))
-            }
-            Err(error) => {
-                predicted.failed += 1;
-                ("failed".into(), tell(Err(error)))
-            }
+            Ok(WrittenPrediction { prediction, .. }) => format!("score {:.3}", prediction.score),
+            Err(_) => "failed".to_owned(),
         };
+        let told = predicted.take(written, &mut lines, tell)?;
         if is_whole {
             watch.advance(said);
         }
@@ -233,10 +228,25 @@ pub fn predict<B: Backend>(
 }
 
 impl Predicted {
-    fn add(&mut self, range: MapRange, judged: Option<Judged>) {
+    /// Counts an image, writes its line and tells of it.
+    fn take(
+        &mut self,
+        written: Result<WrittenPrediction, InspectError>,
+        lines: &mut Lines,
+        tell: Tell<'_>,
+    ) -> Result<ControlFlow<()>, InspectError> {
+        let WrittenPrediction { prediction, range } = match written {
+            Ok(written) => written,
+            Err(error) => {
+                self.failed += 1;
+                return Ok(tell(Err(error)));
+            }
+        };
         self.done += 1;
-        self.anomalous += usize::from(judged.is_some_and(|judged| judged.is_anomalous()));
+        self.anomalous += usize::from(prediction.judged.is_some_and(|j| j.is_anomalous()));
         self.range = Some(self.range.map_or(range, |all| all.union(range)));
+        lines.write(&prediction)?;
+        Ok(tell(Ok(&prediction)))
     }
 }
 
@@ -250,12 +260,12 @@ impl PredictOutput {
     fn one<B: Backend>(
         &self,
         target: &Target,
-        start: Instant,
         calibration: Option<&Calibration>,
         loaded: &mut LoadedDetector<B>,
         device: &B::Device,
         watch: &mut dyn Watcher,
     ) -> Result<WrittenPrediction, InspectError> {
+        let start = Instant::now();
         let image = decode_rgb(&target.path)?;
         let seen = self.viewing.look(&image, &target.class, calibration, loaded, device, watch)?;
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;
@@ -302,35 +312,6 @@ impl PredictOutput {
             judged: *judged,
         };
         Ok(WrittenPrediction { prediction, range: view.range() })
-    }
-}
-
-/// What an overlay's legend says.
-struct Legend {
-    title: String,
-    score: f32,
-}
-
-impl Legend {
-    /// Of an image of `class`: its verdict and calibrated score, where there are any.
-    fn of(class: &str, score: f32, judged: Option<&Judged>) -> Self {
-        let Some(judged) = judged else { return Self { title: class.to_owned(), score } };
-        let verdict = if judged.is_anomalous() { "anomalous" } else { "normal" };
-        Self { title: format!("{class}: {verdict}"), score: judged.calibrated_score }
-    }
-}
-
-/// The values that overlays show as weakest and strongest: as asked for, those of all normal images,
-/// or the map's own.
-fn colours(
-    asked: Option<MapRange>,
-    calibration: Option<&Calibration>,
-    map: MapView<'_>,
-) -> Result<MapRange, InspectError> {
-    match (asked, calibration) {
-        (Some(range), _) => Ok(range),
-        (None, Some(Calibration { map, .. })) => Ok(MapRange::new(map.low, map.high)?),
-        (None, None) => Ok(map.range()),
     }
 }
 

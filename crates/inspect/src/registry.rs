@@ -9,12 +9,12 @@ use anomaly::{Domain, ScoreRule};
 use burn::tensor::backend::Backend;
 use moeclip::{AdapterFile, Assumed};
 use moeclip_eval::report::Provenance;
-use moeclip_train::Experiment;
+use moeclip_train::{CellMethod, Experiment};
 use serde::{Deserialize, Serialize};
 
 use crate::backends::Compute;
 use crate::error::Context;
-use crate::methods::{Adapted, UnchangedClip};
+use crate::methods::{AdaptedClip, UnchangedClip};
 use crate::{ClipSource, InspectError, LoadedDetector, Watcher};
 
 /// The files that a method may be opened from; each takes what it needs.
@@ -209,8 +209,16 @@ macro_rules! registry {
 }
 
 registry! {
-    Moeclip: Adapted,
+    Moeclip: AdaptedClip,
     Clip: UnchangedClip,
+}
+
+impl MethodName {
+    /// All of them, as cells of a grid name them.
+    pub fn of_cells() -> Vec<CellMethod> {
+        let cell = |name: &Self| CellMethod { word: name.word(), is_trained: name.is_trained() };
+        Self::ALL.iter().map(cell).collect()
+    }
 }
 
 impl Default for MethodName {

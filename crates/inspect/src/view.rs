@@ -9,6 +9,7 @@ use anomaly::{
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use image::RgbImage;
 use moeclip_data::{ImageSize, Preprocessing};
+use moeclip_eval::{MapRange, MapView};
 use serde::Serialize;
 
 use crate::error::{Context, refuse};
@@ -161,6 +162,35 @@ impl Viewing {
             Some(MapSize::Model) | None => map.into(),
         };
         Ok(SeenMap { map, image_score, score, tiles: 1, judged })
+    }
+}
+
+/// What an overlay's legend says.
+pub(crate) struct Legend {
+    pub(crate) title: String,
+    pub(crate) score: f32,
+}
+
+impl Legend {
+    /// Of an image of `class`: its verdict and calibrated score, where there are any.
+    pub(crate) fn of(class: &str, score: f32, judged: Option<&Judged>) -> Self {
+        let Some(judged) = judged else { return Self { title: class.to_owned(), score } };
+        let verdict = if judged.is_anomalous() { "anomalous" } else { "normal" };
+        Self { title: format!("{class}: {verdict}"), score: judged.calibrated_score }
+    }
+}
+
+/// The values that overlays show as weakest and strongest: as asked for, those of all normal images,
+/// or the map's own.
+pub(crate) fn colours(
+    asked: Option<MapRange>,
+    calibration: Option<&Calibration>,
+    map: MapView<'_>,
+) -> Result<MapRange, InspectError> {
+    match (asked, calibration) {
+        (Some(range), _) => Ok(range),
+        (None, Some(Calibration { map, .. })) => Ok(MapRange::new(map.low, map.high)?),
+        (None, None) => Ok(map.range()),
     }
 }
 

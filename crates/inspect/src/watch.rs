@@ -36,6 +36,9 @@ pub trait Watcher {
     /// The work that began last is over.
     fn end(&mut self);
 
+    /// A line that tells where work stands that has no units, such as a run of a grid.
+    fn report(&mut self, line: &str);
+
     /// What ends the work early.
     fn cancellation(&self) -> Cancellation;
 
@@ -57,6 +60,8 @@ impl Watcher for Unwatched {
     fn advance(&mut self, _: String) {}
 
     fn end(&mut self) {}
+
+    fn report(&mut self, _: &str) {}
 
     fn cancellation(&self) -> Cancellation {
         Cancellation::default()
@@ -196,6 +201,35 @@ pub enum Warning {
     /// A calibration is of whole images.
     #[error("the calibration is of images seen whole; tiles are given no verdict")]
     TilesNotJudged,
+    /// What other ingredients made is kept, and made again.
+    #[error("{run} was made of other settings, data or CLIP; that is now {}", .aside.display())]
+    SetAside {
+        /// The run.
+        run: String,
+        /// Where it is kept.
+        aside: PathBuf,
+    },
+    /// Stored results that are not of this benchmark.
+    #[error(
+        "{dataset}, {method}: stored results of other weights or settings are left alone, and not used"
+    )]
+    OtherResults {
+        /// The dataset.
+        dataset: String,
+        /// The method.
+        method: String,
+    },
+    /// Another process holds the folder.
+    #[error("waiting for another bench-14, or what a killed one left, to end")]
+    WaitingForLock,
+    /// An image could not be measured, and the dataset goes on without it.
+    #[error("{dataset}: {reason}")]
+    Unread {
+        /// The dataset.
+        dataset: String,
+        /// Why.
+        reason: String,
+    },
     /// A cache cannot be used; what it holds is computed again.
     #[error("{reason}")]
     Cache {
@@ -208,7 +242,7 @@ impl Warning {
     /// How bad it is.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Cache { .. } => Severity::Warning,
+            Self::Cache { .. } | Self::Unread { .. } => Severity::Warning,
             _ => Severity::Note,
         }
     }

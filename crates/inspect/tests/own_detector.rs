@@ -186,6 +186,8 @@ impl Watcher for Impatient {
 
     fn end(&mut self) {}
 
+    fn report(&mut self, _: &str) {}
+
     fn cancellation(&self) -> Cancellation {
         self.cancellation.clone()
     }

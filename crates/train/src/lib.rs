@@ -25,7 +25,7 @@ mod state;
 mod trainer;
 
 pub use ablation::{
-    AblationError, Cell, Failure, Grid, Ingredients, Measured, Method, PlannedRun, Published,
+    AblationError, Cell, CellMethod, Failure, Grid, Ingredients, Measured, PlannedRun, Published,
     RunFolder, Standing,
 };
 pub use checkpoint::{

@@ -4,9 +4,15 @@ use std::path::Path;
 
 use conditions::{Condition, Conditions, Purpose};
 use moeclip_train::{
-    Experiment, Failure, Grid, Ingredients, LossValues, Measured, PlannedRun, Published, RunFolder,
-    Standing, StepMetrics, StepReport, TapMetrics,
+    CellMethod, Experiment, Failure, Grid, Ingredients, LossValues, Measured, PlannedRun,
+    Published, RunFolder, Standing, StepMetrics, StepReport, TapMetrics,
 };
+
+/// The methods that cells can name.
+const METHODS: [CellMethod; 2] = [
+    CellMethod { word: "moeclip", is_trained: true },
+    CellMethod { word: "clip", is_trained: false },
+];
 
 /// A grid without mistakes, in parts that tests replace.
 const GRID: &str = r#"
@@ -31,7 +37,7 @@ fn open(text: &str) -> Result<Grid, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("grid.toml");
     std::fs::write(&path, text).unwrap();
-    Grid::open(&path, &[]).map_err(|error| error.to_string())
+    Grid::open(&path, &[], &METHODS).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -66,10 +72,10 @@ fn changes_for_all_go_under_the_cells_own() {
                 set = [\"model.rank=2\"]";
     std::fs::write(&path, text).unwrap();
     let changes = ["model.rank=4".to_owned(), "model.experts=6".to_owned()];
-    let cell = Grid::open(&path, &changes).unwrap().cells.remove(0).experiment;
+    let cell = Grid::open(&path, &changes, &METHODS).unwrap().cells.remove(0).experiment;
     assert_eq!((cell.model.rank, cell.model.experts), (2, 6));
     assert_eq!(cell.data.name.as_deref(), Some("visa"));
-    let wrong = Grid::open(&path, &["model.rnk=4".to_owned()]).unwrap_err().to_string();
+    let wrong = Grid::open(&path, &["model.rnk=4".to_owned()], &METHODS).unwrap_err().to_string();
     assert!(wrong.contains("--set model.rnk=4: model.rnk is no known key"), "{wrong}");
 }
 
@@ -132,18 +138,18 @@ fn a_base_that_is_not_there_or_wrong_names_its_file() {
     let path = folder.path().join("grid.toml");
     std::fs::write(&path, "base = \"run.toml\"\nevaluate = [\"a\"]\n[[cells]]\nname = \"x\"")
         .unwrap();
-    let opened = || Grid::open(&path, &[]).unwrap_err().to_string();
+    let opened = || Grid::open(&path, &[], &METHODS).unwrap_err().to_string();
     assert!(opened().contains("run.toml: ") && opened().contains("check that it exists"));
     std::fs::write(folder.path().join("run.toml"), "[training]\nsed = 3").unwrap();
     assert!(opened().contains("run.toml: training.sed is no known key; did you mean seed?"));
-    let absent = Grid::open(&folder.path().join("no.toml"), &[]).unwrap_err().to_string();
+    let absent = Grid::open(&folder.path().join("no.toml"), &[], &METHODS).unwrap_err().to_string();
     assert!(absent.contains("no.toml: ") && !absent.contains('\n'), "{absent}");
 }
 
 fn ingredients(run: &PlannedRun) -> Ingredients {
     Ingredients {
         version: "1".into(),
-        method: run.method,
+        method: run.method.word.into(),
         description: run.experiment.to_toml(),
         clip: "c".into(),
         auxiliary: Some("a".into()),

@@ -1,35 +1,23 @@
 //! `bench-14`: every benchmark of the paper, measured and reported beside the paper's numbers.
-//!
-//! The work is done in processes of their own, one for each dataset and method: one that is out of
-//! memory takes no other with it, a GPU has a process to itself, and each loads only the prompts that
-//! its dataset needs. What they say of an image is on disk before the next image, so that whoever was
-//! killed goes on there.
 
-mod arguments;
-mod drawing;
-mod gather;
-mod identity;
-mod lock;
-mod measure;
-mod plan;
-mod provenance;
-mod workers;
-
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
 use inspect::backends::DeviceChoice;
-use inspect::{MethodName, PIXEL_MEMORY, published};
-use moeclip_eval::report::{Benchmark, BenchmarkPage, Protocol, Published, StageTime};
+use inspect::{
+    BenchOutcome, BenchRequest, MethodFiles, MethodName, PIXEL_MEMORY, Results, WorkKind,
+};
+use moeclip_data::PromptNames;
+use moeclip_eval::report::{Benchmark, Protocol, Published};
 
-use self::gather::Gathered;
-use self::plan::Plan;
-use self::workers::Worked;
+use super::run_job::launcher;
 use crate::arguments::{AssumedArgs, CacheArgs, CalibrationArgs, ClipArgs};
-use crate::cli::{Common, PromptNamesChoice, method_values};
+use crate::cli::{Common, methods, prompt_names};
 use crate::interrupt;
-use crate::output::print_json;
+use crate::output::{Terminal, print_json};
+use crate::system;
 
 /// Measure on all fourteen benchmarks, and report beside the paper's numbers.
 ///
@@ -57,7 +45,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TOML")]
     config: Option<PathBuf>,
     /// What is measured, as in moeclip,clip
-    #[arg(long, value_parser = method_values(), value_delimiter = ',', default_value = MethodName::default().word())]
+    #[arg(long, value_parser = methods(), value_delimiter = ',', default_value = MethodName::default().word())]
     methods: Vec<MethodName>,
     /// Only these datasets, as in btad,headct
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -66,8 +54,8 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "DIR")]
     data_root: Option<PathBuf>,
     /// Words for classes in prompts, where the authors' release has odd ones
-    #[arg(long, value_enum)]
-    prompt_names: Option<PromptNamesChoice>,
+    #[arg(long, value_parser = prompt_names())]
+    prompt_names: Option<PromptNames>,
     #[command(flatten)]
     cache: CacheArgs,
     #[command(flatten)]
@@ -96,77 +84,45 @@ pub(crate) struct BenchArgs {
     report_only: bool,
 }
 
-pub(crate) fn run(args: Box<BenchArgs>, common: Common) -> anyhow::Result<()> {
-    interrupt::listen()?;
-    args.check()?;
-    let plan = Plan::make(&args, &common)?;
-    if args.measure_only {
-        return measure::run(&args, &common, &plan);
-    }
-    let lock = lock::hold(&args.out)?;
-    let mut worked = Worked::default();
-    if !args.report_only {
-        worked = workers::run(&args, &common, &plan, &lock)?;
-    }
-    if interrupt::asked() {
-        bail!("interrupted; the same command goes on where this one was");
-    }
-    let mut gathered = gather::run(&args, &plan, &worked.failed)?;
-    if worked.images > 0 {
-        let Worked { images, seconds, .. } = worked;
-        gathered.times.push(StageTime { stage: "this run, on the clock".into(), images, seconds });
-    }
-    report(&args, &common, &plan, gathered)
-}
-
 impl BenchArgs {
-    /// What no parser can know: which options need which.
-    fn check(&self) -> anyhow::Result<()> {
-        if self.workers == 0 {
-            bail!("--workers 0: nobody would do the work; use 1 or more");
+    fn request(&self, common: &Common) -> BenchRequest {
+        let args = self.clone();
+        let devices = if args.devices.is_empty() { vec![common.device] } else { args.devices };
+        let assumed = (&args.assumed).into();
+        BenchRequest {
+            clip: args.clip.source(),
+            files: MethodFiles { adapter: args.adapter, assumed, config: args.config },
+            adapter_visa: args.adapter_visa,
+            methods: args.methods,
+            datasets: args.datasets,
+            data_root: args.data_root,
+            prompt_names: args.prompt_names.unwrap_or_default(),
+            cache: args.cache.request(),
+            uncalibrated: args.calibration.uncalibrated,
+            out: args.out,
+            workers: args.workers,
+            devices,
+            precision: common.compute().precision,
+            pixel_memory: args.pixel_memory,
+            pixel_folder: args.pixel_folder,
         }
-        let kind = |device: &DeviceChoice| std::mem::discriminant(device);
-        if self.devices.iter().any(|device| kind(device) != kind(&self.devices[0])) {
-            bail!(
-                "--devices: two kinds of devices do not say the same to the last bit; name one kind"
-            );
-        }
-        if self.methods.iter().any(|method| method.is_trained()) && self.adapter.is_none() {
-            bail!(
-                "--adapter FILE is missing; give the adapters, or --methods clip for CLIP as it is"
-            );
-        }
-        Ok(())
-    }
-
-    /// The devices that work is shared between.
-    fn devices(&self, common: &Common) -> Vec<DeviceChoice> {
-        if self.devices.is_empty() { vec![common.device] } else { self.devices.clone() }
     }
 }
 
-/// Writes and prints everything. A benchmark with faults is reported and is an error.
-fn report(
-    args: &BenchArgs,
-    common: &Common,
-    plan: &Plan,
-    gathered: Gathered,
-) -> anyhow::Result<()> {
-    let Gathered { benchmark, pictures, times } = gathered;
-    let published = published()?;
-    benchmark.write(&published, &args.out)?;
-    let page = BenchmarkPage {
-        benchmark: &benchmark,
-        published: &published,
-        pictures: &pictures,
-        provenance: &provenance::of(args, common, plan),
-        times: &times,
-    };
-    page.write(&args.out)?;
+pub(crate) fn run(args: Box<BenchArgs>, common: Common) -> anyhow::Result<()> {
+    let request = args.request(&common);
+    if args.measure_only {
+        return measure(&request, common.json);
+    }
+    interrupt::listen()?;
+    let launcher = launcher()?;
+    let results = if args.report_only { Results::Stored } else { Results::Measured(&launcher) };
+    let outcome = request.run(results, &system::described(), &mut Terminal::default())?;
+    let BenchOutcome { benchmark, published } = outcome;
     if common.json {
         print_json(&benchmark.whole(&published))?;
     } else {
-        print(&benchmark, &published, &args.out);
+        print(&benchmark, &published, &request.out);
     }
     if !benchmark.is_whole() {
         bail!(
@@ -174,6 +130,21 @@ fn report(
         );
     }
     Ok(())
+}
+
+/// Measures in this process, and says of each image that it is done: by lines of JSON or by a bar.
+pub(crate) fn measure(request: &BenchRequest, json: bool) -> anyhow::Result<()> {
+    interrupt::listen()?;
+    let mut unread = None;
+    let mut watch = Terminal::without(json.then_some(WorkKind::Images));
+    let measured = request.measure(&mut watch, &mut |image| {
+        if json {
+            unread = print_json(image).err();
+        }
+        if unread.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    unread.map_or(Ok(()), Err)?;
+    Ok(measured?)
 }
 
 fn print(benchmark: &Benchmark, published: &Published, out: &Path) {

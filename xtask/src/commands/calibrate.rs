@@ -8,10 +8,9 @@ use inspect::{CalibrateRequest, Calibrated, described};
 use moeclip_data::Split;
 
 use crate::arguments::{AdapterArgs, CacheArgs, ClipArgs, DataOptions};
-use crate::cli::{Common, domain_values};
+use crate::cli::{Common, domains};
 use crate::interrupt;
-use crate::output::print_json;
-use crate::progress::Terminal;
+use crate::output::{Terminal, print_json};
 
 /// Measure on normal images what a detector's scores mean, and store it with the adapters.
 ///
@@ -40,7 +39,7 @@ pub(crate) struct CalibrateArgs {
     pub(crate) split: Option<SplitChoice>,
     /// Kind of pictures, which decides blur and score; else as the dataset is described, or
     /// industrial
-    #[arg(long, value_parser = domain_values())]
+    #[arg(long, value_parser = domains())]
     pub(crate) domain: Option<Domain>,
     /// Share of normal images that may be called anomalous; 0.01 takes 99 images or more
     #[arg(long, default_value_t = 0.01, value_name = "RATE")]

@@ -10,8 +10,7 @@ use serde::Serialize;
 
 use crate::arguments::AssumedArgs;
 use crate::cli::Common;
-use crate::output::print_json;
-use crate::progress::Terminal;
+use crate::output::{Terminal, print_json};
 
 /// Turn the authors' adapters (.pth) into ours, or ours into theirs: the other of what IN is.
 #[derive(Debug, Clone, Args)]

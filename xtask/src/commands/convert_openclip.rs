@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use crate::arguments::ClipShapeArgs;
 use crate::cli::Common;
-use crate::output::print_json;
-use crate::progress::Terminal;
+use crate::output::{Terminal, print_json};
 
 /// Turn any CLIP checkpoint into one canonical safetensors.
 ///

@@ -17,8 +17,7 @@ use serde::Serialize;
 use crate::arguments::DataOptions;
 use crate::cli::Common;
 use crate::interrupt;
-use crate::output::print_json;
-use crate::progress::{Progress, Terminal};
+use crate::output::{Progress, Terminal, print_json};
 use crate::system::cores;
 
 /// Faults that the table names; all are in --json.

@@ -1,11 +1,10 @@
 //! `demo`: the whole method on a small built-in model and made-up pictures, from data to report.
 
+mod clips;
 mod inspection;
 mod measure;
 mod plain;
-mod random_clip;
 mod routing;
-mod small_clip;
 mod statistics;
 
 use std::convert::Infallible;

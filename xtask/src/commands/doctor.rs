@@ -9,8 +9,8 @@ use serde::Serialize;
 use tile_kernels::{Isa, KERNEL_VARIABLE, Precision, peak};
 
 use crate::cli::Common;
-use crate::code;
 use crate::output::print_json;
+use crate::system;
 use crate::system::{available_memory, cores, gib};
 
 /// Say what this build can do on this machine: devices, threads, memory, datasets.
@@ -73,8 +73,8 @@ struct FoundDataset {
 pub(crate) fn run(args: DoctorArgs, common: Common) -> anyhow::Result<()> {
     let data_root = DataRoot::find(args.data_root.as_deref())?;
     let diagnosis = Diagnosis {
-        version: code::VERSION,
-        commit: code::COMMIT,
+        version: system::VERSION,
+        commit: system::COMMIT,
         burn: "0.21.0",
         os: std::env::consts::OS,
         architecture: std::env::consts::ARCH,
@@ -92,7 +92,7 @@ pub(crate) fn run(args: DoctorArgs, common: Common) -> anyhow::Result<()> {
     let Diagnosis { burn, os, architecture, threads, .. } = diagnosis;
     println!(
         "MoECLIP {} on Burn {burn}, {os} {architecture}, {threads} threads",
-        code::described()
+        system::described()
     );
     let memory = diagnosis.available_memory_bytes.map_or("unknown".into(), gib);
     println!("  memory available  {memory}");

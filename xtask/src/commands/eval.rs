@@ -7,10 +7,9 @@ use clap::Args;
 use inspect::{EvalRequest, Evaluated, Measuring, PIXEL_MEMORY};
 
 use crate::arguments::{CacheArgs, CalibrationArgs, ClipArgs, DataOptions, MethodArgs};
-use crate::cli::{Common, domain_values};
+use crate::cli::{Common, domains};
 use crate::interrupt;
-use crate::output::print_json;
-use crate::progress::Terminal;
+use crate::output::{Terminal, print_json};
 
 /// Measure trained adapters on a dataset, or CLIP as it is with --method clip.
 ///
@@ -38,7 +37,7 @@ pub(crate) struct EvalArgs {
     pub(crate) cache: CacheArgs,
     /// Kind of pictures, which decides blur and score; else as the dataset is described, or
     /// industrial
-    #[arg(long, value_parser = domain_values())]
+    #[arg(long, value_parser = domains())]
     pub(crate) domain: Option<Domain>,
     #[command(flatten)]
     pub(crate) calibration: CalibrationArgs,

@@ -14,9 +14,8 @@ use moeclip_eval::pictures::{ExpertSheet, write_png};
 use serde::Serialize;
 
 use crate::arguments::{AdapterArgs, ClipArgs};
-use crate::cli::{Common, domain_values};
-use crate::output::{print_json, write_json};
-use crate::progress::Terminal;
+use crate::cli::{Common, domains};
+use crate::output::{Terminal, print_json, write_json};
 
 /// What the Grad-CAM of an expert is taken of.
 const GRADIENT_OF: &str = "the sum of the anomaly map on the patch grid, before its blur";
@@ -41,7 +40,7 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "NAME")]
     class: String,
     /// Kind of picture: decides blur and score
-    #[arg(long, value_parser = domain_values(), default_value = Domain::default().name())]
+    #[arg(long, value_parser = domains(), default_value = Domain::default().name())]
     domain: Domain,
     /// Folder to write to
     #[arg(long, value_name = "DIR")]

@@ -12,8 +12,7 @@ use serde::Serialize;
 
 use crate::arguments::AssumedArgs;
 use crate::cli::Common;
-use crate::output::print_json;
-use crate::progress::Terminal;
+use crate::output::{Terminal, print_json};
 
 /// Say what adapters or a checkpoint are: configuration, CLIP, data, code, metrics,
 /// calibration.

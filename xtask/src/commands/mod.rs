@@ -3,7 +3,6 @@
 pub(crate) mod ablate;
 pub(crate) mod bench;
 pub(crate) mod calibrate;
-mod child;
 pub(crate) mod convert_adapter;
 pub(crate) mod convert_openclip;
 pub(crate) mod datasets;
@@ -15,4 +14,5 @@ pub(crate) mod inspect;
 pub(crate) mod parity;
 pub(crate) mod predict;
 pub(crate) mod pretrain;
+pub(crate) mod run_job;
 pub(crate) mod train;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::bail;
 use burn::tensor::backend::Backend;
 use clap::Args;
-use clip_vit::{ClipCheckpoint, Precision};
+use clip_vit::ClipCheckpoint;
 use inspect::backends::{Job, run_on};
 use moeclip_parity::{Golden, ParityReport};
 use serde::Serialize;
@@ -60,7 +60,7 @@ impl Job for ParityJob {
             let start = Instant::now();
             let golden = Golden::open(path)?;
             let clip = self.clip(&golden)?;
-            let precision = Precision::from(self.common.precision);
+            let precision = self.common.precision;
             let report = moeclip_parity::run::<B>(&golden, clip.as_ref(), precision, &device)?;
             let line = ParityLine {
                 golden: path.display().to_string(),

@@ -10,10 +10,9 @@ use inspect::{MapSize, PredictOutput, PredictRequest, Predicted, Viewing};
 use moeclip_eval::MapRange;
 
 use crate::arguments::{AdapterArgs, CalibrationArgs, ClipArgs};
-use crate::cli::{Common, domain_values};
+use crate::cli::{Common, domains};
 use crate::interrupt;
-use crate::output::print_json;
-use crate::progress::Terminal;
+use crate::output::{Terminal, print_json};
 
 /// Draw anomaly maps of images.
 ///
@@ -40,7 +39,7 @@ pub(crate) struct PredictArgs {
     #[arg(long, value_name = "NAME")]
     class: Option<String>,
     /// Kind of pictures: decides blur and score
-    #[arg(long, value_parser = domain_values(), default_value = Domain::default().name())]
+    #[arg(long, value_parser = domains(), default_value = Domain::default().name())]
     domain: Domain,
     #[command(flatten)]
     calibration: CalibrationArgs,

@@ -20,8 +20,7 @@ use small_clip::{
 
 use crate::cli::Common;
 use crate::interrupt;
-use crate::output::print_json;
-use crate::progress::Progress;
+use crate::output::{Progress, print_json};
 use crate::system::cores;
 use inspect::refuse_unwritable;
 

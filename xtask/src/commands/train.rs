@@ -30,8 +30,7 @@ pub(crate) use self::settings::TrainSettings;
 use crate::arguments::{CacheArgs, ClipArgs, DataOptions};
 use crate::cli::Common;
 use crate::interrupt;
-use crate::output::print_json;
-use crate::progress::Terminal;
+use crate::output::{Terminal, print_json};
 use crate::system::{gib, peak_memory};
 
 /// Train adapters on a dataset with masks.
@@ -253,8 +252,8 @@ fn open_data(args: &TrainArgs, experiment: &mut Experiment) -> anyhow::Result<Da
     let name = described.name.as_ref();
     let name = name.context("what to train on is missing; give --data NAME|PATH")?;
     let mut options = args.options.clone();
-    let names = options.prompt_names.get_or_insert(described.prompt_names.into());
-    described.prompt_names = (*names).into();
+    let names = options.prompt_names.get_or_insert(described.prompt_names);
+    described.prompt_names = *names;
     Ok(Dataset::open(Path::new(name), &options.request(), &mut Terminal::default())?)
 }
 

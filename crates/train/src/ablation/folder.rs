@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AblationError, Method, PlannedRun, plain};
+use super::{AblationError, PlannedRun, plain};
 use crate::{LogError, logged_steps};
 
 /// Everything that decides a run. What was made of other ingredients is not taken for it.
@@ -31,7 +31,7 @@ pub struct Ingredients {
     /// Version of the program.
     pub version: String,
     /// What is measured.
-    pub method: Method,
+    pub method: String,
     /// The resolved description, as TOML.
     pub description: String,
     /// SHA-256 of the CLIP.
@@ -262,7 +262,7 @@ impl RunFolder {
         let Some(known) = load::<Ingredients>(&self.path.join(INGREDIENTS))? else {
             return Ok(self.failure()?.map_or(Standing::ToDo, Standing::Failed));
         };
-        if known.description != run.experiment.to_toml() || known.method != run.method {
+        if known.description != run.experiment.to_toml() || known.method != run.method.word {
             return Ok(Standing::Changed);
         }
         if let Some(failure) = self.failure()? {
@@ -271,7 +271,7 @@ impl RunFolder {
         let there = |dataset: &&String| self.measured_file(dataset).exists();
         match evaluate.iter().filter(there).count() {
             all if all == evaluate.len() => Ok(Standing::Done),
-            0 if run.method == Method::Moeclip && !self.is_trained() => Ok(Standing::Begun),
+            0 if run.method.is_trained && !self.is_trained() => Ok(Standing::Begun),
             measured => Ok(Standing::Trained { measured }),
         }
     }

@@ -38,7 +38,7 @@ pub struct Cell {
     /// As it stands in the table.
     pub name: String,
     /// What is measured.
-    pub method: Method,
+    pub method: CellMethod,
     /// The run, resolved: base, then changes for the whole grid, then the cell's own.
     pub experiment: Experiment,
     /// Numbers that were published, by dataset.
@@ -47,15 +47,13 @@ pub struct Cell {
     pub published_similarity: Option<f64>,
 }
 
-/// What a cell measures.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// Adapters that the cell trains.
-    #[default]
-    Moeclip,
-    /// CLIP as it is: nothing is trained.
-    Clip,
+/// What a cell measures: one of the methods that the caller knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CellMethod {
+    /// As cells name it.
+    pub word: &'static str,
+    /// Whether the cell trains adapters for it.
+    pub is_trained: bool,
 }
 
 /// Published numbers of a dataset, AUROC in percent.
@@ -74,7 +72,7 @@ pub struct PlannedRun {
     /// The cell's name.
     pub cell: String,
     /// What is measured.
-    pub method: Method,
+    pub method: CellMethod,
     /// `None` where nothing is trained.
     pub seed: Option<u64>,
     /// The description with that seed.
@@ -85,12 +83,17 @@ pub struct PlannedRun {
 
 impl Grid {
     /// Reads a grid and its base; `changes` are `key=value` for every cell, under the cells' own.
+    /// `methods` are those that a cell can name; the first where it names none.
     ///
     /// # Errors
     /// [`AblationError`] naming file, cell and key: a file that cannot be read, an unknown key, a
     /// name that stands twice, nothing to train or to measure, a change that no run can have.
-    pub fn open(path: &Path, changes: &[String]) -> Result<Self, AblationError> {
-        written::open(path, changes)
+    pub fn open(
+        path: &Path,
+        changes: &[String],
+        methods: &[CellMethod],
+    ) -> Result<Self, AblationError> {
+        written::open(path, changes, methods)
     }
 
     /// Every run, cell by cell.
@@ -102,9 +105,9 @@ impl Grid {
 impl Cell {
     /// The cell's runs, one for each seed.
     pub fn runs(&self, seeds: &[u64]) -> Vec<PlannedRun> {
-        match self.method {
-            Method::Clip => vec![self.run(None)],
-            Method::Moeclip => seeds.iter().map(|&seed| self.run(Some(seed))).collect(),
+        match self.method.is_trained {
+            false => vec![self.run(None)],
+            true => seeds.iter().map(|&seed| self.run(Some(seed))).collect(),
         }
     }
 

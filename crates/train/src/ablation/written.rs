@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AblationError, Cell, Grid, Method, Published, plain};
+use super::{AblationError, Cell, CellMethod, Grid, Published, plain};
 use crate::Experiment;
 use crate::experiment::overlay;
 
@@ -33,24 +33,34 @@ impl Default for Written {
 #[serde(deny_unknown_fields)]
 struct WrittenCell {
     name: String,
-    method: Method,
+    /// Empty where it is the first.
+    method: String,
     set: Vec<String>,
     /// An object where it is given: its keys are datasets, not settings.
     published: Option<Value>,
     published_similarity: Option<f64>,
 }
 
-pub(super) fn open(path: &Path, changes: &[String]) -> Result<Grid, AblationError> {
+pub(super) fn open(
+    path: &Path,
+    changes: &[String],
+    methods: &[CellMethod],
+) -> Result<Grid, AblationError> {
     let text = read(path)?;
     let refuse = |reason: String| AblationError::Grid { file: path.into(), reason };
     let written: Written = overlay::toml(&text).and_then(laid_over_defaults).map_err(refuse)?;
     let base = base(&written, path)?;
     let base = changes.iter().try_fold(base, |run, change| run.set(change));
     let base = base.map_err(|error| refuse(error.to_string()))?;
-    grid(written, base, path).map_err(refuse)
+    grid(written, base, path, methods).map_err(refuse)
 }
 
-fn grid(written: Written, base: Experiment, path: &Path) -> Result<Grid, String> {
+fn grid(
+    written: Written,
+    base: Experiment,
+    path: &Path,
+    methods: &[CellMethod],
+) -> Result<Grid, String> {
     let Written { title, seeds, evaluate, cells, base: _ } = written;
     check_seeds(&seeds)?;
     check_datasets(&evaluate)?;
@@ -58,7 +68,7 @@ fn grid(written: Written, base: Experiment, path: &Path) -> Result<Grid, String>
         return Err("has no cells; write at least one [[cells]] with a name".into());
     }
     let numbered = cells.into_iter().enumerate();
-    let cells = numbered.map(|(index, cell)| read_cell(index, cell, &base, &evaluate));
+    let cells = numbered.map(|(index, cell)| read_cell(index, cell, &base, &evaluate, methods));
     let cells = cells.collect::<Result<Vec<_>, _>>()?;
     check_names(&cells)?;
     let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -93,6 +103,7 @@ fn read_cell(
     given: Value,
     base: &Experiment,
     evaluate: &[String],
+    methods: &[CellMethod],
 ) -> Result<Cell, String> {
     let name = given.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let place = match plain(&name).as_str() {
@@ -105,15 +116,25 @@ fn read_cell(
         return Err(at("has no name; give one with letters or digits".into()));
     }
     let experiment = changed(base, &written.set).map_err(at)?;
-    if written.method == Method::Moeclip {
+    let method = named_method(&written.method, methods).map_err(at)?;
+    if method.is_trained {
         check_auxiliary(&experiment, evaluate).map_err(at)?;
     }
-    let WrittenCell { name, method, published, published_similarity, .. } = written;
+    let WrittenCell { name, published, published_similarity, .. } = written;
     let published = read_published(published, evaluate).map_err(at)?;
     if let Some(cosine) = published_similarity.filter(|cosine| !(-1.0..=1.0).contains(cosine)) {
         return Err(at(format!("published-similarity = {cosine} is no cosine; give -1 to 1")));
     }
     Ok(Cell { name, method, experiment, published, published_similarity })
+}
+
+/// The method of this name, the first of all without one.
+fn named_method(word: &str, methods: &[CellMethod]) -> Result<CellMethod, String> {
+    let is_meant = |method: &&CellMethod| word.is_empty() || method.word == word;
+    methods.iter().find(is_meant).copied().ok_or_else(|| {
+        let known: Vec<String> = methods.iter().map(|known| format!("`{}`", known.word)).collect();
+        format!("method: unknown variant `{word}`, expected {}", known.join(" or "))
+    })
 }
 
 fn changed(base: &Experiment, changes: &[String]) -> Result<Experiment, String> {

@@ -9,8 +9,7 @@ use synthetic_world::{Quota, Quotas, World, WorldSummary, write_world};
 
 use crate::cli::Common;
 use crate::interrupt;
-use crate::output::print_json;
-use crate::progress::Progress;
+use crate::output::{Progress, print_json};
 use crate::system::cores;
 
 #[derive(Debug, Clone, Args)]

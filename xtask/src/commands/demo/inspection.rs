@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use ::small_clip::SmallClip;
 use anyhow::{Context, bail};
+use clip_vit::Activation;
 use conditions::{Condition, Conditions, Purpose};
 use inspect::backends::{DeviceChoice, run_on};
 use moeclip_data::ContentHash;
@@ -15,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use synthetic_world::{Quotas, World};
 
 use super::measure::{self, Measure};
-use super::{ClipChoice, random_clip, small_clip};
+use super::{ClipChoice, clips};
 use crate::arguments::{CacheArgs, ClipArgs, ClipShapeArgs, DataOptions, PromptArgs};
-use crate::cli::{ActivationChoice, Common};
+use crate::cli::Common;
 use crate::commands::datasets::synth::make_world;
 use crate::commands::train;
 use crate::interrupt;
@@ -108,7 +109,7 @@ impl Demo {
 
     pub(super) fn clip(&self) -> ClipArgs {
         let activation = match &self.settings.clip {
-            ClipChoice::Random => Some(ActivationChoice::QuickGelu),
+            ClipChoice::Random => Some(Activation::QuickGelu),
             ClipChoice::Small | ClipChoice::File(_) => None,
         };
         let clip = match &self.settings.clip {
@@ -123,7 +124,7 @@ impl Demo {
     pub(super) fn clip_described(&self) -> String {
         match &self.settings.clip {
             ClipChoice::Small => {
-                format!("the program's own small one, SHA-256 {}", small_clip::hash())
+                format!("the program's own small one, SHA-256 {}", clips::small_hash())
             }
             ClipChoice::Random => "random weights, never taught anything".into(),
             ClipChoice::File(file) => {
@@ -188,7 +189,7 @@ impl Demo {
         let path = self.out().join("demo.json");
         let Settings { per_category, seed, .. } = self.settings;
         let clip = match &self.settings.clip {
-            ClipChoice::Small => small_clip::hash().to_string(),
+            ClipChoice::Small => clips::small_hash().to_string(),
             ClipChoice::Random => "random".to_owned(),
             ClipChoice::File(file) => ContentHash::of_file(file)?.to_string(),
         };
@@ -227,9 +228,9 @@ impl Demo {
     fn write_inputs(&self) -> anyhow::Result<()> {
         let clip = self.clip().clip;
         match &self.settings.clip {
-            ClipChoice::Small if !clip.exists() => small_clip::write(&clip)?,
+            ClipChoice::Small if !clip.exists() => clips::write_small(&clip)?,
             ClipChoice::Random if !clip.exists() => {
-                random_clip::write(&clip, &SmallClip::default().spec()?, self.settings.seed)?;
+                clips::write_random(&clip, &SmallClip::default().spec()?, self.settings.seed)?;
             }
             ClipChoice::Small | ClipChoice::Random | ClipChoice::File(_) => {}
         }
@@ -278,14 +279,14 @@ impl Demo {
         Ok(())
     }
 
-    fn measure(&self) -> anyhow::Result<measure::Measured> {
+    fn measure(&self) -> anyhow::Result<measure::DemoMeasurement> {
         self.heading("Measuring on 8 categories that were never seen");
         let mut measured = None;
         run_on(self.common.compute(), Measure { demo: self, measured: &mut measured })?;
         measured.context(INTERRUPTED)
     }
 
-    fn report(&self, measured: &measure::Measured, clock: &Clock) -> anyhow::Result<()> {
+    fn report(&self, measured: &measure::DemoMeasurement, clock: &Clock) -> anyhow::Result<()> {
         let path = self.out().join("report.html");
         let steps = logged_steps(&self.checkpoints().join("log"))?;
         measured.page(self, &steps, &clock.times()).write(&path)?;

@@ -24,9 +24,8 @@ use super::inspection::{Demo, SIZE};
 use super::routing;
 use super::statistics::PictureStatistics;
 use crate::cli::Common;
-use crate::code;
-use crate::output::print_json;
-use crate::progress::Terminal;
+use crate::output::{Terminal, print_json};
+use crate::system;
 use inspect::prompt_names;
 
 /// Images of each kind of case.
@@ -41,7 +40,7 @@ pub(super) const DOMAIN: Domain = Domain::Industrial;
 /// The work on a device.
 pub(super) struct Measure<'a> {
     pub(super) demo: &'a Demo,
-    pub(super) measured: &'a mut Option<Measured>,
+    pub(super) measured: &'a mut Option<DemoMeasurement>,
 }
 
 /// A method of the demo, as its page calls it.
@@ -58,7 +57,7 @@ struct Control<B: Backend> {
 }
 
 /// Everything that the page shows of the unseen half.
-pub(super) struct Measured {
+pub(super) struct DemoMeasurement {
     methods: Vec<String>,
     dataset: DatasetOutcome,
     pictures: DatasetPictures,
@@ -80,7 +79,7 @@ impl Job for Measure<'_> {
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let images = images(&self.demo.unseen())?;
         let prompts = prompt_names(images.samples());
-        let mut measured = Measured {
+        let mut measured = DemoMeasurement {
             methods: Vec::new(),
             dataset: DatasetOutcome { name: "unseen categories".into(), outcomes: Vec::new() },
             pictures: DatasetPictures::default(),
@@ -139,7 +138,7 @@ fn images(half: &Path) -> anyhow::Result<ImageDataset> {
     Ok(ImageDataset::new(opened.samples(Split::Test, &mut Terminal::default())?, preprocessing))
 }
 
-impl Measured {
+impl DemoMeasurement {
     /// Measures a method, and draws the images of it that are worth a look.
     fn take<B: Backend>(
         &mut self,
@@ -247,7 +246,7 @@ fn provenance(demo: &Demo) -> Vec<Provenance> {
     let fact = |name: &str, value: String| Provenance { name: name.into(), value };
     let seed = demo.seed();
     vec![
-        fact("Program", format!("MoECLIP in Rust {}", code::described())),
+        fact("Program", format!("MoECLIP in Rust {}", system::described())),
         fact("Command", demo.command()),
         fact("CLIP", demo.clip_described()),
         fact(

@@ -5,18 +5,18 @@ use std::path::PathBuf;
 
 use anomaly::Domain;
 use anyhow::Context;
-use clip_vit::ClipSpecBuilder;
+use clip_vit::{Activation, ClipSpecBuilder};
 use inspect::{
     CacheRequest, DataRequest, EvalRequest, Measuring, MethodName, PredictOutput, PredictRequest,
     Viewing,
 };
 use synthetic_world::{Surface, SyntheticSet, write_synthetic};
 
-use super::random_clip;
+use super::clips;
 use crate::arguments::{
     AdapterArgs, AssumedArgs, CacheArgs, ClipArgs, ClipShapeArgs, DataOptions, PromptArgs,
 };
-use crate::cli::{ActivationChoice, Common};
+use crate::cli::Common;
 use crate::commands::{eval, predict, train};
 
 /// Twelve would mirror ViT-B; eight give taps after 2, 4, 6 and 8 in less time.
@@ -56,8 +56,8 @@ impl Demo {
         write_synthetic(&unseen, &set(Surface::Speckle, 4, seed.wrapping_add(1)))?;
         let clip_file = out.join("clip.safetensors");
         let sizes = ClipSpecBuilder::new().vision(14, 8, 128, LAYERS).text(64, 2).embed(64);
-        random_clip::write(&clip_file, &sizes.build()?, seed)?;
-        let activation = Some(ActivationChoice::QuickGelu);
+        clips::write_random(&clip_file, &sizes.build()?, seed)?;
+        let activation = Some(Activation::QuickGelu);
         let shape = ClipShapeArgs { activation, ..ClipShapeArgs::default() };
         let assumed = AssumedArgs::default();
         Ok(Self {

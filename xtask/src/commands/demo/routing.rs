@@ -13,7 +13,7 @@ use moeclip_eval::report::{
 
 use super::inspection::{Demo, SIZE};
 use super::measure::DOMAIN;
-use crate::progress::Terminal;
+use crate::output::Terminal;
 
 /// Anomalous images of each class that are looked at.
 const IMAGES: usize = 2;

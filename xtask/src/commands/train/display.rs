@@ -9,7 +9,7 @@ use moeclip_train::{Extent, RunLog, StepMetrics};
 
 use crate::cli::Common;
 use crate::dashboard::Dashboard;
-use crate::progress::Progress;
+use crate::output::Progress;
 use crate::system::cores;
 
 /// Cores that must be there before the dashboard takes one by itself.

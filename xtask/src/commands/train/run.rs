@@ -14,8 +14,8 @@ use moeclip_train::{
 
 use super::checkpoints::Saving;
 use crate::cli::Common;
-use crate::code;
-use crate::progress::Terminal;
+use crate::output::Terminal;
+use crate::system;
 use inspect::prompt_names;
 
 /// What is trained, and on what.
@@ -108,8 +108,8 @@ impl<B: Backend> Run<B> {
     /// Where the adapters come from.
     pub(super) fn provenance(&self, clip: &ClipCheckpoint) -> Provenance {
         Provenance {
-            version: code::VERSION.into(),
-            commit: code::COMMIT.map(str::to_owned),
+            version: system::VERSION.into(),
+            commit: system::COMMIT.map(str::to_owned),
             epoch: None,
             preset: clip.preset().map(|preset| preset.name().to_owned()),
             clip: Some(clip.spec().clone()),

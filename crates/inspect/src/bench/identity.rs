@@ -3,18 +3,17 @@
 
 use anomaly::Domain;
 use conditions::{Condition, Conditions, Purpose};
+use moeclip::Assumed;
 use moeclip_data::{ContentHash, MaskRule, Sample};
 use serde::Serialize;
 
-use super::BenchArgs;
+use super::BenchRequest;
 use super::plan::PlannedClip;
-use crate::cli::{ActivationChoice, Common};
-use crate::code::VERSION;
-use inspect::OpenMethod;
+use crate::{InspectError, OpenMethod};
 
 /// Everything besides an image that decides what is said of it.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     version: &'static str,
     /// SHA-256 of the CLIP.
     clip: String,
@@ -36,30 +35,29 @@ pub(super) struct Identity {
 
 impl Identity {
     /// Of a method on the datasets of a domain.
-    pub(super) fn new(
-        args: &BenchArgs,
-        common: &Common,
+    pub(crate) fn new(
+        request: &BenchRequest,
         clip: &PlannedClip,
         subject: &OpenMethod,
         domain: Domain,
         mask_rule: MaskRule,
-    ) -> anyhow::Result<Self> {
-        let device = args.devices(common)[0].to_string();
+    ) -> Result<Self, InspectError> {
+        let device = request.compute().device.to_string();
         let (method, image_size) = (subject.digest()?, subject.image_size());
-        let shape = &args.clip.shape;
+        let source = &request.clip;
         Ok(Self {
-            version: VERSION,
+            version: env!("CARGO_PKG_VERSION"),
             clip: clip.sha256.clone(),
             method,
             image_size,
             domain,
             mask_rule,
             device: device.split(':').next().unwrap_or_default().to_owned(),
-            precision: format!("{:?}", common.precision),
-            heads: [shape.vision_heads, shape.text_heads],
-            activation: shape.activation.map(|choice: ActivationChoice| format!("{choice:?}")),
+            precision: format!("{:?}", request.precision),
+            heads: [source.vision_heads, source.text_heads],
+            activation: source.activation.map(|choice| format!("{choice:?}")),
             assumed: match subject.adapters() {
-                Some(_) => format!("{:?}", args.assumed),
+                Some(_) => assumed(&request.files.assumed),
                 None => String::new(),
             },
             shared: clip.shared.clone(),
@@ -68,13 +66,13 @@ impl Identity {
 
     /// A short number of its own, of its settings: what another build or machine made must be found, to be
     /// refused.
-    pub(super) fn number(&self) -> anyhow::Result<String> {
+    pub(crate) fn number(&self) -> Result<String, InspectError> {
         let settings = Self { shared: self.shared.clone().without_build(), ..self.clone() };
         Ok(ContentHash::of_bytes(&serde_json::to_vec(&settings)?).short())
     }
 
     /// All of it as one value.
-    pub(super) fn conditions(&self) -> Conditions {
+    pub(crate) fn conditions(&self) -> Conditions {
         self.shared
             .clone()
             .with(Condition::Version, &self.version)
@@ -92,8 +90,14 @@ impl Identity {
     }
 }
 
+/// In the words that stored results have.
+fn assumed(assumed: &Assumed) -> String {
+    let Assumed { taps, top_k, alpha } = assumed;
+    format!("AssumedArgs {{ taps: {taps:?}, top_k: {top_k:?}, alpha: {alpha:?} }}")
+}
+
 /// The key of an image: of its file, its mask's file, and the words for what it shows.
-pub(super) fn key(image: &str, sample: &Sample) -> anyhow::Result<String> {
+pub(crate) fn key_of(image: &str, sample: &Sample) -> Result<String, InspectError> {
     let mask = sample.mask.as_deref().map(ContentHash::of_file).transpose()?;
     let mask = mask.map(|mask| mask.to_string()).unwrap_or_default();
     let text = format!("{image}\n{mask}\n{}", sample.prompt);

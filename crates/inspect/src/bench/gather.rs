@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anomaly::ScoreRule;
-use anyhow::bail;
 use moeclip_data::Label;
+use moeclip_eval::StoredResult;
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::report::html::Case;
 use moeclip_eval::report::{
@@ -12,12 +12,11 @@ use moeclip_eval::report::{
     Outcome, StageTime, Studied, Unread,
 };
 
-use super::BenchArgs;
-use super::drawing;
-use super::plan::{Copy, Deployment, Plan, Ready, Standing, Task, without};
-use super::workers::Failed;
-use crate::interrupt;
-use crate::progress::Progress;
+use super::BenchRequest;
+use super::plan::{BenchPlan, DatasetCopy, Deployment, FoundCopy, Ready, Task, without};
+use super::workers::FailedPiece;
+use crate::cases::{SeenImage, draw};
+use crate::{InspectError, Watcher, WorkKind};
 
 /// What stands above the tables.
 const TITLE: &str = "Zero-shot anomaly detection, fourteen benchmarks";
@@ -26,16 +25,22 @@ const TITLE: &str = "Zero-shot anomaly detection, fourteen benchmarks";
 const STRAY: Duration = Duration::from_secs(3600);
 
 /// Everything that a report is made of.
-pub(super) struct Gathered {
-    pub(super) benchmark: Benchmark,
-    pub(super) pictures: Vec<DatasetPictures>,
-    pub(super) times: Vec<StageTime>,
+pub(crate) struct Gathered {
+    pub(crate) benchmark: Benchmark,
+    pub(crate) pictures: Vec<DatasetPictures>,
+    pub(crate) times: Vec<StageTime>,
 }
 
 /// Measures what is stored.
-pub(super) fn run(args: &BenchArgs, plan: &Plan, failed: &[Failed]) -> anyhow::Result<Gathered> {
+pub(crate) fn run(
+    request: &BenchRequest,
+    plan: &BenchPlan,
+    failed: &[FailedPiece],
+    watch: &mut dyn Watcher,
+) -> Result<Gathered, InspectError> {
     let start = Instant::now();
-    let mut gatherer = Gatherer { args, plan, times: Vec::new(), progress: progress(plan) };
+    watch.begin(WorkKind::Counting, images(plan));
+    let mut gatherer = Gatherer { request, plan, times: Vec::new(), watch };
     let (mut datasets, mut pictures) = (Vec::new(), Vec::new());
     for (number, planned) in plan.datasets.iter().enumerate() {
         let mut shown = DatasetPictures::default();
@@ -50,7 +55,7 @@ pub(super) fn run(args: &BenchArgs, plan: &Plan, failed: &[Failed]) -> anyhow::R
         datasets.push(DatasetOutcome { name: planned.descriptor.name.clone(), outcomes });
         pictures.push(shown);
     }
-    gatherer.progress.finish();
+    gatherer.watch.end();
     let methods = plan.methods.iter().map(|method| method.name().to_owned()).collect();
     let benchmark = Benchmark { title: TITLE.into(), methods, datasets };
     let (mut times, seconds) = (gatherer.times, start.elapsed().as_secs_f64());
@@ -59,22 +64,23 @@ pub(super) fn run(args: &BenchArgs, plan: &Plan, failed: &[Failed]) -> anyhow::R
     Ok(Gathered { benchmark, pictures, times })
 }
 
-fn progress(plan: &Plan) -> Progress {
+/// Images whose results are counted.
+fn images(plan: &BenchPlan) -> usize {
     let images = plan.datasets.iter().map(|planned| match &planned.copy {
-        Standing::Found(copy) => {
+        DatasetCopy::Found(copy) => {
             let ready = copy.tasks.iter().filter(|task| matches!(task, Task::Ready(_)));
             copy.samples.len() * ready.count()
         }
-        Standing::Missing | Standing::Unusable(_) => 0,
+        DatasetCopy::Missing | DatasetCopy::Unusable(_) => 0,
     });
-    Progress::of_short_work("counting", images.sum())
+    images.sum()
 }
 
 struct Gatherer<'a> {
-    args: &'a BenchArgs,
-    plan: &'a Plan,
+    request: &'a BenchRequest,
+    plan: &'a BenchPlan,
     times: Vec<StageTime>,
-    progress: Progress,
+    watch: &'a mut dyn Watcher,
 }
 
 /// A method on a dataset.
@@ -95,12 +101,12 @@ impl Gatherer<'_> {
         &mut self,
         dataset: usize,
         method: usize,
-        failure: Option<&Failed>,
-    ) -> anyhow::Result<Gathering> {
+        failure: Option<&FailedPiece>,
+    ) -> Result<Gathering, InspectError> {
         let copy = match &self.plan.datasets[dataset].copy {
-            Standing::Missing => return Ok(Outcome::Missing.into()),
-            Standing::Unusable(reason) => return Ok(Outcome::Failed(reason.clone()).into()),
-            Standing::Found(copy) => copy,
+            DatasetCopy::Missing => return Ok(Outcome::Missing.into()),
+            DatasetCopy::Unusable(reason) => return Ok(Outcome::Failed(reason.clone()).into()),
+            DatasetCopy::Found(copy) => copy,
         };
         match (&copy.tasks[method], failure) {
             (Task::Refused(reason), _) => Ok(Outcome::Refused(reason.clone()).into()),
@@ -115,19 +121,17 @@ impl Gatherer<'_> {
         &mut self,
         dataset: usize,
         method: usize,
-        copy: &Copy,
+        copy: &FoundCopy,
         ready: &Ready,
-    ) -> anyhow::Result<Gathering> {
+    ) -> Result<Gathering, InspectError> {
         ready.results.tidy(STRAY)?;
         let (planned, method) = (&self.plan.datasets[dataset], &self.plan.methods[method]);
         let descriptor = &planned.descriptor;
         let rule = method.subject(descriptor).score_rule(descriptor.domain);
         let taken = match self.take(copy, ready, rule) {
             // A file that turned on the disk is a fault of this dataset, not of the others.
-            Err(error) if !interrupt::asked() => {
-                return Ok(
-                    Outcome::Failed(without(&crate::one_line(&error), &self.args.out)).into()
-                );
+            Err(error) if !self.watch.is_cancelled() => {
+                return Ok(Outcome::Failed(without(&error.one_line(), &self.request.out)).into());
             }
             taken => taken?,
         };
@@ -139,7 +143,7 @@ impl Gatherer<'_> {
             return Ok(Outcome::Failed(reason).into());
         }
         let Studied { reports, classes } = taken.evaluation.finish_studied()?;
-        let cases = drawing::cases(copy, ready, &classes, &taken.indices)?;
+        let cases = cases(copy, ready, &classes, &taken.indices)?;
         let undeployed = match &ready.deployment {
             Deployment::Unusable(why) => Some(why.clone()),
             Deployment::Uncalibrated | Deployment::Calibrated(_) => None,
@@ -149,9 +153,14 @@ impl Gatherer<'_> {
     }
 
     /// Every stored result of a dataset into an evaluation.
-    fn take(&mut self, copy: &Copy, ready: &Ready, rule: ScoreRule) -> anyhow::Result<Taken> {
-        let memory = self.args.pixel_memory.saturating_mul(1 << 20);
-        let folder = self.args.pixel_folder.clone();
+    fn take(
+        &mut self,
+        copy: &FoundCopy,
+        ready: &Ready,
+        rule: ScoreRule,
+    ) -> Result<Taken, InspectError> {
+        let memory = self.request.pixel_memory.saturating_mul(1 << 20);
+        let folder = self.request.pixel_folder.clone();
         let folder = folder.unwrap_or_else(|| Workspace::default().folder);
         let mut evaluation = Evaluation::new(rule, Workspace { memory, folder }).studied();
         if let Deployment::Calibrated(calibration) = &ready.deployment {
@@ -160,14 +169,14 @@ impl Gatherer<'_> {
         let (unread, indices) = (Vec::new(), Vec::new());
         let mut taken = Taken { evaluation, unread, indices, left: 0, seconds: 0.0 };
         for (index, key) in copy.keys.iter().enumerate() {
-            if interrupt::asked() {
-                bail!("interrupted; what was measured is stored");
+            if self.watch.is_cancelled() {
+                return Err(InspectError::cancelled("interrupted; what was measured is stored"));
             }
             match key {
                 Ok(key) => taken.image(copy, ready, index, key)?,
                 Err(reason) => taken.unreadable(copy, index, reason.clone()),
             }
-            self.progress.advance(String::new());
+            self.watch.advance(String::new());
         }
         Ok(taken)
     }
@@ -186,7 +195,13 @@ struct Taken {
 }
 
 impl Taken {
-    fn image(&mut self, copy: &Copy, ready: &Ready, index: usize, key: &str) -> anyhow::Result<()> {
+    fn image(
+        &mut self,
+        copy: &FoundCopy,
+        ready: &Ready,
+        index: usize,
+        key: &str,
+    ) -> Result<(), InspectError> {
         let Some(result) = ready.results.get(key)? else {
             match ready.results.unread(key) {
                 Some(reason) => self.unreadable(copy, index, reason),
@@ -210,8 +225,29 @@ impl Taken {
         Ok(())
     }
 
-    fn unreadable(&mut self, copy: &Copy, index: usize, reason: String) {
+    fn unreadable(&mut self, copy: &FoundCopy, index: usize, reason: String) {
         let reason = without(&reason, &copy.root);
         self.unread.push(Unread { image: copy.path_of(&copy.samples[index]), reason });
     }
+}
+
+/// Images of each kind that are drawn.
+const DRAWN: usize = 2;
+
+/// Draws the images that are worth a look, from their stored results. `indices` are the samples behind the scores of the classes, class by class.
+fn cases(
+    copy: &FoundCopy,
+    ready: &Ready,
+    classes: &[ClassStudy],
+    indices: &[usize],
+) -> Result<Vec<Case>, InspectError> {
+    draw(classes, DRAWN, |place| {
+        let index = indices[place];
+        let Ok(key) = &copy.keys[index] else { return Ok(None) };
+        let Some(result) = ready.results.get(key)? else { return Ok(None) };
+        let StoredResult { width, height, map, mask, .. } = result;
+        let sample = &copy.samples[index];
+        let (name, size) = (copy.path_of(sample), [width, height]);
+        Ok(Some(SeenImage { sample, name, size, map, mask }))
+    })
 }
