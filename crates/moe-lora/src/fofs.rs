@@ -11,7 +11,8 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use crate::MoeLoraConfig;
-use crate::orthonormal::orthonormal_rows;
+use rand_distr::Distribution;
+use rand_distr::StandardNormal;
 
 /// How the down matrices `A` start, and whether they learn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,13 +88,38 @@ pub fn down_matrices(config: &MoeLoraConfig, rng: &mut impl Rng) -> TensorData {
     TensorData::new(down, [experts * rank, width])
 }
 
+/// Random orthonormal rows: Gram-Schmidt, done twice so that rounding leaves nothing behind. There
+/// can be no more `rows` than `width`.
+pub(crate) fn orthonormal_rows(rows: usize, width: usize, rng: &mut impl Rng) -> Vec<Vec<f64>> {
+    let mut basis: Vec<Vec<f64>> = Vec::with_capacity(rows);
+    while basis.len() < rows.min(width) {
+        let mut row: Vec<f64> = (0..width).map(|_| StandardNormal.sample(rng)).collect();
+        for _ in 0..2 {
+            for other in &basis {
+                let along = dot(&row, other);
+                row.iter_mut().zip(other).for_each(|(value, part)| *value -= along * part);
+            }
+        }
+        let norm = dot(&row, &row).sqrt();
+        // A draw within the span of the others is all rounding: draw again.
+        if norm > 1e-6 {
+            row.iter_mut().for_each(|value| *value /= norm);
+            basis.push(row);
+        }
+    }
+    basis
+}
+
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::orthonormal::dot;
 
     const WIDTH: usize = 48;
 

@@ -12,7 +12,6 @@ mod adapter;
 mod config;
 mod fofs;
 mod mixture;
-mod orthonormal;
 mod router;
 mod up;
 mod variants;

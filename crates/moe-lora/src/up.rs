@@ -9,7 +9,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::MoeLoraConfig;
-use crate::orthonormal::orthonormal_rows;
+use crate::fofs::orthonormal_rows;
 
 /// How the up matrices `B` start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

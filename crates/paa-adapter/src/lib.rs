@@ -8,17 +8,13 @@
 mod average;
 mod depthwise;
 mod head;
-mod init;
 mod linear;
 mod projection;
-mod unit;
 mod weighting;
 
 pub use average::{PatchAverage, ScaleError, check_scales};
 pub use depthwise::{DepthwiseHead, DepthwiseHeadWeights};
 pub use head::{ImageHead, ImageHeadKind};
-pub use init::xavier_uniform;
 pub use linear::{LinearHead, LinearHeadWeights};
-pub use projection::UnitProjection;
-pub use unit::unit;
+pub use projection::{UnitProjection, unit, xavier_uniform};
 pub use weighting::{ScaleWeighting, ScaleWeights};

@@ -1,10 +1,8 @@
-//! Patches of a tap into the joint embedding.
+//! Patches of a tap into the joint embedding, as vectors of length one, and how such maps start.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, backend::Backend};
-use rand::Rng;
-
-use crate::{unit, xavier_uniform};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+use rand::{Rng, RngExt};
 
 /// A linear map without bias whose outputs are made unit.
 #[derive(Module, Debug)]
@@ -32,4 +30,31 @@ impl<B: Backend> UnitProjection<B> {
     pub fn forward(&self, patches: Tensor<B, 3>) -> Tensor<B, 3> {
         unit(patches.matmul(self.weight.val().transpose().unsqueeze()))
     }
+}
+
+/// Squared norms under this count as this: a zero vector stays zero and has a finite gradient.
+const SMALLEST_NORM_SQUARED: f64 = 1e-24;
+
+/// Divides each vector of the last axis by its norm.
+///
+/// # Shapes
+///
+/// - vectors: `[..., width]`
+/// - output: `[..., width]`
+pub fn unit<B: Backend, const D: usize>(vectors: Tensor<B, D>) -> Tensor<B, D> {
+    let norm = vectors.clone().square().sum_dim(D - 1).clamp_min(SMALLEST_NORM_SQUARED).sqrt();
+    vectors / norm
+}
+
+/// Xavier (Glorot) uniform values for a weight of these fans.
+pub fn xavier_uniform<const D: usize>(
+    shape: [usize; D],
+    fan_in: usize,
+    fan_out: usize,
+    rng: &mut impl Rng,
+) -> TensorData {
+    let bound = (6.0 / (fan_in + fan_out) as f32).sqrt();
+    let count = shape.iter().product();
+    let values: Vec<f32> = (0..count).map(|_| rng.random_range(-bound..=bound)).collect();
+    TensorData::new(values, shape)
 }

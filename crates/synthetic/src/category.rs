@@ -5,7 +5,6 @@ use serde::Serialize;
 
 use super::camera::Film;
 use super::kind::DefectKind;
-use super::role::Role;
 
 /// A kind of surface, object or organ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -205,5 +204,28 @@ impl Category {
 
     pub(super) fn film(self) -> Film {
         if self == Self::BrainScan { Film::Grey } else { Film::Colour }
+    }
+}
+
+/// A half of the world. No category is in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Trained on.
+    Auxiliary,
+    /// Measured on, and unseen before.
+    Test,
+}
+
+impl Role {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Auxiliary, Self::Test];
+
+    /// The name of its folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auxiliary => "auxiliary",
+            Self::Test => "test",
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::role::Role;
+use super::category::Role;
 
 /// What is wrong with a defective picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

@@ -2,7 +2,6 @@
 //! photographed, so that nothing but its shape gives it away.
 
 mod line;
-mod part;
 mod patch;
 
 use super::category::Category;
@@ -11,6 +10,7 @@ use super::kind::DefectKind;
 use super::marks::Mark;
 use super::shape::Point;
 use super::stage::Stage;
+use super::subject::Alteration;
 use super::texel::Canvas;
 
 /// A picture without its defect.
@@ -27,7 +27,7 @@ pub(super) fn inflict(kind: DefectKind, sound: &Sound<'_>, chance: &mut Chance) 
     let mut canvas = sound.canvas.clone();
     match kind {
         DefectKind::MissingPart | DefectKind::WrongPart => {
-            return part::exchange(kind, sound, chance);
+            return exchange(kind, sound, chance);
         }
         DefectKind::Chip => patch::chip(&mut canvas, rim(sound.canvas, chance)?, chance),
         _ => {
@@ -76,4 +76,15 @@ fn rim(canvas: &Canvas, chance: &mut Chance) -> Option<Point> {
     let angle = chance.angle();
     let way = (0..100).rev().map(|i| middle + Point::polar(angle, 0.005 * i as f32));
     way.into_iter().find(|at| canvas.cover(*at) > 0.5)
+}
+
+/// The stage with one part exchanged; `None` where the subject has no parts.
+fn exchange(kind: DefectKind, sound: &Sound<'_>, chance: &mut Chance) -> Option<Canvas> {
+    let how = match kind {
+        DefectKind::MissingPart => Alteration::Missing,
+        _ => Alteration::Wrong,
+    };
+    let mut canvas = sound.stage.paint_altered(how, sound.canvas.side, chance)?;
+    sound.marks.iter().for_each(|mark| mark.apply(&mut canvas));
+    Some(canvas)
 }

@@ -13,7 +13,7 @@ use self::plan::Job;
 pub use self::plan::{Quota, Quotas};
 use super::caption::Caption;
 use super::category::Category;
-use super::role::Role;
+use super::category::Role;
 use super::threads::{self, Drawn};
 use super::world::World;
 use moeclip_data::DataError;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::caption::Caption;
 use crate::category::Category;
-use crate::role::Role;
+use crate::category::Role;
 use crate::world::{Shot, World};
 use moeclip_data::DataError;
 use moeclip_data::Split;

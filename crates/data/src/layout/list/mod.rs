@@ -3,7 +3,6 @@
 //! [`ListFormat::parse`] looks at the text alone: whatever it says, the paths of its records stay
 //! below the folder that they are joined to. [`ListSource`] reads the files.
 
-mod counter;
 mod document;
 mod fields;
 mod json;

@@ -3,7 +3,6 @@
 use csv::{ReaderBuilder, StringRecord, Trim};
 
 use super::Collector;
-use super::counter::LineCounter;
 use super::fields::{Fields, label, shown};
 use crate::error::DataError;
 
@@ -156,4 +155,29 @@ fn rows(text: &str) -> impl Iterator<Item = Row> {
         Some(Row { line: counter.line_of(offset), values })
     })
     .filter(|row| !row.values.as_ref().is_ok_and(|values| values.iter().all(str::is_empty)))
+}
+
+/// Counts the lines of a text up to places that are asked for in ascending order.
+struct LineCounter<'a> {
+    rest: &'a [u8],
+    at: usize,
+    line: usize,
+}
+
+impl<'a> LineCounter<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { rest: text.as_bytes(), at: 0, line: 1 }
+    }
+
+    /// The line, from 1, of the first byte from `offset` on that does not end a line.
+    fn line_of(&mut self, offset: usize) -> usize {
+        let (passed, rest) =
+            self.rest.split_at(offset.saturating_sub(self.at).min(self.rest.len()));
+        let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let (ends, rest) = rest.split_at(ends);
+        self.line += passed.iter().chain(ends).filter(|byte| **byte == b'\n').count();
+        self.at += passed.len() + ends.len();
+        self.rest = rest;
+        self.line
+    }
 }

@@ -10,23 +10,19 @@
 
 mod bars;
 mod cases;
-mod facts;
 mod histogram;
 mod line_chart;
 mod page;
 mod picture;
 mod plane;
-mod stat;
 mod table;
 
 pub use bars::{Bar, Bars, Mark};
 pub use cases::{Case, CaseInput, Cases};
-pub use facts::Facts;
 pub use histogram::Histogram;
 pub use line_chart::{Line, LineChart, LineStyle};
 pub use maud::{Markup, Render, html};
 pub use page::{Page, Section};
 pub use picture::Picture;
 pub use plane::Axis;
-pub use stat::Stat;
-pub use table::{Table, TableBody, Tone};
+pub use table::{Facts, Stat, Table, TableBody, Tone};

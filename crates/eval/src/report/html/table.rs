@@ -1,4 +1,4 @@
-//! Numbers in rows and columns, wider than a phone if they must be: then the table scrolls, not the
+//! Small blocks of facts, and numbers in rows and columns, wider than a phone if they must be: then the table scrolls, not the
 //! page.
 
 use std::ops::Range;
@@ -101,6 +101,49 @@ impl TableBody {
             (Some(Tone::None), false) => Some("none"),
             (_, true) => Some("own"),
             (_, false) => None,
+        }
+    }
+}
+
+/// A list of names and values.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// In the order in which they are shown.
+    pub entries: Vec<[String; 2]>,
+}
+
+impl Render for Facts {
+    fn render(&self) -> Markup {
+        html! {
+            dl {
+                @for [name, value] in &self.entries {
+                    dt { (name) }
+                    dd { (value) }
+                }
+            }
+        }
+    }
+}
+
+/// A large number with its name above and a remark below.
+#[derive(Clone, Debug)]
+pub struct Stat {
+    /// What it is.
+    pub name: String,
+    /// As it is to be read.
+    pub value: String,
+    /// What it is to be held against.
+    pub note: String,
+}
+
+impl Render for Stat {
+    fn render(&self) -> Markup {
+        html! {
+            div.stat {
+                (self.name)
+                span.value { (self.value) }
+                span.note { (self.note) }
+            }
         }
     }
 }
