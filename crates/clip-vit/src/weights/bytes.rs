@@ -30,6 +30,18 @@ impl FileBytes {
         }
     }
 
+    /// Lets go of the pages that were read: a tower that was loaded from them needs their room. They
+    /// are read again when they are touched again.
+    #[allow(unsafe_code)]
+    pub(super) fn let_go(&self) {
+        #[cfg(unix)]
+        if let FileBytes::Mapped(mapped) = self {
+            // SAFETY: nobody can write to these pages, so what is read again is what was read before.
+            // Whether the system takes the advice makes no difference but in memory.
+            let _ = unsafe { mapped.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+    }
+
     /// The bytes of `path`, read into memory.
     #[cfg(test)]
     pub(super) fn read(path: &Path) -> Result<FileBytes, WeightError> {
@@ -95,5 +107,7 @@ mod tests {
         assert!(matches!(copied, FileBytes::Copied(_)));
         assert_eq!(*mapped, *content);
         assert_eq!(*mapped, *copied);
+        mapped.let_go();
+        assert_eq!(*mapped, *content);
     }
 }

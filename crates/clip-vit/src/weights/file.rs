@@ -55,6 +55,9 @@ pub(super) struct Contents {
     pub(super) metadata: BTreeMap<String, String>,
 }
 
+/// Bytes of a tensor whose pages are let go once it is read.
+const MUCH: usize = 1 << 20;
+
 /// An opened weight file. Nested dictionaries are flattened to dotted names, as in
 /// `state_dict.module.visual.proj`.
 #[derive(Debug)]
@@ -181,7 +184,9 @@ impl TensorFile {
 
     /// SHA-256 of the whole file, in hexadecimal.
     pub fn sha256(&self) -> String {
-        Sha256::digest(&*self.bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        let digest = Sha256::digest(&*self.bytes);
+        self.bytes.let_go();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Stored elements of `dtype` for Burn; `name` is for the error only.
@@ -193,11 +198,15 @@ impl TensorFile {
         shape: Vec<usize>,
         precision: Precision,
     ) -> Result<TensorData, WeightError> {
-        match precision {
+        let data = match precision {
             Precision::F32 => self.finite::<f32>(name, stored, dtype, shape),
             Precision::F16 => self.finite::<f16>(name, stored, dtype, shape),
             Precision::Bf16 => self.finite::<bf16>(name, stored, dtype, shape),
+        };
+        if stored.len() >= MUCH {
+            self.bytes.let_go();
         }
+        data
     }
 
     /// A matrix with its axes exchanged, as it is stored.
