@@ -5,7 +5,7 @@
     python benches/speed.py REFERENCE vit.safetensors --train       training steps too
     python benches/speed.py REFERENCE vit.safetensors --batches 1,2,4,8 --threads 1,2    ours alone
 
-REFERENCE is the folder of bench_reference.py. Needs torch, safetensors and numpy; peers that are not
+REFERENCE is the folder of bench_reference.py. Needs torch, safetensors, numpy and pillow; peers that are not
 installed (openvino, onnxruntime with onnx, a C++ compiler for torch.compile) are named and left out. Every
 round asks each side once; what is printed is the median over all runs of all rounds with the lowest and the
 highest, and its ratio to OpenVINO's encoder of the same precision. Peak memory is the process's.
@@ -23,6 +23,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import train_step
+
 ROOT = Path(__file__).resolve().parent.parent
 TOKENS, WIDTH, HEADS, HIDDEN, LAYERS, SIZE, PATCH = 1370, 1024, 16, 4096, 24, 518, 14
 
@@ -37,6 +39,12 @@ class Side:
     note: str = ""
 
     def run(self) -> None:
+        if self.command[0] is train_step.ours:
+            _, checkpoint, runs, options = self.command
+            side = train_step.ours(checkpoint, runs, options)
+            self.seconds += [side.seconds, side.lowest, side.highest]
+            self.peak_gb = max(self.peak_gb, side.peak_gb)
+            return
         done = subprocess.run([str(part) for part in self.command], cwd=ROOT, capture_output=True, text=True)
         if done.returncode != 0:
             self.note = "failed: " + done.stderr.strip().splitlines()[-1]
@@ -206,6 +214,11 @@ def main() -> None:
         for precision in ("f32", "bf16")
         for part in ("encoder", "whole")
     ]
+    if given.train:
+        for precision in ("f32", "bf16"):
+            options = ["--precision", precision]
+            command = [train_step.ours, checkpoint, given.runs, options]
+            sides.append(Side("ours, training step", precision, command))
     reference = Path(given.reference).resolve() / "bench_reference.py"
     for mode in ("infer", "train") if given.train else ("infer",):
         for precision in ("f32", "bf16"):
