@@ -252,7 +252,7 @@ fn prompts_of(file: &AdapterFile) -> PromptSet {
 /// build or machine is refused.
 ///
 /// # Errors
-/// As [`conditions`]; a refusal that names what differs.
+/// As [`conditions()`]; a refusal that names what differs.
 pub fn calibration_of(
     adapter: &AdapterFile,
     clip: &ClipSource,
