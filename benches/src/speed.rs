@@ -25,7 +25,13 @@ struct Order {
     precision: Precision,
     batch: usize,
     runs: usize,
+    /// Side of the images, in pixels.
+    size: usize,
 }
+
+/// Of a real tower's images, and of a tiny one's.
+const SIZE: usize = 518;
+const TINY: usize = 42;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,7 +44,9 @@ fn main() -> Result<()> {
         "f16" => Precision::F16,
         other => bail!("there is no precision {other}; take f32, bf16 or f16"),
     };
-    let order = Order { part: part.clone(), precision, batch: batch.parse()?, runs: runs.parse()? };
+    let size = if checkpoint.is_empty() { TINY } else { SIZE };
+    let (batch, runs) = (batch.parse()?, runs.parse()?);
+    let order = Order { part: part.clone(), precision, batch, runs, size };
     let seconds = match checkpoint.first() {
         Some(path) => {
             let clip = ClipCheckpoint::open(Path::new(path), &OpenOptions::default())?;
@@ -69,8 +77,7 @@ fn measure(order: &Order, clip: &ClipSpec, source: &dyn WeightSource) -> Result<
 fn encoder(order: &Order, clip: &ClipSpec, source: &dyn WeightSource) -> Result<Vec<f64>> {
     let device = Default::default();
     let tower = VisionTower::<Flex>::load(clip, source, order.precision, &device)?;
-    let size = MoeClipConfig::for_clip(clip).image_size;
-    let images = images(order.batch, size);
+    let images = images(order.batch, order.size);
     timed(order, || {
         let tokens = tower.layers(0..clip.vision.layers, tower.embed(images.clone()));
         tokens.into_data();
@@ -80,7 +87,7 @@ fn encoder(order: &Order, clip: &ClipSpec, source: &dyn WeightSource) -> Result<
 
 fn whole(order: &Order, clip: &ClipSpec, source: &dyn WeightSource) -> Result<Vec<f64>> {
     let device = Default::default();
-    let config = MoeClipConfig::for_clip(clip);
+    let config = MoeClipConfig { image_size: order.size, ..MoeClipConfig::for_clip(clip) };
     let prompts = PromptSet::default();
     let FrozenClip { tower, book } =
         FrozenClip::<Flex>::load(clip, source, &prompts, ["nut"], order.precision, &device)?;
