@@ -5,8 +5,9 @@ use std::f32::consts::LOG2_E;
 use std::fmt;
 
 use crate::activation::{Activated, Activation};
-use crate::attention::{HeadSizes, Heads, MOST_BLOCKS, ToHeads, Visibility, attend};
+use crate::attention::{MOST_BLOCKS, Visibility, attend};
 use crate::format::{Bf16, F32, Format, SplitF32};
+use crate::heads::{HeadSizes, HeadTiles, ToHeads};
 use crate::isa::Isa;
 use crate::linear::{AddTo, Linear};
 use crate::norm::Norm;
@@ -241,7 +242,7 @@ impl<F: Format> Packed<F> {
         let normed = space.normed.first(strips * self.norm_attention.blocks());
         self.norm_attention.to_tiles::<F>(isa, stream, tokens, normed);
         let count = sizes.tiles::<F>(tokens);
-        let mut heads = Heads {
+        let mut heads = HeadTiles {
             queries: space.queries.first(count),
             keys: space.keys.first(count),
             values: space.values.first(count),

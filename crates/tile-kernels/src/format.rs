@@ -78,7 +78,7 @@ impl Format for F32 {
 
     #[inline(always)]
     fn add<K: Kernel>(strips: Strips<'_>, _ahead: *const Tile, to: &mut Square) {
-        K::add_product::<micro::Single>(strips, to);
+        K::add_product::<micro::SingleRows>(strips, to);
     }
 
     #[inline(always)]

@@ -29,13 +29,13 @@ pub(crate) trait Kernel: Lanes {
     /// Adds the product of strips of bf16.
     #[inline(always)]
     fn add_bf16(strips: Strips<'_>, _ahead: *const Tile, to: &mut Square) {
-        Self::add_product::<micro::Half>(strips, to);
+        Self::add_product::<micro::HalfRows>(strips, to);
     }
 
     /// Adds the product of strips of f32 in three parts.
     #[inline(always)]
     fn add_split(strips: Strips<'_>, _ahead: *const Tile, to: &mut Square) {
-        Self::add_product::<micro::Split>(strips, to);
+        Self::add_product::<micro::SplitRows>(strips, to);
     }
 
     /// Writes the product of strips of bf16.

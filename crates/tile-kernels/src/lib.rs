@@ -15,6 +15,7 @@ mod attention;
 mod block;
 mod format;
 mod gradient;
+mod heads;
 mod isa;
 mod kernel;
 mod lanes;

@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::attention::store_columns;
 use crate::block::DenseLayer;
 use crate::format::{Format, transpose};
+use crate::heads::store_columns;
 use crate::isa::Isa;
 use crate::kernel::{Kernel, Strips, Task, run};
 use crate::lanes::portable::Portable;

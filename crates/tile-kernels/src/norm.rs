@@ -150,7 +150,7 @@ impl Task for NormGradientTask<'_> {
 }
 
 /// 32 numbers of a row: the input, the gradient of what it was normalised to, and the scale.
-struct Row<K: Kernel> {
+struct RowBlock<K: Kernel> {
     x: [K::V; 2],
     g: [K::V; 2],
     gamma: [K::V; 2],
@@ -166,7 +166,7 @@ impl Norm {
         let mut total = [K::splat(0.0); 2];
         let mut along = [K::splat(0.0); 2];
         for block in 0..self.blocks() {
-            let Row { x, g, gamma } = self.read_row::<K>(input, gradient, block);
+            let RowBlock { x, g, gamma } = self.read_row::<K>(input, gradient, block);
             for half in 0..2 {
                 let scaled = K::mul(g[half], gamma[half]);
                 let unit = K::mul(K::sub(x[half], middle), factor);
@@ -178,7 +178,7 @@ impl Norm {
         let total = K::splat(K::sum(K::add(total[0], total[1])) / count);
         let along = K::splat(K::sum(K::add(along[0], along[1])) / count);
         for block in 0..self.blocks() {
-            let Row { x, g, gamma } = self.read_row::<K>(input, gradient, block);
+            let RowBlock { x, g, gamma } = self.read_row::<K>(input, gradient, block);
             let mut sums = read::<K>(to, block);
             for half in 0..2 {
                 let scaled = K::mul(g[half], gamma[half]);
@@ -191,8 +191,8 @@ impl Norm {
     }
 
     #[inline(always)]
-    fn read_row<K: Kernel>(&self, input: &[f32], gradient: &[f32], block: usize) -> Row<K> {
-        Row {
+    fn read_row<K: Kernel>(&self, input: &[f32], gradient: &[f32], block: usize) -> RowBlock<K> {
+        RowBlock {
             x: read::<K>(input, block),
             g: read::<K>(gradient, block),
             gamma: read::<K>(&self.gamma, block),

@@ -8,11 +8,11 @@ use std::f32::consts::LN_2;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::attention::{
-    HIDDEN, HeadSizes, Heads, Place, Softmax, Visibility, hide_later_keys, scale_columns,
-    store_columns, store_rows, write_columns, write_rows,
-};
+use crate::attention::{HIDDEN, Softmax, Visibility, hide_later_keys, scale_columns};
 use crate::format::{Format, transpose};
+use crate::heads::{
+    BlockPlace, HeadSizes, HeadTiles, store_columns, store_rows, write_columns, write_rows,
+};
 use crate::isa::Isa;
 use crate::kernel::{Kernel, Strips, Task, run};
 use crate::linear::Epilogue;
@@ -76,17 +76,18 @@ impl<F: Format> Epilogue for MixedGradient<'_, F> {
                 along[0][half][row] = K::sum(both);
             }
         }
-        let by_token = Place { strip: 2 * (head * groups + within), block };
+        let by_token = BlockPlace { strip: 2 * (head * groups + within), block };
         write_columns::<K, F>(&self.across, by_token, &transpose::<K>(square));
-        let by_channel = Place { strip: 2 * (head * self.sizes.blocks() + block), block: within };
+        let by_channel =
+            BlockPlace { strip: 2 * (head * self.sizes.blocks() + block), block: within };
         write_columns::<K, F>(&self.along_queries, by_channel, square);
     }
 }
 
 /// What the gradients of queries, keys and values are made from.
 pub(super) struct AttentionGradient<'a, F> {
-    pub(super) heads: &'a Heads<'a>,
-    pub(super) turned: &'a Heads<'a>,
+    pub(super) heads: &'a HeadTiles<'a>,
+    pub(super) turned: &'a HeadTiles<'a>,
     pub(super) mixed_gradient: &'a [Tile],
     pub(super) turned_mixed_gradient: &'a [Tile],
     pub(super) softmax: &'a [Softmax],
@@ -192,10 +193,10 @@ impl<F: Format> Task for GradientTask<'_, F> {
 impl<F: Format> GradientTask<'_, F> {
     /// Where the queries' (0), keys' (1) or values' (2) gradient of a head goes.
     #[inline(always)]
-    fn place(&self, head: usize, group: usize, part: usize, block: usize) -> Place {
+    fn place(&self, head: usize, group: usize, part: usize, block: usize) -> BlockPlace {
         let sizes = self.of.sizes;
         let (image, head) = (head / sizes.heads, head % sizes.heads);
-        Place {
+        BlockPlace {
             strip: 2 * (image * self.of.tokens.image_groups() + group),
             block: part * sizes.all_blocks() + head * sizes.blocks() + block,
         }

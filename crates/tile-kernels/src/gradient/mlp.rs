@@ -4,9 +4,9 @@
 use std::marker::PhantomData;
 
 use crate::activation::{Activate, Activation, Gelu, QuickGelu};
-use crate::attention::{Place, write_rows};
 use crate::block::Packed;
 use crate::format::Format;
+use crate::heads::{BlockPlace, write_rows};
 use crate::isa::Isa;
 use crate::kernel::{Kernel, Strips, Task, run};
 use crate::linear::{Part, Plan};
@@ -87,7 +87,7 @@ impl<F: Format, A: Activate> Task for HiddenTask<'_, F, A> {
                 let strips = Strips { rows, columns: [low, high] };
                 F::multiply::<K>(strips, low.as_ptr(), &mut gradient);
                 through_activation::<K, F, A>(&hidden, bias, &mut gradient);
-                let at = Place { strip: 2 * group, block: panel };
+                let at = BlockPlace { strip: 2 * group, block: panel };
                 write_rows::<K, F>(&self.to, at, &gradient);
             }
         }

@@ -6,9 +6,10 @@ mod mlp;
 
 use std::marker::PhantomData;
 
-use crate::attention::{Heads, Softmax, ToHeads, Visibility, attend};
+use crate::attention::{Softmax, Visibility, attend};
 use crate::block::Packed;
 use crate::format::Format;
+use crate::heads::{HeadTiles, ToHeads};
 use crate::isa::Isa;
 use crate::linear::{AddTo, WriteTo};
 use crate::norm::rows_to_tiles;
@@ -41,9 +42,13 @@ struct Workspace {
 /// Workspaces that no gradient uses at the moment.
 static IDLE: Pool<Workspace> = Pool::new();
 
-fn heads_of<'a>(space: &'a mut [Grown<Tile>; 3], count: usize) -> Heads<'a> {
+fn heads_of<'a>(space: &'a mut [Grown<Tile>; 3], count: usize) -> HeadTiles<'a> {
     let [queries, keys, values] = space;
-    Heads { queries: queries.first(count), keys: keys.first(count), values: values.first(count) }
+    HeadTiles {
+        queries: queries.first(count),
+        keys: keys.first(count),
+        values: values.first(count),
+    }
 }
 
 impl<F: Format> Packed<F> {

@@ -26,9 +26,9 @@ pub(crate) trait Products {
 }
 
 /// Rows of 16 f32.
-pub(crate) struct Single;
+pub(crate) struct SingleRows;
 
-impl Products for Single {
+impl Products for SingleRows {
     const TILES: usize = 1;
 
     #[inline(always)]
@@ -53,9 +53,9 @@ impl Products for Single {
 }
 
 /// Rows of 16 pairs of bf16, widened to f32.
-pub(crate) struct Half;
+pub(crate) struct HalfRows;
 
-impl Products for Half {
+impl Products for HalfRows {
     const TILES: usize = 1;
 
     #[inline(always)]
@@ -81,9 +81,9 @@ impl Products for Half {
 }
 
 /// Rows of 16 pairs of f32 in three parts, each a bf16 in a tile of its own, put together again.
-pub(crate) struct Split;
+pub(crate) struct SplitRows;
 
-impl Products for Split {
+impl Products for SplitRows {
     const TILES: usize = 3;
 
     #[inline(always)]
