@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use crate::format::Format;
 use crate::kernel::Kernel;
 use crate::linear::Epilogue;
-use crate::tiles::{ROWS, Square, Tile, Written};
+use crate::tiles::{ROWS, RegisterTile, SharedBlocks, Square};
 
 /// What bends the hidden layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,15 +20,15 @@ pub enum Activation {
 
 /// Writes an activated product as a left operand.
 pub(crate) struct Activated<'a, F> {
-    to: Written<'a>,
+    to: SharedBlocks<'a>,
     activation: Activation,
     format: PhantomData<F>,
 }
 
 impl<'a, F: Format> Activated<'a, F> {
     /// `panels` of 32 columns.
-    pub(crate) fn new(to: &'a mut [Tile], panels: usize, activation: Activation) -> Self {
-        let to = Written::new(to, panels * F::TILES, F::TILES);
+    pub(crate) fn new(to: &'a mut [RegisterTile], panels: usize, activation: Activation) -> Self {
+        let to = SharedBlocks::new(to, panels * F::TILES, F::TILES);
         Self { to, activation, format: PhantomData }
     }
 }

@@ -13,7 +13,7 @@ use crate::heads::{BlockPlace, HeadSizes, HeadTiles, write_rows};
 use crate::isa::Isa;
 use crate::kernel::{Kernel, Strips, Task, run};
 use crate::rows::Tokens;
-use crate::tiles::{Operand, ROWS, SIDE, Shared, Square, Tile, Written};
+use crate::tiles::{Operand, ROWS, RegisterTile, SIDE, Shared, SharedBlocks, Square};
 
 /// Which tokens a token attends to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(crate) fn attend<F: Format>(
     sizes: HeadSizes,
     tokens: Tokens,
     visibility: Visibility,
-    mixed: &mut [Tile],
+    mixed: &mut [RegisterTile],
     kept: Option<&mut [Softmax]>,
 ) {
     let along_channels = sizes.blocks() * F::TILES;
@@ -49,7 +49,7 @@ pub(crate) fn attend<F: Format>(
         queries: Operand::new(heads.queries, along_channels),
         keys: Operand::new(heads.keys, along_channels),
         values: Operand::new(heads.values, tokens.image_groups() * F::TILES),
-        mixed: Written::new(mixed, sizes.all_blocks() * F::TILES, F::TILES),
+        mixed: SharedBlocks::new(mixed, sizes.all_blocks() * F::TILES, F::TILES),
         sizes,
         tokens,
         visibility,
@@ -72,7 +72,7 @@ struct AttentionTask<'a, F> {
     queries: Operand<'a>,
     keys: Operand<'a>,
     values: Operand<'a>,
-    mixed: Written<'a>,
+    mixed: SharedBlocks<'a>,
     sizes: HeadSizes,
     tokens: Tokens,
     visibility: Visibility,
@@ -85,7 +85,7 @@ struct Scratch {
     /// Scores of [`KEYS`] groups.
     scores: [Square; KEYS],
     /// Their weights as a right operand: two strips of as many blocks, at most three tiles each.
-    weights: [[Tile; 3 * KEYS]; 2],
+    weights: [[RegisterTile; 3 * KEYS]; 2],
 }
 
 /// The softmax's state of 32 queries.
@@ -98,7 +98,7 @@ impl<F: Format> Task for AttentionTask<'_, F> {
     #[inline(always)]
     fn piece<K: Kernel>(&self, index: usize) {
         let mut scratch =
-            Scratch { scores: [Square::ZERO; KEYS], weights: [[Tile::ZERO; 3 * KEYS]; 2] };
+            Scratch { scores: [Square::ZERO; KEYS], weights: [[RegisterTile::ZERO; 3 * KEYS]; 2] };
         let (head, band) = (index / self.bands(), index % self.bands());
         let groups = band * BAND..((band + 1) * BAND).min(self.tokens.image_groups());
         for group in groups {

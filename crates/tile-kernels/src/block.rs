@@ -13,7 +13,7 @@ use crate::linear::{AddTo, Linear};
 use crate::norm::Norm;
 use crate::pool::{Grown, Pool};
 use crate::rows::Tokens;
-use crate::tiles::{SIDE, Tile};
+use crate::tiles::{RegisterTile, SIDE};
 
 /// How exactly products are taken; sums, norms and the stream are f32 in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -343,14 +343,14 @@ fn pack<F: Format>(weights: &LinearWeights<'_>, inputs: usize, outputs: usize) -
 
 /// What lies between the layers of a block.
 #[derive(Default)]
-pub(crate) struct Workspace {
-    pub(crate) normed: Grown<Tile>,
-    queries: Grown<Tile>,
-    keys: Grown<Tile>,
-    values: Grown<Tile>,
-    mixed: Grown<Tile>,
-    hidden: Grown<Tile>,
+pub(crate) struct BlockSpace {
+    pub(crate) normed: Grown<RegisterTile>,
+    queries: Grown<RegisterTile>,
+    keys: Grown<RegisterTile>,
+    values: Grown<RegisterTile>,
+    mixed: Grown<RegisterTile>,
+    hidden: Grown<RegisterTile>,
 }
 
 /// Workspaces that no block uses at the moment.
-static IDLE: Pool<Workspace> = Pool::new();
+static IDLE: Pool<BlockSpace> = Pool::new();

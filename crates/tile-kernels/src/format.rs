@@ -2,7 +2,7 @@
 
 use crate::kernel::{Kernel, Strips};
 use crate::micro;
-use crate::tiles::{Square, Tile};
+use crate::tiles::{RegisterTile, Square};
 
 /// How numbers lie in tiles. A block is 16 rows (or columns) of 32 numbers along the inner dimension.
 pub(crate) trait Format: Copy + Send + Sync + 'static {
@@ -10,22 +10,22 @@ pub(crate) trait Format: Copy + Send + Sync + 'static {
     const TILES: usize;
 
     /// One row of a left operand's block: 32 numbers along the inner dimension.
-    fn store_row<K: Kernel>(block: &mut [Tile], row: usize, low: K::V, high: K::V);
+    fn store_row<K: Kernel>(block: &mut [RegisterTile], row: usize, low: K::V, high: K::V);
 
     /// What [`Format::store_row`] stored.
-    fn load_row<K: Kernel>(block: &[Tile], row: usize) -> [K::V; 2];
+    fn load_row<K: Kernel>(block: &[RegisterTile], row: usize) -> [K::V; 2];
 
     /// Inner places `2 * pair` and the next of a right operand's block, each for 16 columns.
-    fn store_pair<K: Kernel>(block: &mut [Tile], pair: usize, first: K::V, second: K::V);
+    fn store_pair<K: Kernel>(block: &mut [RegisterTile], pair: usize, first: K::V, second: K::V);
 
     /// What [`Format::store_pair`] stored.
-    fn load_pair<K: Kernel>(block: &[Tile], pair: usize) -> (K::V, K::V);
+    fn load_pair<K: Kernel>(block: &[RegisterTile], pair: usize) -> (K::V, K::V);
 
     /// Writes the product of strips.
-    fn multiply<K: Kernel>(strips: Strips<'_>, ahead: *const Tile, to: &mut Square);
+    fn multiply<K: Kernel>(strips: Strips<'_>, ahead: *const RegisterTile, to: &mut Square);
 
     /// Adds the product of strips.
-    fn add<K: Kernel>(strips: Strips<'_>, ahead: *const Tile, to: &mut Square);
+    fn add<K: Kernel>(strips: Strips<'_>, ahead: *const RegisterTile, to: &mut Square);
 
     /// `2^x`, as exact as the format needs.
     fn exp2<K: Kernel>(x: K::V) -> K::V;
@@ -47,37 +47,37 @@ impl Format for F32 {
     const TILES: usize = 2;
 
     #[inline(always)]
-    fn store_row<K: Kernel>(block: &mut [Tile], row: usize, low: K::V, high: K::V) {
+    fn store_row<K: Kernel>(block: &mut [RegisterTile], row: usize, low: K::V, high: K::V) {
         K::store_bits(low, &mut block[0].0[row]);
         K::store_bits(high, &mut block[1].0[row]);
     }
 
     #[inline(always)]
-    fn load_row<K: Kernel>(block: &[Tile], row: usize) -> [K::V; 2] {
+    fn load_row<K: Kernel>(block: &[RegisterTile], row: usize) -> [K::V; 2] {
         [K::load_bits(&block[0].0[row]), K::load_bits(&block[1].0[row])]
     }
 
     #[inline(always)]
-    fn store_pair<K: Kernel>(block: &mut [Tile], pair: usize, first: K::V, second: K::V) {
+    fn store_pair<K: Kernel>(block: &mut [RegisterTile], pair: usize, first: K::V, second: K::V) {
         let (tile, row) = (pair / 8, 2 * (pair % 8));
         K::store_bits(first, &mut block[tile].0[row]);
         K::store_bits(second, &mut block[tile].0[row + 1]);
     }
 
     #[inline(always)]
-    fn load_pair<K: Kernel>(block: &[Tile], pair: usize) -> (K::V, K::V) {
+    fn load_pair<K: Kernel>(block: &[RegisterTile], pair: usize) -> (K::V, K::V) {
         let (tile, row) = (pair / 8, 2 * (pair % 8));
         (K::load_bits(&block[tile].0[row]), K::load_bits(&block[tile].0[row + 1]))
     }
 
     #[inline(always)]
-    fn multiply<K: Kernel>(strips: Strips<'_>, ahead: *const Tile, to: &mut Square) {
+    fn multiply<K: Kernel>(strips: Strips<'_>, ahead: *const RegisterTile, to: &mut Square) {
         *to = Square::ZERO;
         Self::add::<K>(strips, ahead, to);
     }
 
     #[inline(always)]
-    fn add<K: Kernel>(strips: Strips<'_>, _ahead: *const Tile, to: &mut Square) {
+    fn add<K: Kernel>(strips: Strips<'_>, _ahead: *const RegisterTile, to: &mut Square) {
         K::add_product::<micro::SingleRows>(strips, to);
     }
 
@@ -91,32 +91,32 @@ impl Format for Bf16 {
     const TILES: usize = 1;
 
     #[inline(always)]
-    fn store_row<K: Kernel>(block: &mut [Tile], row: usize, low: K::V, high: K::V) {
+    fn store_row<K: Kernel>(block: &mut [RegisterTile], row: usize, low: K::V, high: K::V) {
         K::store_bits(K::row(low, high), &mut block[0].0[row]);
     }
 
     #[inline(always)]
-    fn load_row<K: Kernel>(block: &[Tile], row: usize) -> [K::V; 2] {
+    fn load_row<K: Kernel>(block: &[RegisterTile], row: usize) -> [K::V; 2] {
         K::of_row(K::load_bits(&block[0].0[row]))
     }
 
     #[inline(always)]
-    fn store_pair<K: Kernel>(block: &mut [Tile], pair: usize, first: K::V, second: K::V) {
+    fn store_pair<K: Kernel>(block: &mut [RegisterTile], pair: usize, first: K::V, second: K::V) {
         K::store_bits(K::pairs(first, second), &mut block[0].0[pair]);
     }
 
     #[inline(always)]
-    fn load_pair<K: Kernel>(block: &[Tile], pair: usize) -> (K::V, K::V) {
+    fn load_pair<K: Kernel>(block: &[RegisterTile], pair: usize) -> (K::V, K::V) {
         K::of_pairs(K::load_bits(&block[0].0[pair]))
     }
 
     #[inline(always)]
-    fn multiply<K: Kernel>(strips: Strips<'_>, ahead: *const Tile, to: &mut Square) {
+    fn multiply<K: Kernel>(strips: Strips<'_>, ahead: *const RegisterTile, to: &mut Square) {
         K::multiply_bf16(strips, ahead, to);
     }
 
     #[inline(always)]
-    fn add<K: Kernel>(strips: Strips<'_>, ahead: *const Tile, to: &mut Square) {
+    fn add<K: Kernel>(strips: Strips<'_>, ahead: *const RegisterTile, to: &mut Square) {
         K::add_bf16(strips, ahead, to);
     }
 
@@ -130,7 +130,7 @@ impl Format for SplitF32 {
     const TILES: usize = 3;
 
     #[inline(always)]
-    fn store_row<K: Kernel>(block: &mut [Tile], row: usize, low: K::V, high: K::V) {
+    fn store_row<K: Kernel>(block: &mut [RegisterTile], row: usize, low: K::V, high: K::V) {
         let (mut low, mut high) = (low, high);
         for tile in &mut block[..3] {
             let (low_part, high_part) = (K::round_bf16(low), K::round_bf16(high));
@@ -140,7 +140,7 @@ impl Format for SplitF32 {
     }
 
     #[inline(always)]
-    fn load_row<K: Kernel>(block: &[Tile], row: usize) -> [K::V; 2] {
+    fn load_row<K: Kernel>(block: &[RegisterTile], row: usize) -> [K::V; 2] {
         let a = K::of_row(K::load_bits(&block[0].0[row]));
         let b = K::of_row(K::load_bits(&block[1].0[row]));
         let c = K::of_row(K::load_bits(&block[2].0[row]));
@@ -148,7 +148,7 @@ impl Format for SplitF32 {
     }
 
     #[inline(always)]
-    fn store_pair<K: Kernel>(block: &mut [Tile], pair: usize, first: K::V, second: K::V) {
+    fn store_pair<K: Kernel>(block: &mut [RegisterTile], pair: usize, first: K::V, second: K::V) {
         let (mut first, mut second) = (first, second);
         for tile in &mut block[..3] {
             let (first_part, second_part) = (K::round_bf16(first), K::round_bf16(second));
@@ -158,7 +158,7 @@ impl Format for SplitF32 {
     }
 
     #[inline(always)]
-    fn load_pair<K: Kernel>(block: &[Tile], pair: usize) -> (K::V, K::V) {
+    fn load_pair<K: Kernel>(block: &[RegisterTile], pair: usize) -> (K::V, K::V) {
         let a = K::of_pairs(K::load_bits(&block[0].0[pair]));
         let b = K::of_pairs(K::load_bits(&block[1].0[pair]));
         let c = K::of_pairs(K::load_bits(&block[2].0[pair]));
@@ -166,12 +166,12 @@ impl Format for SplitF32 {
     }
 
     #[inline(always)]
-    fn multiply<K: Kernel>(strips: Strips<'_>, ahead: *const Tile, to: &mut Square) {
+    fn multiply<K: Kernel>(strips: Strips<'_>, ahead: *const RegisterTile, to: &mut Square) {
         K::multiply_split(strips, ahead, to);
     }
 
     #[inline(always)]
-    fn add<K: Kernel>(strips: Strips<'_>, ahead: *const Tile, to: &mut Square) {
+    fn add<K: Kernel>(strips: Strips<'_>, ahead: *const RegisterTile, to: &mut Square) {
         K::add_split(strips, ahead, to);
     }
 

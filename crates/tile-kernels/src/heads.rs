@@ -7,7 +7,7 @@ use crate::format::{Format, transpose};
 use crate::kernel::Kernel;
 use crate::linear::Epilogue;
 use crate::rows::Tokens;
-use crate::tiles::{ROWS, SIDE, Square, Tile, Written};
+use crate::tiles::{ROWS, RegisterTile, SIDE, SharedBlocks, Square};
 
 /// Heads and their channels.
 #[derive(Debug, Clone, Copy)]
@@ -39,9 +39,9 @@ impl HeadSizes {
 /// Queries are a right operand (channels down, 16 queries a strip), keys a left one (16 keys a strip),
 /// values a left one too (16 channels a strip, keys along).
 pub(crate) struct HeadTiles<'a> {
-    pub(crate) queries: &'a mut [Tile],
-    pub(crate) keys: &'a mut [Tile],
-    pub(crate) values: &'a mut [Tile],
+    pub(crate) queries: &'a mut [RegisterTile],
+    pub(crate) keys: &'a mut [RegisterTile],
+    pub(crate) values: &'a mut [RegisterTile],
 }
 
 impl HeadTiles<'_> {
@@ -53,9 +53,9 @@ impl HeadTiles<'_> {
 
 /// Writes a product with the weights of queries, keys and values as [`HeadTiles`].
 pub(crate) struct ToHeads<'a, F> {
-    queries: Written<'a>,
-    keys: Written<'a>,
-    values: Written<'a>,
+    queries: SharedBlocks<'a>,
+    keys: SharedBlocks<'a>,
+    values: SharedBlocks<'a>,
     /// The other way round, where gradients will be wanted.
     turned: Option<TurnedHeads<'a>>,
     /// By which queries are multiplied.
@@ -70,9 +70,9 @@ impl<'a, F: Format> ToHeads<'a, F> {
         let along_channels = sizes.blocks() * F::TILES;
         let along_keys = tokens.image_groups() * F::TILES;
         Self {
-            queries: Written::new(heads.queries, along_channels, F::TILES),
-            keys: Written::new(heads.keys, along_channels, F::TILES),
-            values: Written::new(heads.values, along_keys, F::TILES),
+            queries: SharedBlocks::new(heads.queries, along_channels, F::TILES),
+            keys: SharedBlocks::new(heads.keys, along_channels, F::TILES),
+            values: SharedBlocks::new(heads.values, along_keys, F::TILES),
             turned: None,
             scale,
             sizes,
@@ -87,9 +87,9 @@ impl<'a, F: Format> ToHeads<'a, F> {
         let along_channels = self.sizes.blocks() * F::TILES;
         let along_keys = self.tokens.image_groups() * F::TILES;
         self.turned = Some(TurnedHeads {
-            queries: Written::new(heads.queries, along_keys, F::TILES),
-            keys: Written::new(heads.keys, along_keys, F::TILES),
-            values: Written::new(heads.values, along_channels, F::TILES),
+            queries: SharedBlocks::new(heads.queries, along_keys, F::TILES),
+            keys: SharedBlocks::new(heads.keys, along_keys, F::TILES),
+            values: SharedBlocks::new(heads.values, along_channels, F::TILES),
         });
         self
     }
@@ -97,9 +97,9 @@ impl<'a, F: Format> ToHeads<'a, F> {
 
 /// Where [`ToHeads`] writes the other way round.
 struct TurnedHeads<'a> {
-    queries: Written<'a>,
-    keys: Written<'a>,
-    values: Written<'a>,
+    queries: SharedBlocks<'a>,
+    keys: SharedBlocks<'a>,
+    values: SharedBlocks<'a>,
 }
 
 impl<F: Format> Epilogue for ToHeads<'_, F> {
@@ -143,7 +143,11 @@ pub(crate) struct BlockPlace {
 
 /// Writes a square as a block of a left operand's two strips, which no other piece writes.
 #[inline(always)]
-pub(crate) fn write_rows<K: Kernel, F: Format>(to: &Written<'_>, at: BlockPlace, square: &Square) {
+pub(crate) fn write_rows<K: Kernel, F: Format>(
+    to: &SharedBlocks<'_>,
+    at: BlockPlace,
+    square: &Square,
+) {
     for half in 0..2 {
         // SAFETY: each square is one piece's, and so are the blocks it becomes.
         let tiles = unsafe { to.block(at.strip + half, at.block) };
@@ -154,7 +158,7 @@ pub(crate) fn write_rows<K: Kernel, F: Format>(to: &Written<'_>, at: BlockPlace,
 /// Writes a square as a block of a right operand's two strips, which no other piece writes.
 #[inline(always)]
 pub(crate) fn write_columns<K: Kernel, F: Format>(
-    to: &Written<'_>,
+    to: &SharedBlocks<'_>,
     at: BlockPlace,
     square: &Square,
 ) {
@@ -167,7 +171,11 @@ pub(crate) fn write_columns<K: Kernel, F: Format>(
 
 /// A half's 16 rows as a left operand's block.
 #[inline(always)]
-pub(crate) fn store_rows<K: Kernel, F: Format>(tiles: &mut [Tile], square: &Square, half: usize) {
+pub(crate) fn store_rows<K: Kernel, F: Format>(
+    tiles: &mut [RegisterTile],
+    square: &Square,
+    half: usize,
+) {
     for row in 0..ROWS {
         let [low, high] = &square.0[half * ROWS + row];
         F::store_row::<K>(tiles, row, K::load(low), K::load(high));
@@ -177,7 +185,7 @@ pub(crate) fn store_rows<K: Kernel, F: Format>(tiles: &mut [Tile], square: &Squa
 /// A half's 16 columns as a right operand's block.
 #[inline(always)]
 pub(crate) fn store_columns<K: Kernel, F: Format>(
-    tiles: &mut [Tile],
+    tiles: &mut [RegisterTile],
     square: &Square,
     half: usize,
 ) {

@@ -11,13 +11,13 @@ use crate::lanes::avx2::Avx2;
 use crate::lanes::avx512::{Amx, Avx512};
 use crate::lanes::portable::Portable;
 use crate::micro::{self, Products};
-use crate::tiles::{Square, Tile};
+use crate::tiles::{RegisterTile, Square};
 
 /// Operands of a product: two strips of 16 rows and two of 16 columns, tile for tile.
 #[derive(Clone, Copy)]
 pub(crate) struct Strips<'a> {
-    pub(crate) rows: [&'a [Tile]; 2],
-    pub(crate) columns: [&'a [Tile]; 2],
+    pub(crate) rows: [&'a [RegisterTile]; 2],
+    pub(crate) columns: [&'a [RegisterTile]; 2],
 }
 
 /// Products of tiles into a square. While they are made, memory from `ahead` on is fetched into the
@@ -28,26 +28,26 @@ pub(crate) trait Kernel: Lanes {
 
     /// Adds the product of strips of bf16.
     #[inline(always)]
-    fn add_bf16(strips: Strips<'_>, _ahead: *const Tile, to: &mut Square) {
+    fn add_bf16(strips: Strips<'_>, _ahead: *const RegisterTile, to: &mut Square) {
         Self::add_product::<micro::HalfRows>(strips, to);
     }
 
     /// Adds the product of strips of f32 in three parts.
     #[inline(always)]
-    fn add_split(strips: Strips<'_>, _ahead: *const Tile, to: &mut Square) {
+    fn add_split(strips: Strips<'_>, _ahead: *const RegisterTile, to: &mut Square) {
         Self::add_product::<micro::SplitRows>(strips, to);
     }
 
     /// Writes the product of strips of bf16.
     #[inline(always)]
-    fn multiply_bf16(strips: Strips<'_>, ahead: *const Tile, to: &mut Square) {
+    fn multiply_bf16(strips: Strips<'_>, ahead: *const RegisterTile, to: &mut Square) {
         *to = Square::ZERO;
         Self::add_bf16(strips, ahead, to);
     }
 
     /// Writes the product of strips of f32 in three parts.
     #[inline(always)]
-    fn multiply_split(strips: Strips<'_>, ahead: *const Tile, to: &mut Square) {
+    fn multiply_split(strips: Strips<'_>, ahead: *const RegisterTile, to: &mut Square) {
         *to = Square::ZERO;
         Self::add_split(strips, ahead, to);
     }
@@ -84,22 +84,22 @@ impl Kernel for Amx {
     }
 
     #[inline(always)]
-    fn add_bf16(strips: Strips<'_>, ahead: *const Tile, to: &mut Square) {
+    fn add_bf16(strips: Strips<'_>, ahead: *const RegisterTile, to: &mut Square) {
         micro::amx::add_bf16(strips, ahead, to);
     }
 
     #[inline(always)]
-    fn add_split(strips: Strips<'_>, ahead: *const Tile, to: &mut Square) {
+    fn add_split(strips: Strips<'_>, ahead: *const RegisterTile, to: &mut Square) {
         micro::amx::add_split(strips, ahead, to);
     }
 
     #[inline(always)]
-    fn multiply_bf16(strips: Strips<'_>, ahead: *const Tile, to: &mut Square) {
+    fn multiply_bf16(strips: Strips<'_>, ahead: *const RegisterTile, to: &mut Square) {
         micro::amx::multiply_bf16(strips, ahead, to);
     }
 
     #[inline(always)]
-    fn multiply_split(strips: Strips<'_>, ahead: *const Tile, to: &mut Square) {
+    fn multiply_split(strips: Strips<'_>, ahead: *const RegisterTile, to: &mut Square) {
         micro::amx::multiply_split(strips, ahead, to);
     }
 }

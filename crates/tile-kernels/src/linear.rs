@@ -13,12 +13,12 @@ use crate::isa::Isa;
 use crate::kernel::{Kernel, Strips, Task, run};
 use crate::lanes::portable::Portable;
 use crate::rows::{Tokens, read, write};
-use crate::tiles::{Buffer, Operand, ROWS, SIDE, Shared, Square, Tile};
+use crate::tiles::{Buffer, Operand, ROWS, RegisterTile, SIDE, Shared, Square};
 
 /// Weights of a linear layer as a right operand, and its bias.
 #[derive(Debug)]
 pub(crate) struct Linear<F> {
-    tiles: Buffer<Tile>,
+    tiles: Buffer<RegisterTile>,
     /// Blocks along the inputs.
     blocks: usize,
     /// Groups of 32 outputs.
@@ -38,7 +38,7 @@ impl<F: Format> Linear<F> {
     ) -> Self {
         assert!(inputs.is_multiple_of(SIDE) && outputs.is_multiple_of(SIDE));
         let blocks = inputs / SIDE;
-        let mut tiles = Buffer::<Tile>::zeros(outputs / ROWS * blocks * F::TILES);
+        let mut tiles = Buffer::<RegisterTile>::zeros(outputs / ROWS * blocks * F::TILES);
         tiles.par_chunks_mut(blocks * F::TILES).enumerate().for_each(|(strip, tiles)| {
             for (block, tiles) in tiles.chunks_mut(F::TILES).enumerate() {
                 for pair in 0..ROWS {
@@ -87,10 +87,16 @@ impl<F: Format> Linear<F> {
     }
 
     /// Multiplies strips of rows by the weights, and hands each square to an epilogue.
-    pub(crate) fn apply<E: Epilogue>(&self, isa: Isa, rows: &[Tile], tokens: Tokens, epilogue: &E) {
+    pub(crate) fn apply<E: Epilogue>(
+        &self,
+        isa: Isa,
+        rows: &[RegisterTile],
+        tokens: Tokens,
+        epilogue: &E,
+    ) {
         let strip = self.blocks * F::TILES;
         let groups = tokens.groups();
-        let plan = Plan::new(groups, self.panels, 2 * strip * size_of::<Tile>());
+        let plan = Plan::new(groups, self.panels, 2 * strip * size_of::<RegisterTile>());
         let task =
             LinearTask { linear: self, rows: Operand::new(rows, strip), groups, plan, epilogue };
         run(isa, plan.pieces(), &task);
@@ -103,13 +109,13 @@ impl<F: Format> Linear<F> {
     pub(crate) fn apply_turned<E: Epilogue>(
         &self,
         isa: Isa,
-        rows: &[Tile],
+        rows: &[RegisterTile],
         tokens: Tokens,
         epilogue: &E,
     ) {
         let strip = self.panels * F::TILES;
         let groups = tokens.groups();
-        let plan = Plan::new(groups, self.blocks, 2 * strip * size_of::<Tile>());
+        let plan = Plan::new(groups, self.blocks, 2 * strip * size_of::<RegisterTile>());
         let task =
             TurnedTask { linear: self, rows: Operand::new(rows, strip), groups, plan, epilogue };
         run(isa, plan.pieces(), &task);
@@ -118,7 +124,7 @@ impl<F: Format> Linear<F> {
     /// 32 inputs as the columns of a right operand, with the outputs along: two strips behind one
     /// another. A panel is turned in the cache, so no second copy of the weights is kept.
     #[inline(always)]
-    pub(crate) fn turn_panel<K: Kernel>(&self, inputs: usize, to: &mut [Tile]) {
+    pub(crate) fn turn_panel<K: Kernel>(&self, inputs: usize, to: &mut [RegisterTile]) {
         let (low, high) = to.split_at_mut(self.panels * F::TILES);
         let weights = Operand::new(&self.tiles, self.blocks * F::TILES);
         for panel in 0..self.panels {
@@ -141,7 +147,7 @@ impl<F: Format> Linear<F> {
 
     /// Strips of a panel of outputs.
     #[inline(always)]
-    pub(crate) fn panel(&self, panel: usize) -> [&[Tile]; 2] {
+    pub(crate) fn panel(&self, panel: usize) -> [&[RegisterTile]; 2] {
         Operand::new(&self.tiles, self.blocks * F::TILES).pair(panel)
     }
 

@@ -8,7 +8,7 @@ use crate::isa::Isa;
 use crate::kernel::{Kernel, Task, run};
 use crate::lanes::Lanes;
 use crate::rows::{Tokens, read, write};
-use crate::tiles::{ROWS, SIDE, Shared, Tile, Written};
+use crate::tiles::{ROWS, RegisterTile, SIDE, Shared, SharedBlocks};
 
 /// Scale and shift of a layer normalisation, padded with zeros to a multiple of 32.
 #[derive(Debug, Clone)]
@@ -49,9 +49,9 @@ impl Norm {
         isa: Isa,
         stream: &[f32],
         tokens: Tokens,
-        to: &mut [Tile],
+        to: &mut [RegisterTile],
     ) {
-        let to = Written::new(to, self.blocks() * F::TILES, F::TILES);
+        let to = SharedBlocks::new(to, self.blocks() * F::TILES, F::TILES);
         let task = NormTask::<F> { norm: self, stream, tokens, to, format: PhantomData };
         run(isa, tokens.groups().div_ceil(GROUPS), &task);
     }
@@ -86,10 +86,10 @@ pub(crate) fn rows_to_tiles<F: Format>(
     rows: &[f32],
     width: usize,
     tokens: Tokens,
-    to: &mut [Tile],
+    to: &mut [RegisterTile],
 ) {
     let blocks = width.div_ceil(SIDE);
-    let to = Written::new(to, blocks * F::TILES, F::TILES);
+    let to = SharedBlocks::new(to, blocks * F::TILES, F::TILES);
     let task = RowsTask::<F> { rows, width, tokens, to, format: PhantomData };
     run(isa, tokens.groups().div_ceil(GROUPS), &task);
 }
@@ -101,7 +101,7 @@ struct RowsTask<'a, F> {
     rows: &'a [f32],
     width: usize,
     tokens: Tokens,
-    to: Written<'a>,
+    to: SharedBlocks<'a>,
     format: PhantomData<F>,
 }
 
@@ -204,7 +204,7 @@ struct NormTask<'a, F> {
     norm: &'a Norm,
     stream: &'a [f32],
     tokens: Tokens,
-    to: Written<'a>,
+    to: SharedBlocks<'a>,
     format: PhantomData<F>,
 }
 

@@ -9,7 +9,7 @@ use crate::isa::Isa;
 use crate::linear::{AddTo, Linear, WriteTo};
 use crate::norm::rows_to_tiles;
 use crate::rows::Tokens;
-use crate::tiles::{Plain, SIDE, Tile};
+use crate::tiles::{Plain, RegisterTile, SIDE};
 
 /// Values in front of a page that nobody may touch.
 struct Guarded<T: Plain> {
@@ -99,7 +99,7 @@ impl<T: Plain> Drop for Guarded<T> {
 }
 
 /// Bits that are no number as bf16 and none as f32.
-const POISON: Tile = Tile([[0x7fc1_7fc1; 16]; 16]);
+const POISON: RegisterTile = RegisterTile([[0x7fc1_7fc1; 16]; 16]);
 
 /// Numbers between -1 and 1 that only look random.
 fn noise(seed: u64, count: usize) -> Vec<f32> {

@@ -15,13 +15,13 @@ use crate::attention::Softmax;
 /// Rows and columns of a [`Square`], and the step to which every size is padded.
 pub(crate) const SIDE: usize = 32;
 
-/// Rows of a [`Tile`].
+/// Rows of a [`RegisterTile`].
 pub(crate) const ROWS: usize = 16;
 
 /// 16 rows of 64 bytes: 32 bf16 or 16 f32 in each.
 #[repr(C, align(64))]
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Tile(pub(crate) [[u32; 16]; ROWS]);
+pub(crate) struct RegisterTile(pub(crate) [[u32; 16]; ROWS]);
 
 /// 32 rows of 32 sums, each row in two halves.
 #[repr(C, align(64))]
@@ -39,7 +39,7 @@ impl Square {
     }
 }
 
-impl Tile {
+impl RegisterTile {
     pub(crate) const ZERO: Self = Self([[0; 16]; ROWS]);
 }
 
@@ -51,7 +51,7 @@ impl Tile {
 pub(crate) unsafe trait Plain: Copy + Send + Sync {}
 
 // SAFETY: numbers and arrays of numbers, for which all-zero bytes are zeros.
-unsafe impl Plain for Tile {}
+unsafe impl Plain for RegisterTile {}
 // SAFETY: as above.
 unsafe impl Plain for Square {}
 // SAFETY: as above.
@@ -164,19 +164,19 @@ impl<'a, T> Shared<'a, T> {
 /// A left or right operand to read: strips, each of as many blocks.
 #[derive(Clone, Copy)]
 pub(crate) struct Operand<'a> {
-    tiles: &'a [Tile],
+    tiles: &'a [RegisterTile],
     /// Tiles of a strip.
     strip: usize,
 }
 
 impl<'a> Operand<'a> {
-    pub(crate) fn new(tiles: &'a [Tile], strip: usize) -> Self {
+    pub(crate) fn new(tiles: &'a [RegisterTile], strip: usize) -> Self {
         Self { tiles, strip }
     }
 
     /// Strips `2 * pair` and the next.
     #[inline(always)]
-    pub(crate) fn pair(&self, pair: usize) -> [&'a [Tile]; 2] {
+    pub(crate) fn pair(&self, pair: usize) -> [&'a [RegisterTile]; 2] {
         let both = &self.tiles[2 * pair * self.strip..][..2 * self.strip];
         let (one, other) = both.split_at(self.strip);
         [one, other]
@@ -184,16 +184,16 @@ impl<'a> Operand<'a> {
 }
 
 /// An operand that several threads write, different blocks of it.
-pub(crate) struct Written<'a> {
-    tiles: Shared<'a, Tile>,
+pub(crate) struct SharedBlocks<'a> {
+    tiles: Shared<'a, RegisterTile>,
     /// Tiles of a strip.
     strip: usize,
     /// Tiles of a block.
     block: usize,
 }
 
-impl<'a> Written<'a> {
-    pub(crate) fn new(tiles: &'a mut [Tile], strip: usize, block: usize) -> Self {
+impl<'a> SharedBlocks<'a> {
+    pub(crate) fn new(tiles: &'a mut [RegisterTile], strip: usize, block: usize) -> Self {
         Self { tiles: Shared::new(tiles), strip, block }
     }
 
@@ -204,7 +204,7 @@ impl<'a> Written<'a> {
     /// The block is not in use.
     #[expect(clippy::mut_from_ref, reason = "blocks do not overlap, by the contract")]
     #[inline(always)]
-    pub(crate) unsafe fn block(&self, strip: usize, block: usize) -> &mut [Tile] {
+    pub(crate) unsafe fn block(&self, strip: usize, block: usize) -> &mut [RegisterTile] {
         let start = strip * self.strip + block * self.block;
         // SAFETY: different blocks do not overlap, and nobody else has this one.
         unsafe { self.tiles.part(start..start + self.block) }

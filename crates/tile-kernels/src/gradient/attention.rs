@@ -17,16 +17,16 @@ use crate::isa::Isa;
 use crate::kernel::{Kernel, Strips, Task, run};
 use crate::linear::Epilogue;
 use crate::rows::Tokens;
-use crate::tiles::{Buffer, Operand, ROWS, SIDE, Shared, Square, Tile, Written};
+use crate::tiles::{Buffer, Operand, ROWS, RegisterTile, SIDE, Shared, SharedBlocks, Square};
 
 /// Writes the gradient of what attention mixed as right operands, and what each query's weights take
 /// of it together, `sum(o g)`.
 pub(super) struct MixedGradient<'a, F> {
     mixed: Operand<'a>,
     /// Channels down, queries across.
-    across: Written<'a>,
+    across: SharedBlocks<'a>,
     /// Queries down, channels across.
-    along_queries: Written<'a>,
+    along_queries: SharedBlocks<'a>,
     /// A part for each block of channels.
     along: Shared<'a, [[f32; 16]; 2]>,
     sizes: HeadSizes,
@@ -36,17 +36,21 @@ pub(super) struct MixedGradient<'a, F> {
 
 impl<'a, F: Format> MixedGradient<'a, F> {
     pub(super) fn new(
-        mixed: &'a [Tile],
-        across: &'a mut [Tile],
-        along_queries: &'a mut [Tile],
+        mixed: &'a [RegisterTile],
+        across: &'a mut [RegisterTile],
+        along_queries: &'a mut [RegisterTile],
         along: &'a mut [[[f32; 16]; 2]],
         sizes: HeadSizes,
         tokens: Tokens,
     ) -> Self {
         Self {
             mixed: Operand::new(mixed, sizes.all_blocks() * F::TILES),
-            across: Written::new(across, sizes.blocks() * F::TILES, F::TILES),
-            along_queries: Written::new(along_queries, tokens.image_groups() * F::TILES, F::TILES),
+            across: SharedBlocks::new(across, sizes.blocks() * F::TILES, F::TILES),
+            along_queries: SharedBlocks::new(
+                along_queries,
+                tokens.image_groups() * F::TILES,
+                F::TILES,
+            ),
             along: Shared::new(along),
             sizes,
             tokens,
@@ -88,8 +92,8 @@ impl<F: Format> Epilogue for MixedGradient<'_, F> {
 pub(super) struct AttentionGradient<'a, F> {
     pub(super) heads: &'a HeadTiles<'a>,
     pub(super) turned: &'a HeadTiles<'a>,
-    pub(super) mixed_gradient: &'a [Tile],
-    pub(super) turned_mixed_gradient: &'a [Tile],
+    pub(super) mixed_gradient: &'a [RegisterTile],
+    pub(super) turned_mixed_gradient: &'a [RegisterTile],
     pub(super) softmax: &'a [Softmax],
     pub(super) along: &'a [[[f32; 16]; 2]],
     /// By which queries were multiplied.
@@ -102,7 +106,7 @@ pub(super) struct AttentionGradient<'a, F> {
 
 impl<F: Format> AttentionGradient<'_, F> {
     /// Writes them side by side as a left operand.
-    pub(super) fn to_tiles(&self, isa: Isa, to: &mut [Tile]) {
+    pub(super) fn to_tiles(&self, isa: Isa, to: &mut [RegisterTile]) {
         let along_channels = self.sizes.blocks() * F::TILES;
         let along_tokens = self.tokens.image_groups() * F::TILES;
         let task = GradientTask {
@@ -114,7 +118,7 @@ impl<F: Format> AttentionGradient<'_, F> {
             turned_queries: Operand::new(self.turned.queries, along_tokens),
             turned_keys: Operand::new(self.turned.keys, along_tokens),
             turned_mixed_gradient: Operand::new(self.turned_mixed_gradient, along_tokens),
-            to: Written::new(to, 3 * self.sizes.all_blocks() * F::TILES, F::TILES),
+            to: SharedBlocks::new(to, 3 * self.sizes.all_blocks() * F::TILES, F::TILES),
         };
         run(isa, self.tokens.batch * self.sizes.heads, &task);
     }
@@ -132,7 +136,7 @@ struct GradientTask<'a, F> {
     turned_queries: Operand<'a>,
     turned_keys: Operand<'a>,
     turned_mixed_gradient: Operand<'a>,
-    to: Written<'a>,
+    to: SharedBlocks<'a>,
 }
 
 /// What a piece works in: sums of a head, and operands of a group of keys.
@@ -142,10 +146,10 @@ struct Scratch {
     keys: Buffer<Square>,
     values: Buffer<Square>,
     /// Weights and gradients of scores, keys down and the band's queries along.
-    weights: [[Tile; 3 * BAND]; 2],
-    slopes: [[Tile; 3 * BAND]; 2],
+    weights: [[RegisterTile; 3 * BAND]; 2],
+    slopes: [[RegisterTile; 3 * BAND]; 2],
     /// Gradients of scores with keys along.
-    turned_slopes: [[Tile; 3]; 2],
+    turned_slopes: [[RegisterTile; 3]; 2],
 }
 
 impl<F: Format> Task for GradientTask<'_, F> {
@@ -156,9 +160,9 @@ impl<F: Format> Task for GradientTask<'_, F> {
             queries: Buffer::zeros(BAND * blocks),
             keys: Buffer::zeros(groups * blocks),
             values: Buffer::zeros(groups * blocks),
-            weights: [[Tile::ZERO; 3 * BAND]; 2],
-            slopes: [[Tile::ZERO; 3 * BAND]; 2],
-            turned_slopes: [[Tile::ZERO; 3]; 2],
+            weights: [[RegisterTile::ZERO; 3 * BAND]; 2],
+            slopes: [[RegisterTile::ZERO; 3 * BAND]; 2],
+            turned_slopes: [[RegisterTile::ZERO; 3]; 2],
         };
         for first in (0..groups).step_by(BAND) {
             let band = first..(first + BAND).min(groups);
@@ -309,7 +313,10 @@ impl<F: Format> GradientTask<'_, F> {
 
 /// A band's blocks of strips.
 #[inline(always)]
-fn along<'a, F: Format>(strips: [&'a [Tile]; 2], band: &Range<usize>) -> [&'a [Tile]; 2] {
+fn along<'a, F: Format>(
+    strips: [&'a [RegisterTile]; 2],
+    band: &Range<usize>,
+) -> [&'a [RegisterTile]; 2] {
     let tiles = band.start * F::TILES..band.end * F::TILES;
     [&strips[0][tiles.clone()], &strips[1][tiles]]
 }

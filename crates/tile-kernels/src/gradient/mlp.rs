@@ -11,17 +11,17 @@ use crate::isa::Isa;
 use crate::kernel::{Kernel, Strips, Task, run};
 use crate::linear::{Part, Plan};
 use crate::rows::Tokens;
-use crate::tiles::{Buffer, Operand, Square, Tile, Written};
+use crate::tiles::{Buffer, Operand, RegisterTile, SharedBlocks, Square};
 
 impl<F: Format> Packed<F> {
     /// Both operands are left ones, `[rows, width]`; what is written is one, `[rows, hidden]`.
     pub(super) fn hidden_gradient(
         &self,
         isa: Isa,
-        normed: &[Tile],
-        output_gradient: &[Tile],
+        normed: &[RegisterTile],
+        output_gradient: &[RegisterTile],
         tokens: Tokens,
-        to: &mut [Tile],
+        to: &mut [RegisterTile],
     ) {
         match self.activation {
             Activation::QuickGelu => {
@@ -38,7 +38,7 @@ struct HiddenTask<'a, F, A> {
     layers: &'a Packed<F>,
     normed: Operand<'a>,
     output_gradient: Operand<'a>,
-    to: Written<'a>,
+    to: SharedBlocks<'a>,
     groups: usize,
     plan: Plan,
     activation: PhantomData<fn() -> A>,
@@ -48,19 +48,19 @@ impl<'a, F: Format, A: Activate> HiddenTask<'a, F, A> {
     fn run(
         layers: &'a Packed<F>,
         isa: Isa,
-        normed: &'a [Tile],
-        output_gradient: &'a [Tile],
+        normed: &'a [RegisterTile],
+        output_gradient: &'a [RegisterTile],
         tokens: Tokens,
-        to: &'a mut [Tile],
+        to: &'a mut [RegisterTile],
     ) {
         let strip = layers.norm_mlp.blocks() * F::TILES;
         let (groups, panels) = (tokens.groups(), layers.mlp_in.panels());
-        let plan = Plan::new(groups, panels, 4 * strip * size_of::<Tile>());
+        let plan = Plan::new(groups, panels, 4 * strip * size_of::<RegisterTile>());
         let task = Self {
             layers,
             normed: Operand::new(normed, strip),
             output_gradient: Operand::new(output_gradient, strip),
-            to: Written::new(to, panels * F::TILES, F::TILES),
+            to: SharedBlocks::new(to, panels * F::TILES, F::TILES),
             groups,
             plan,
             activation: PhantomData,

@@ -15,34 +15,34 @@ use crate::linear::{AddTo, WriteTo};
 use crate::norm::rows_to_tiles;
 use crate::pool::{Grown, Pool};
 use crate::rows::Tokens;
-use crate::tiles::Tile;
+use crate::tiles::RegisterTile;
 
 use attention::{AttentionGradient, MixedGradient};
 
 /// What lies between the steps of a gradient.
 #[derive(Default)]
-struct Workspace {
-    normed: Grown<Tile>,
-    heads: [Grown<Tile>; 3],
-    turned_heads: [Grown<Tile>; 3],
-    mixed: Grown<Tile>,
+struct GradientSpace {
+    normed: Grown<RegisterTile>,
+    heads: [Grown<RegisterTile>; 3],
+    turned_heads: [Grown<RegisterTile>; 3],
+    mixed: Grown<RegisterTile>,
     softmax: Grown<Softmax>,
     /// The stream between attention and feed-forward.
     middle: Grown<f32>,
     /// The gradient of rows that a norm made.
     normed_gradient: Grown<f32>,
     /// A gradient as a left operand.
-    gradient: Grown<Tile>,
-    hidden_gradient: Grown<Tile>,
-    mixed_gradient: [Grown<Tile>; 2],
+    gradient: Grown<RegisterTile>,
+    hidden_gradient: Grown<RegisterTile>,
+    mixed_gradient: [Grown<RegisterTile>; 2],
     along: Grown<[[f32; 16]; 2]>,
-    heads_gradient: Grown<Tile>,
+    heads_gradient: Grown<RegisterTile>,
 }
 
 /// Workspaces that no gradient uses at the moment.
-static IDLE: Pool<Workspace> = Pool::new();
+static IDLE: Pool<GradientSpace> = Pool::new();
 
-fn heads_of<'a>(space: &'a mut [Grown<Tile>; 3], count: usize) -> HeadTiles<'a> {
+fn heads_of<'a>(space: &'a mut [Grown<RegisterTile>; 3], count: usize) -> HeadTiles<'a> {
     let [queries, keys, values] = space;
     HeadTiles {
         queries: queries.first(count),

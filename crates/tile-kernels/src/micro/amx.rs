@@ -5,7 +5,7 @@
 use std::arch::asm;
 
 use crate::kernel::Strips;
-use crate::tiles::{Square, Tile};
+use crate::tiles::{RegisterTile, Square};
 
 /// Tile registers of this thread, in use until it is dropped.
 pub(crate) struct Tiles(());
@@ -171,7 +171,7 @@ macro_rules! product {
     ($(#[$doc:meta])* $name:ident, $tiles:literal, $start:ident, $block:ident) => {
         $(#[$doc])*
         #[inline(always)]
-        pub(crate) fn $name(strips: Strips<'_>, ahead: *const Tile, to: &mut Square) {
+        pub(crate) fn $name(strips: Strips<'_>, ahead: *const RegisterTile, to: &mut Square) {
             let Strips { rows, columns } = strips;
             let count = rows[0].len();
             assert!(rows[1].len() == count && columns[0].len() == count && columns[1].len() == count);

@@ -5,7 +5,7 @@ pub(crate) mod amx;
 
 use crate::kernel::Strips;
 use crate::lanes::Lanes;
-use crate::tiles::{ROWS, Square, Tile};
+use crate::tiles::{ROWS, RegisterTile, Square};
 
 /// How products of two 64-byte rows of tiles are summed.
 pub(crate) trait Products {
@@ -17,9 +17,9 @@ pub(crate) trait Products {
     /// `left` are the tiles of the rows, of which `HEIGHT` from `first` on are taken; `right` those of
     /// the columns; `step` is the row of the right tiles and the place in the left ones.
     fn step<L: Lanes, const HEIGHT: usize, const WIDTH: usize>(
-        left: &[Tile],
+        left: &[RegisterTile],
         first: usize,
-        right: [&[Tile]; WIDTH],
+        right: [&[RegisterTile]; WIDTH],
         step: usize,
         sums: &mut [[L::V; WIDTH]; HEIGHT],
     );
@@ -33,9 +33,9 @@ impl Products for SingleRows {
 
     #[inline(always)]
     fn step<L: Lanes, const HEIGHT: usize, const WIDTH: usize>(
-        left: &[Tile],
+        left: &[RegisterTile],
         first: usize,
-        right: [&[Tile]; WIDTH],
+        right: [&[RegisterTile]; WIDTH],
         step: usize,
         sums: &mut [[L::V; WIDTH]; HEIGHT],
     ) {
@@ -60,9 +60,9 @@ impl Products for HalfRows {
 
     #[inline(always)]
     fn step<L: Lanes, const HEIGHT: usize, const WIDTH: usize>(
-        left: &[Tile],
+        left: &[RegisterTile],
         first: usize,
-        right: [&[Tile]; WIDTH],
+        right: [&[RegisterTile]; WIDTH],
         step: usize,
         sums: &mut [[L::V; WIDTH]; HEIGHT],
     ) {
@@ -88,9 +88,9 @@ impl Products for SplitRows {
 
     #[inline(always)]
     fn step<L: Lanes, const HEIGHT: usize, const WIDTH: usize>(
-        left: &[Tile],
+        left: &[RegisterTile],
         first: usize,
-        right: [&[Tile]; WIDTH],
+        right: [&[RegisterTile]; WIDTH],
         step: usize,
         sums: &mut [[L::V; WIDTH]; HEIGHT],
     ) {
@@ -138,8 +138,8 @@ pub(crate) fn add_wide<P: Products, L: Lanes, const HEIGHT: usize>(
 /// 32 rows times `WIDTH` strips of columns, the first of which is the square's half `side`.
 #[inline(always)]
 fn add_band<P: Products, L: Lanes, const HEIGHT: usize, const WIDTH: usize>(
-    rows: [&[Tile]; 2],
-    columns: [&[Tile]; WIDTH],
+    rows: [&[RegisterTile]; 2],
+    columns: [&[RegisterTile]; WIDTH],
     side: usize,
     to: &mut Square,
 ) {
