@@ -10,7 +10,7 @@ use crate::lanes::avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::avx512::{Amx, Avx512};
 use crate::lanes::portable::Portable;
-use crate::micro::{self, Products};
+use crate::micro::{self, RowKind};
 use crate::tiles::{RegisterTile, Square};
 
 /// Operands of a product: two strips of 16 rows and two of 16 columns, tile for tile.
@@ -24,7 +24,7 @@ pub(crate) struct Strips<'a> {
 /// cache, an eighth of a strip's length; not all kernels do.
 pub(crate) trait Kernel: Lanes {
     /// Adds the product of strips of a kind of rows.
-    fn add_product<P: Products>(strips: Strips<'_>, to: &mut Square);
+    fn add_product<R: RowKind>(strips: Strips<'_>, to: &mut Square);
 
     /// Adds the product of strips of bf16.
     #[inline(always)]
@@ -55,32 +55,32 @@ pub(crate) trait Kernel: Lanes {
 
 impl Kernel for Portable {
     #[inline(always)]
-    fn add_product<P: Products>(strips: Strips<'_>, to: &mut Square) {
-        micro::add_narrow::<P, Self, 4>(strips, to);
+    fn add_product<R: RowKind>(strips: Strips<'_>, to: &mut Square) {
+        micro::add_narrow::<R, Self, 4>(strips, to);
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Kernel for Avx2 {
     #[inline(always)]
-    fn add_product<P: Products>(strips: Strips<'_>, to: &mut Square) {
-        micro::add_narrow::<P, Self, 4>(strips, to);
+    fn add_product<R: RowKind>(strips: Strips<'_>, to: &mut Square) {
+        micro::add_narrow::<R, Self, 4>(strips, to);
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Kernel for Avx512 {
     #[inline(always)]
-    fn add_product<P: Products>(strips: Strips<'_>, to: &mut Square) {
-        micro::add_wide::<P, Self, 8>(strips, to);
+    fn add_product<R: RowKind>(strips: Strips<'_>, to: &mut Square) {
+        micro::add_wide::<R, Self, 8>(strips, to);
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Kernel for Amx {
     #[inline(always)]
-    fn add_product<P: Products>(strips: Strips<'_>, to: &mut Square) {
-        micro::add_wide::<P, Self, 8>(strips, to);
+    fn add_product<R: RowKind>(strips: Strips<'_>, to: &mut Square) {
+        micro::add_wide::<R, Self, 8>(strips, to);
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use crate::format::Format;
 use crate::isa::Isa;
 use crate::kernel::{Kernel, Task, run};
 use crate::lanes::Lanes;
-use crate::rows::{Tokens, read, write};
+use crate::rows::{Tokens, read, read_padded, write};
 use crate::tiles::{ROWS, RegisterTile, SIDE, Shared, SharedBlocks};
 
 /// Scale and shift of a layer normalisation, padded with zeros to a multiple of 32.
@@ -275,12 +275,11 @@ pub(crate) fn moments<L: Lanes>(values: &[f32], epsilon: f32) -> Moments {
     let middle = L::splat(mean);
     let mut squares = [L::splat(0.0); 2];
     for block in 0..blocks {
-        let [low, high] = read::<L>(values, block);
+        // Behind the end stands the mean, so that nothing is added for it.
+        let [low, high] = read_padded::<L>(values, block, mean);
         let x = [L::sub(low, middle), L::sub(high, middle)];
         squares = [L::mul_add(x[0], x[0], squares[0]), L::mul_add(x[1], x[1], squares[1])];
     }
-    // Each of the zeros that pad the last block counted as the mean's square.
-    let padding = (blocks * SIDE - values.len()) as f32;
-    let sum = L::sum(L::add(squares[0], squares[1])) - padding * mean * mean;
-    Moments { mean, inverse: (sum.max(0.0) / count + epsilon).sqrt().recip() }
+    let sum = L::sum(L::add(squares[0], squares[1]));
+    Moments { mean, inverse: (sum / count + epsilon).sqrt().recip() }
 }

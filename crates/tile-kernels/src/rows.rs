@@ -35,11 +35,17 @@ impl Tokens {
 /// 32 values of a row, with zeros behind its end.
 #[inline(always)]
 pub(crate) fn read<L: Lanes>(values: &[f32], block: usize) -> [L::V; 2] {
+    read_padded::<L>(values, block, 0.0)
+}
+
+/// 32 values of a row, with `padding` behind its end.
+#[inline(always)]
+pub(crate) fn read_padded<L: Lanes>(values: &[f32], block: usize, padding: f32) -> [L::V; 2] {
     let rest = &values[block * SIDE..];
     if let ([low, high, ..], _) = rest.as_chunks::<16>() {
         return [L::load(low), L::load(high)];
     }
-    let mut padded = [[0.0; 16]; 2];
+    let mut padded = [[padding; 16]; 2];
     padded.as_flattened_mut()[..rest.len()].copy_from_slice(rest);
     [L::load(&padded[0]), L::load(&padded[1])]
 }

@@ -1,5 +1,4 @@
 //! Lanes in two AVX2 registers.
-#![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
@@ -10,18 +9,6 @@ use super::Lanes;
 pub(crate) struct Avx2;
 
 type Two = [__m256; 2];
-
-/// Defines functions whose bodies are intrinsics.
-macro_rules! by_intrinsics {
-    ($(fn $name:ident($($argument:ident: $type:ty),*) $(-> $returns:ty)? $body:block)*) => {$(
-        #[inline(always)]
-        fn $name($($argument: $type),*) $(-> $returns)? {
-            // SAFETY: code of this type runs only where `Isa` found AVX2 and FMA, and every pointer
-            // comes from a reference to as many bytes as are read or written.
-            unsafe { $body }
-        }
-    )*};
-}
 
 impl Lanes for Avx2 {
     type V = Two;

@@ -40,18 +40,6 @@ static INTERLEAVED: Order = {
     Order(order)
 };
 
-/// Defines functions whose bodies are intrinsics.
-macro_rules! by_intrinsics {
-    ($(fn $name:ident($($argument:ident: $type:ty),*) $(-> $returns:ty)? $body:block)*) => {$(
-        #[inline(always)]
-        fn $name($($argument: $type),*) $(-> $returns)? {
-            // SAFETY: code of this type runs only where `Isa` found its instructions, and every
-            // pointer comes from a reference to as many bytes as are read or written.
-            unsafe { $body }
-        }
-    )*};
-}
-
 /// What both types share; `row` and `pairs` are given, for there they differ.
 macro_rules! lanes_of_512_bits {
     ($type:ty, $row:ident, $pairs:ident) => {

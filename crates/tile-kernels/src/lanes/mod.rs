@@ -2,6 +2,20 @@
 //!
 //! Everything above this module is written once, for a type that implements [`Lanes`], and compiled
 //! for each instruction set.
+#![allow(unsafe_code)]
+
+/// Defines functions whose bodies are intrinsics.
+#[cfg(target_arch = "x86_64")]
+macro_rules! by_intrinsics {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) $(-> $returns:ty)? $body:block)*) => {$(
+        #[inline(always)]
+        fn $name($($argument: $type),*) $(-> $returns)? {
+            // SAFETY: code of these types runs only where `Isa` found their instructions, and every
+            // pointer comes from a reference to as many bytes as are read or written.
+            unsafe { $body }
+        }
+    )*};
+}
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
