@@ -80,11 +80,20 @@ impl<B: Backend> ResidualBlock<B> {
         })
     }
 
-    /// The whole block as one operation, if there is one for its kind of attention. A tower that was
-    /// put under autodiff as it is has left flex, and its blocks are tensors again.
+    /// Takes another kind of attention. Kernels know only that of queries and keys; for another the
+    /// layers are unpacked, once.
+    pub(crate) fn attend_by(&mut self, kind: AttentionKind) {
+        self.attention = kind;
+        if kind != AttentionKind::QueryKey && self.packed.is_some() {
+            self.layers = Some(self.layers().into_owned());
+            self.packed = None;
+        }
+    }
+
+    /// The whole block as one operation, if it is packed. A tower that was put under autodiff as it is
+    /// has left flex, and its blocks are tensors again.
     pub(crate) fn packed(&self) -> Option<&PackedBlock> {
-        let packed = self.packed.as_deref().filter(|_| fast::is_flex::<B>());
-        packed.filter(|_| self.attention == AttentionKind::QueryKey)
+        self.packed.as_deref().filter(|_| fast::is_flex::<B>())
     }
 
     /// Its layers as tensors: unpacked ones where they are packed, which costs as much as they weigh.

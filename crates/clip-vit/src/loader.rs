@@ -40,7 +40,11 @@ impl<'a, B: Backend> Loader<'a, B> {
         prefix: &str,
         spec: BlockSpec,
     ) -> Result<HostWeights, WeightError> {
-        let data = |name: &str, shape: &[usize]| self.source.tensor(name, shape, Precision::F32);
+        // A source may keep to a precision of its own.
+        let data = |name: &str, shape: &[usize]| {
+            let data = self.source.tensor(name, shape, Precision::F32)?;
+            Ok::<_, WeightError>(data.convert::<f32>())
+        };
         let norm = |name: &str| {
             let part = |part: &str| data(&format!("{prefix}.{name}.{part}"), &[spec.width]);
             Ok::<_, WeightError>(HostNorm { gamma: part("weight")?, beta: part("bias")? })

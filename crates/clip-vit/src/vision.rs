@@ -130,7 +130,7 @@ impl<B: Backend> VisionTower<B> {
 
     /// The tower with another kind of attention in the layers from `first` on, counted from 0.
     pub fn with_attention(mut self, first: usize, kind: AttentionKind) -> Self {
-        self.blocks.iter_mut().skip(first).for_each(|block| block.attention = kind);
+        self.blocks.iter_mut().skip(first).for_each(|block| block.attend_by(kind));
         self
     }
 
