@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clip_vit::Activation;
-use inspect::{CacheRequest, ClipSource, DataRequest, MethodFiles, MethodName};
+use clip_vit::{Activation, Precision};
+use inspect::{
+    CacheRequest, ClipSource, DataRequest, InspectError, MethodFiles, MethodName,
+    calibrated_precision,
+};
 use moeclip::Assumed;
 use moeclip_data::PromptNames;
 
@@ -189,4 +192,17 @@ pub(crate) struct CalibrationArgs {
     /// Leave the calibration that the adapters carry aside
     #[arg(long)]
     pub(crate) uncalibrated: bool,
+}
+
+impl CalibrationArgs {
+    /// The precision that the calibration in use was measured in, if one of these files carries one.
+    ///
+    /// # Errors
+    /// As [`calibrated_precision`].
+    pub(crate) fn precision(&self, files: &MethodFiles) -> Result<Option<Precision>, InspectError> {
+        match &files.adapter {
+            Some(adapter) if !self.uncalibrated => calibrated_precision(adapter, &files.assumed),
+            _ => Ok(None),
+        }
+    }
 }

@@ -4,8 +4,8 @@ use anomaly::Domain;
 use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clip_vit::{Activation, Precision};
-use inspect::MethodName;
 use inspect::backends::{Compute, DeviceChoice};
+use inspect::{InspectError, MethodName, PrecisionChoice};
 use moeclip_data::PromptNames;
 
 use crate::commands;
@@ -27,8 +27,8 @@ pub(crate) struct Common {
     #[arg(long, global = true, default_value = "flex", value_name = "DEVICE")]
     pub(crate) device: DeviceChoice,
     /// Precision of the frozen CLIP; adapters, heads and losses are always f32
-    #[arg(long, global = true, value_parser = precisions(), default_value = "f32")]
-    pub(crate) precision: Precision,
+    #[arg(long, global = true, value_parser = precisions(), default_value = "auto")]
+    pub(crate) precision: PrecisionChoice,
     /// Print JSON for machines instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -100,14 +100,29 @@ impl Program {
 const XTASK: &str = "cargo xtask";
 
 impl Common {
-    /// Where to compute, and how precisely.
-    pub(crate) fn compute(&self) -> Compute {
-        Compute { device: self.device, precision: self.precision }
+    /// Where to train, and how precisely.
+    pub(crate) fn training(&self) -> Compute {
+        self.precision.for_training(self.device)
+    }
+
+    /// Where to look at pictures, and how precisely: as the calibration in use was measured, if there
+    /// is one.
+    ///
+    /// # Errors
+    /// As [`PrecisionChoice::for_viewing`].
+    pub(crate) fn viewing(&self, calibrated: Option<Precision>) -> Result<Compute, InspectError> {
+        self.precision.for_viewing(self.device, calibrated)
+    }
+
+    /// Where to measure, and how precisely, likewise.
+    pub(crate) fn measuring(&self, calibrated: Option<Precision>) -> Compute {
+        self.precision.for_measuring(self.device, calibrated)
     }
 
     /// What a process of this program is told.
     pub(crate) fn printing_json(compute: Compute) -> Self {
-        Self { device: compute.device, precision: compute.precision, json: true }
+        let precision = PrecisionChoice::Named(compute.precision);
+        Self { device: compute.device, precision, json: true }
     }
 }
 
@@ -163,12 +178,17 @@ fn choices<T: Clone + Send + Sync + 'static>(
     })
 }
 
+/// What is taken where nobody names a precision.
+const AUTO: &str = "That of the calibration in use; without one predict, explain and calibrate take bf16 \
+                    where this CPU is fast in it, and all else is f32";
+
 /// Precisions that can be asked for.
-pub(crate) fn precisions() -> impl TypedValueParser<Value = Precision> {
+pub(crate) fn precisions() -> impl TypedValueParser<Value = PrecisionChoice> {
     choices(&[
-        ("f32", "32 bit", Precision::F32),
-        ("f16", "16 bit, IEEE half", Precision::F16),
-        ("bf16", "16 bit, bfloat", Precision::Bf16),
+        ("auto", AUTO, PrecisionChoice::Auto),
+        ("f32", "32 bit", PrecisionChoice::Named(Precision::F32)),
+        ("f16", "16 bit, IEEE half", PrecisionChoice::Named(Precision::F16)),
+        ("bf16", "16 bit, bfloat", PrecisionChoice::Named(Precision::Bf16)),
     ])
 }
 

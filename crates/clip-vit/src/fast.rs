@@ -66,6 +66,16 @@ impl Kernels {
     }
 }
 
+/// The precision in which flex computes a frozen block fastest on this machine: bf16 where its products
+/// are faster than those of f32.
+///
+/// # Errors
+///
+/// If `MOECLIP_KERNEL` names kernels that cannot be used.
+pub fn fastest_precision() -> Result<Precision, WeightError> {
+    Ok(if Isa::chosen()?.has_fast_bf16() { Precision::Bf16 } else { Precision::F32 })
+}
+
 /// Whether the kernels can reach a backend's numbers.
 pub(crate) fn is_flex<B: Backend>() -> bool {
     TypeId::of::<B>() == TypeId::of::<Flex>()

@@ -36,6 +36,7 @@ pub mod weights;
 pub use attention::AttentionKind;
 pub use backbone::{ImageTextBackbone, JointEmbedding, TextBackbone, VisionBackbone, end_of_text};
 pub use block::ResidualBlock;
+pub use fast::fastest_precision;
 pub use frozen::{Frozen, FrozenLayer, FrozenLayers};
 pub use named::NamedWeights;
 pub use source::{PrefixedSource, RandomWeights, WeightSource};

@@ -18,6 +18,7 @@ mod evaluate;
 mod methods;
 mod open;
 mod overlap;
+mod precision;
 mod predict;
 mod registry;
 mod view;
@@ -44,6 +45,7 @@ pub use overlap::{
     Fingerprint, HashedImage, calibrated_on, fingerprint, refuse_calibration_data,
     refuse_training_data, trained_on,
 };
+pub use precision::{PrecisionChoice, calibrated_precision};
 pub use predict::{PredictOutput, PredictRequest, Predicted, Prediction, Target, Tell, predict};
 pub use registry::{Method, MethodFiles, MethodName, OpenMethod, read_experiment};
 pub use view::{Judged, MapSize, SeenMap, Viewing};

@@ -81,7 +81,7 @@ pub(crate) fn run(args: AblateArgs, common: Common) -> anyhow::Result<()> {
         cache: args.cache.request(),
         checkpoint_every: args.checkpoint_every,
         checkpoint_minutes: args.checkpoint_minutes,
-        compute: common.compute(),
+        compute: common.training(),
         grid,
     };
     let failed = request.run(&super::run_job::launcher()?, &mut Terminal::default())?;

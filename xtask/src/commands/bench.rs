@@ -85,13 +85,15 @@ pub(crate) struct BenchArgs {
 }
 
 impl BenchArgs {
-    fn request(&self, common: &Common) -> BenchRequest {
+    fn request(&self, common: &Common) -> anyhow::Result<BenchRequest> {
         let args = self.clone();
         let devices = if args.devices.is_empty() { vec![common.device] } else { args.devices };
         let assumed = (&args.assumed).into();
-        BenchRequest {
+        let files = MethodFiles { adapter: args.adapter, assumed, config: args.config };
+        let calibrated = args.calibration.precision(&files)?;
+        Ok(BenchRequest {
             clip: args.clip.source(),
-            files: MethodFiles { adapter: args.adapter, assumed, config: args.config },
+            files,
             adapter_visa: args.adapter_visa,
             methods: args.methods,
             datasets: args.datasets,
@@ -102,15 +104,15 @@ impl BenchArgs {
             out: args.out,
             workers: args.workers,
             devices,
-            precision: common.compute().precision,
+            precision: common.measuring(calibrated).precision,
             pixel_memory: args.pixel_memory,
             pixel_folder: args.pixel_folder,
-        }
+        })
     }
 }
 
 pub(crate) fn run(args: Box<BenchArgs>, common: Common) -> anyhow::Result<()> {
-    let request = args.request(&common);
+    let request = args.request(&common)?;
     if args.measure_only {
         return measure(&request, common.json);
     }

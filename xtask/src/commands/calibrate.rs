@@ -78,7 +78,7 @@ pub(crate) fn run(args: CalibrateArgs, common: Common) -> anyhow::Result<()> {
         fpr: args.fpr,
         pixel_fpr: args.pixel_fpr,
         out: args.out,
-        compute: common.compute(),
+        compute: common.viewing(None)?,
     };
     let calibrated = request.run(&mut Terminal::default())?;
     if common.json {

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clip_vit::{Precision, fastest_precision};
 use inspect::backends::{DeviceStatus, statuses};
 use inspect::{DataRoot, known};
 use serde::Serialize;
-use tile_kernels::{Isa, KERNEL_VARIABLE, Precision, peak};
+use tile_kernels::{Isa, KERNEL_VARIABLE, peak};
 
 use crate::cli::Common;
 use crate::output::print_json;
@@ -47,6 +48,8 @@ struct KernelStatus {
     /// Operations a second in products of f32 and of bf16.
     f32_flops: f64,
     bf16_flops: f64,
+    /// The precision of the frozen CLIP where pictures are looked at and nobody names one.
+    auto_precision: Precision,
 }
 
 impl KernelStatus {
@@ -57,9 +60,10 @@ impl KernelStatus {
             Err(_) if Isa::reasons().is_empty() => "the fastest there are".to_owned(),
             Err(_) => Isa::reasons().join("; "),
         };
-        let [f32_flops, bf16_flops] =
-            [Precision::F32, Precision::Bf16].map(|precision| peak(isa, precision));
-        Ok(Self { name: isa.name(), why, f32_flops, bf16_flops })
+        let f32_flops = peak(isa, tile_kernels::Precision::F32);
+        let bf16_flops = peak(isa, tile_kernels::Precision::Bf16);
+        let auto_precision = fastest_precision()?;
+        Ok(Self { name: isa.name(), why, f32_flops, bf16_flops, auto_precision })
     }
 }
 
@@ -99,9 +103,13 @@ pub(crate) fn run(args: DoctorArgs, common: Common) -> anyhow::Result<()> {
     for DeviceStatus { device, usable, note } in &diagnosis.devices {
         println!("  {device:8} {:3}  {note}", if *usable { "yes" } else { "no" });
     }
-    let KernelStatus { name, why, f32_flops, bf16_flops } = &diagnosis.kernels;
+    let KernelStatus { name, why, f32_flops, bf16_flops, auto_precision } = &diagnosis.kernels;
     println!("  kernels    {name}: {why}");
     println!("             {:.2} TFLOP/s f32, {:.2} bf16", f32_flops / 1e12, bf16_flops / 1e12);
+    println!(
+        "             predict, explain and calibrate compute in {}",
+        auto_precision.dtype().name()
+    );
     println!("  JPEG by    {}", diagnosis.jpeg_decoder);
     print_data(&diagnosis);
     Ok(())

@@ -85,17 +85,19 @@ impl From<MeasuringArgs> for Measuring {
 }
 
 pub(crate) fn run(args: EvalArgs, common: Common) -> anyhow::Result<()> {
+    let files = args.method.files();
+    let compute = common.measuring(args.calibration.precision(&files)?);
     let request = EvalRequest {
         clip: args.clip.source(),
         method: args.method.method,
-        files: args.method.files(),
+        files,
         data: args.data,
         options: args.options.request(),
         cache: args.cache.request(),
         domain: args.domain,
         uncalibrated: args.calibration.uncalibrated,
         measuring: args.measuring.into(),
-        compute: common.compute(),
+        compute,
     };
     run_request(&request, &common)
 }

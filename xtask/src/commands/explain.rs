@@ -6,14 +6,14 @@ use anomaly::{Domain, Explanation, TapExplanation};
 use anyhow::{Context, bail};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::Args;
-use inspect::backends::{Job, run_on};
+use inspect::backends::{Compute, Job, run_on};
 use inspect::{LoadedModel, open_adapter, open_model};
 use moeclip::Explainer;
 use moeclip_data::{Preprocessing, decode_rgb};
 use moeclip_eval::pictures::{ExpertSheet, write_png};
 use serde::Serialize;
 
-use crate::arguments::{AdapterArgs, ClipArgs};
+use crate::arguments::{AdapterArgs, CalibrationArgs, ClipArgs};
 use crate::cli::{Common, domains};
 use crate::output::{Terminal, print_json, write_json};
 
@@ -66,12 +66,16 @@ pub(crate) fn run(args: ExplainArgs, common: Common) -> anyhow::Result<()> {
     if args.class.trim().is_empty() {
         bail!("--class is empty; say what the image shows, as in \"metal nut\"");
     }
-    run_on(common.compute(), ExplainJob { args, common: common.clone() })
+    // As `predict` computes, so that the score is the same.
+    let files = args.adapter.files();
+    let compute = common.viewing(CalibrationArgs::default().precision(&files)?)?;
+    run_on(compute, ExplainJob { args, compute, json: common.json })
 }
 
 struct ExplainJob {
     args: ExplainArgs,
-    common: Common,
+    compute: Compute,
+    json: bool,
 }
 
 impl Job for ExplainJob {
@@ -106,7 +110,7 @@ impl Job for ExplainJob {
             explanation: &explanation,
         };
         write_json(&json, &explained)?;
-        if self.common.json {
+        if self.json {
             return print_json(&explained);
         }
         print(&explained, &json);
@@ -127,7 +131,7 @@ impl ExplainJob {
             &clip.source(),
             &file,
             &classes,
-            self.common.compute(),
+            self.compute,
             device,
             &mut Terminal::default(),
         )?;

@@ -31,7 +31,7 @@ pub(crate) struct ParityArgs {
 }
 
 pub(crate) fn run(args: ParityArgs, common: Common) -> anyhow::Result<()> {
-    run_on(common.compute(), ParityJob { args, common: common.clone() })
+    run_on(common.training(), ParityJob { args, common: common.clone() })
 }
 
 struct ParityJob {
@@ -60,7 +60,7 @@ impl Job for ParityJob {
             let start = Instant::now();
             let golden = Golden::open(path)?;
             let clip = self.clip(&golden)?;
-            let precision = self.common.precision;
+            let precision = self.common.training().precision;
             let report = moeclip_parity::run::<B>(&golden, clip.as_ref(), precision, &device)?;
             let line = ParityLine {
                 golden: path.display().to_string(),

@@ -100,15 +100,17 @@ pub(crate) fn run(args: PredictArgs, common: Common) -> anyhow::Result<()> {
         npy: args.npy,
         viewing: args.viewing.viewing(),
     };
+    let files = args.adapter.files();
+    let compute = common.viewing(args.calibration.precision(&files)?)?;
     let request = PredictRequest {
         input: args.input,
         clip: args.clip.source(),
-        files: args.adapter.files(),
+        files,
         class: args.class,
         domain: args.domain,
         uncalibrated: args.calibration.uncalibrated,
         output,
-        compute: common.compute(),
+        compute,
     };
     run_request(&request, &common)
 }

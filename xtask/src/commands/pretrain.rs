@@ -63,7 +63,7 @@ pub(crate) struct PretrainArgs {
 pub(crate) fn run(args: PretrainArgs, common: Common) -> anyhow::Result<()> {
     interrupt::listen()?;
     let config = read_config(&args)?;
-    run_on(common.compute(), PretrainJob { args, config, common: common.clone() })
+    run_on(common.training(), PretrainJob { args, config, common: common.clone() })
 }
 
 fn read_config(args: &PretrainArgs) -> anyhow::Result<PretrainConfig> {

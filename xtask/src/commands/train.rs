@@ -70,7 +70,7 @@ pub(crate) fn run(args: TrainArgs, common: Common) -> anyhow::Result<()> {
     interrupt::listen()?;
     let device = args.devices.first().copied().unwrap_or(common.device);
     let common = Common { device, ..common };
-    run_on(common.compute(), TrainJob { args, common: common.clone() })
+    run_on(common.training(), TrainJob { args, common: common.clone() })
 }
 
 struct TrainJob {

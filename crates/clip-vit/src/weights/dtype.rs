@@ -106,6 +106,11 @@ impl Precision {
             Precision::Bf16 => Dtype::Bf16,
         }
     }
+
+    /// The one whose element type has this name, as in `BF16`.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::F32, Self::F16, Self::Bf16].into_iter().find(|known| known.dtype().name() == name)
+    }
 }
 
 #[cfg(test)]

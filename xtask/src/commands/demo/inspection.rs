@@ -282,7 +282,7 @@ impl Demo {
     fn measure(&self) -> anyhow::Result<measure::DemoMeasurement> {
         self.heading("Measuring on 8 categories that were never seen");
         let mut measured = None;
-        run_on(self.common.compute(), Measure { demo: self, measured: &mut measured })?;
+        run_on(self.common.training(), Measure { demo: self, measured: &mut measured })?;
         measured.context(INTERRUPTED)
     }
 

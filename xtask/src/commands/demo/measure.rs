@@ -86,7 +86,7 @@ impl Job for Measure<'_> {
             routing: Vec::new(),
             experts: Vec::new(),
         };
-        let (clip, compute) = (self.demo.clip().source(), self.demo.common().compute());
+        let (clip, compute) = (self.demo.clip().source(), self.demo.common().training());
         for DemoMethod { name, method, files } in self.methods() {
             let mut watch = Terminal::default();
             let opened = method.open(&files, &mut watch)?;

@@ -105,7 +105,7 @@ impl Demo {
             domain: None,
             uncalibrated: false,
             measuring: Measuring::default(),
-            compute: self.common.compute(),
+            compute: self.common.training(),
         };
         eval::run_request(&request, &self.common)
     }
@@ -127,7 +127,7 @@ impl Demo {
             domain: Domain::Industrial,
             uncalibrated: false,
             output,
-            compute: self.common.compute(),
+            compute: self.common.training(),
         };
         predict::run_request(&request, &self.common)
     }

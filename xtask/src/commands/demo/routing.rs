@@ -39,7 +39,7 @@ pub(super) fn explain<B: Backend>(
         &demo.clip().source(),
         &adapter,
         prompts,
-        demo.common().compute(),
+        demo.common().training(),
         device,
         &mut Terminal::default(),
     )?;

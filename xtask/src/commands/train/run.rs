@@ -58,7 +58,7 @@ impl<B: Backend> Run<B> {
             clip,
             &experiment.prompts,
             &classes,
-            common.compute(),
+            common.training(),
             device,
             &mut Terminal::default(),
         )?;
@@ -97,10 +97,10 @@ impl<B: Backend> Run<B> {
             model: self.learner.model().config().clone(),
             augmentation: self.experiment.augmentation,
             backend: backend.to_owned(),
-            precision: format!("{:?}", common.precision),
+            precision: format!("{:?}", common.training().precision),
             data: self.fingerprint.in_order.clone(),
             samples: self.images.training.samples().len(),
-            shared: shared_conditions(clip, common.compute().device),
+            shared: shared_conditions(clip, common.device),
             provenance: self.provenance(clip),
         }
     }
