@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,31 +31,28 @@ TOKENS, WIDTH, HEADS, HIDDEN, LAYERS, SIZE, PATCH = 1370, 1024, 16, 4096, 24, 51
 
 
 @dataclass
+class Answer:
+    """What a side says of a few runs."""
+
+    seconds: list[float]
+    peak_gb: float = 0.0
+    note: str = ""
+
+
+@dataclass
 class Side:
     name: str
     precision: str
-    command: list
-    seconds: list = field(default_factory=list)
+    ask: Callable[[], Answer]
+    seconds: list[float] = field(default_factory=list)
     peak_gb: float = 0.0
     note: str = ""
 
     def run(self) -> None:
-        if self.command[0] is train_step.ours:
-            _, checkpoint, runs, options = self.command
-            side = train_step.ours(checkpoint, runs, options)
-            self.seconds += [side.seconds, side.lowest, side.highest]
-            self.peak_gb = max(self.peak_gb, side.peak_gb)
-            return
-        done = subprocess.run([str(part) for part in self.command], cwd=ROOT, capture_output=True, text=True)
-        if done.returncode != 0:
-            self.note = "failed: " + done.stderr.strip().splitlines()[-1]
-            return
-        said = json.loads(done.stdout.splitlines()[-1])
-        if "spread" in said:
-            said = {"seconds": [said["seconds_per_image"], *said["spread"]], "peak_bytes": said["peak_gb"] * 1e9}
-        self.seconds += said["seconds"]
-        self.peak_gb = max(self.peak_gb, (said.get("peak_bytes") or 0) / 1e9)
-        self.note = said.get("kernels", self.note)
+        answer = self.ask()
+        self.seconds += answer.seconds
+        self.peak_gb = max(self.peak_gb, answer.peak_gb)
+        self.note = answer.note or self.note
 
     def row(self, peer: float | None) -> str:
         if not self.seconds:
@@ -63,6 +61,31 @@ class Side:
         ratio = f"{median / peer:.2f}" if peer else ""
         spread = f"{median:.2f} ({min(self.seconds):.2f}-{max(self.seconds):.2f})"
         return f"| {self.name} | {self.precision} | {spread} | {ratio} | {self.peak_gb:.2f} | {self.note} |"
+
+
+def program(*command: object) -> Callable[[], Answer]:
+    """A side that is asked by a command and answers in a line of JSON."""
+
+    def ask() -> Answer:
+        done = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)
+        if done.returncode != 0:
+            return Answer([], note="failed: " + (done.stderr.strip().splitlines() or ["without a word"])[-1])
+        said = json.loads(done.stdout.splitlines()[-1])
+        if "spread" in said:
+            return Answer([said["seconds_per_image"], *said["spread"]], said["peak_gb"])
+        return Answer(said["seconds"], (said["peak_bytes"] or 0) / 1e9, said.get("kernels", ""))
+
+    return ask
+
+
+def training(checkpoint: Path, runs: int, precision: str) -> Callable[[], Answer]:
+    """Our training step, by the command that people use."""
+
+    def ask() -> Answer:
+        side = train_step.ours(checkpoint, runs, ["--precision", precision])
+        return Answer([side.seconds, side.lowest, side.highest], side.peak_gb)
+
+    return ask
 
 
 def peer_encoder(kind: str, precision: str, runs: int) -> dict:
@@ -142,7 +165,7 @@ def peer_encoder(kind: str, precision: str, runs: int) -> dict:
 
 
 def build() -> Path:
-    subprocess.run(["cargo", "build", "--quiet", "--package", "moeclip-benches", "--bin", "speed"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "--quiet", "--workspace", "--bin", "speed", "--bin", "xtask"], cwd=ROOT, check=True)
     target = os.environ.get("CARGO_TARGET_DIR", "target")
     return (ROOT / target / "debug/speed").resolve()
 
@@ -161,8 +184,8 @@ def peers(runs: int) -> list[Side]:
             print("torch.compile is left out: there is no g++", file=sys.stderr)
         else:
             for precision in precisions:
-                command = [sys.executable, __file__, "peer", kind, precision, "--runs", runs]
-                sides.append(Side(f"{kind}, encoder", precision, command))
+                ask = program(sys.executable, __file__, "peer", kind, precision, "--runs", runs)
+                sides.append(Side(f"{kind}, encoder", precision, ask))
     return sides
 
 
@@ -177,14 +200,14 @@ def compare(sides: list[Side], rounds: int) -> None:
         print(side.row(statistics.median(bar.seconds) if bar and bar.seconds else None), flush=True)
 
 
-def throughput(program: Path, checkpoint: Path, batches: list[int], threads: list[int], runs: int) -> None:
+def throughput(ours: Path, checkpoint: Path, batches: list[int], threads: list[int], runs: int) -> None:
     print("| whole model | threads | batch | seconds an image |")
     print("| --- | --- | --- | --- |")
     for precision in ("f32", "bf16"):
         for count in threads:
             for batch in batches:
                 environment = os.environ | {"RAYON_NUM_THREADS": str(count)}
-                command = [str(part) for part in (program, "whole", precision, batch, runs, checkpoint)]
+                command = [str(part) for part in (ours, "whole", precision, batch, runs, checkpoint)]
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
                 seconds = json.loads(done.stdout)["seconds"]
                 print(f"| {precision} | {count} | {batch} | {statistics.median(seconds):.2f} |", flush=True)
@@ -204,26 +227,23 @@ def main() -> None:
     if given.reference == "peer":
         print(json.dumps(peer_encoder(given.checkpoint, given.precision, given.runs)))
         return
-    program, checkpoint = build(), Path(given.checkpoint).resolve()
+    ours, checkpoint = build(), Path(given.checkpoint).resolve()
     if given.batches:
         numbers = lambda text: [int(number) for number in text.split(",")]
-        throughput(program, checkpoint, numbers(given.batches), numbers(given.threads), given.runs)
+        throughput(ours, checkpoint, numbers(given.batches), numbers(given.threads), given.runs)
         return
-    sides = [
-        Side(f"ours, {part}", precision, [program, part, precision, 1, given.runs, checkpoint])
-        for precision in ("f32", "bf16")
-        for part in ("encoder", "whole")
-    ]
-    if given.train:
-        for precision in ("f32", "bf16"):
-            options = ["--precision", precision]
-            command = [train_step.ours, checkpoint, given.runs, options]
-            sides.append(Side("ours, training step", precision, command))
     reference = Path(given.reference).resolve() / "bench_reference.py"
-    for mode in ("infer", "train") if given.train else ("infer",):
-        for precision in ("f32", "bf16"):
-            command = [sys.executable, reference, checkpoint, mode, "--precision", precision, "--runs", given.runs]
-            sides.append(Side(f"PyTorch reference, {'whole' if mode == 'infer' else 'training step'}", precision, command))
+    sides = []
+    for precision in ("f32", "bf16"):
+        for part in ("encoder", "whole"):
+            ask = program(ours, part, precision, 1, given.runs, checkpoint)
+            sides.append(Side(f"ours, {part}", precision, ask))
+        asked = (sys.executable, reference, checkpoint)
+        options = ("--precision", precision, "--runs", given.runs)
+        sides.append(Side("PyTorch reference, whole", precision, program(*asked, "infer", *options)))
+        if given.train:
+            sides.append(Side("ours, training step", precision, training(checkpoint, given.runs, precision)))
+            sides.append(Side("PyTorch reference, training step", precision, program(*asked, "train", *options)))
     compare(sides + peers(given.runs), given.rounds)
 
 

@@ -58,7 +58,7 @@ def write_pictures(folder: Path, count: int) -> None:
 
 
 def ours(checkpoint: Path, runs: int, options: list[str]) -> Side:
-    subprocess.run(["cargo", "build", "--quiet", "--package", "xtask"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "--quiet", "--workspace", "--bin", "xtask"], cwd=ROOT, check=True)
     with tempfile.TemporaryDirectory() as place:
         write_pictures(Path(place) / "data", (runs + 2) // 2)
         command = ["cargo", "xtask", "train", "--json", "--clip", str(checkpoint.resolve())]
