@@ -9,7 +9,7 @@ use anomaly::{Calibration, ScoreRule};
 /// A class after all its images were taken in. Scores are the paper protocol's, which the published
 /// tables are made of.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ClassStudy {
+pub struct ClassDetails {
     /// The class.
     pub class: String,
     /// The score of each image, in the order they were taken in.
@@ -69,7 +69,7 @@ impl CaseKind {
     }
 }
 
-impl ClassStudy {
+impl ClassDetails {
     /// Studies a class; its pixels are counted here.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl ClassStudy {
 
 /// Of each kind of case the `most` telling images of all classes, the most telling first. Images with
 /// equal scores keep their order, so the same scores give the same choice, and no image is named twice.
-pub fn choose_cases(classes: &[ClassStudy], most: usize) -> Vec<ImagePlace> {
+pub fn choose_cases(classes: &[ClassDetails], most: usize) -> Vec<ImagePlace> {
     let anomalous = downwards(classes, true);
     let (found, rest) = anomalous.split_at(most.min(anomalous.len()));
     let missed = rest.iter().rev().take(most);
@@ -107,10 +107,10 @@ pub fn choose_cases(classes: &[ClassStudy], most: usize) -> Vec<ImagePlace> {
 }
 
 /// `[class, image]` of the anomalous or the normal images, from the highest score down.
-fn downwards(classes: &[ClassStudy], label: bool) -> Vec<[usize; 2]> {
+fn downwards(classes: &[ClassDetails], label: bool) -> Vec<[usize; 2]> {
     let score = |&[class, image]: &[usize; 2]| classes[class].scores[image];
-    let images = |(class, study): (usize, &ClassStudy)| {
-        let labels = study.labels.iter().enumerate().filter(|(_, is)| **is == label);
+    let images = |(class, details): (usize, &ClassDetails)| {
+        let labels = details.labels.iter().enumerate().filter(|(_, is)| **is == label);
         labels.map(|(image, _)| [class, image]).collect::<Vec<_>>()
     };
     let mut places: Vec<[usize; 2]> = classes.iter().enumerate().flat_map(images).collect();
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_case_names_other_images() {
-        let study = |scores: [f32; 4], labels: [bool; 4]| ClassStudy {
+        let details = |scores: [f32; 4], labels: [bool; 4]| ClassDetails {
             class: "c".into(),
             scores: scores.to_vec(),
             labels: labels.to_vec(),
@@ -134,8 +134,8 @@ mod tests {
             range: None,
         };
         let classes = [
-            study([0.9, 0.1, 0.8, 0.2], [true, true, false, false]),
-            study([0.5, 0.5, 0.5, 0.5], [true, true, true, false]),
+            details([0.9, 0.1, 0.8, 0.2], [true, true, false, false]),
+            details([0.5, 0.5, 0.5, 0.5], [true, true, true, false]),
         ];
         let cases = choose_cases(&classes, 2);
         let at = |kind| -> Vec<[usize; 2]> {
