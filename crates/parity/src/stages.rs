@@ -1,18 +1,24 @@
-//! The stages of a forward pass and of detection.
+//! The stages of a forward pass and of detection, losses, gradients and one Adam step beside the
+//! reference; and several training steps on a golden's model, to be held beside those of the
+//! reference.
+
+use std::path::PathBuf;
 
 use anomaly::Domain;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use clip_vit::{Precision, VisionBackbone, VisionTower};
 use moe_lora::Adapted;
-use moeclip::{Features, MapResampler, MoeClip, TextFeatures, image_score};
+use moeclip::{Features, MapResampler, MoeClip, TextFeatures, gradients, image_score, weights};
+use moeclip_data::{Batch, ImageSize};
+use moeclip_train::{ForwardOutput, Objective, StepReport, TrainConfig, forward_batch};
 
 use crate::report::Comparison;
-use crate::{ParityError, Parts, images};
-use clip_vit::{VisionBackbone, VisionTower};
+use crate::{Golden, ParityError, Parts, images};
 
 /// A sampled golden keeps every so-many-th row and column of the maps.
 const MAP_STRIDE: usize = 7;
 
-pub(crate) fn compare<B: Backend>(
+pub(crate) fn compare_forward<B: Backend>(
     parts: &Parts<'_, B>,
     comparison: &mut Comparison<'_>,
 ) -> Result<(), ParityError> {
@@ -131,4 +137,102 @@ fn sampled_rows<B: Backend>(
     let rows = parts.golden.file.read_i64("in.token_rows")?;
     let count = rows.len();
     Ok(Some(Tensor::from_data(TensorData::new(rows, [count]), parts.device)))
+}
+
+/// The name that a golden's only class goes by.
+pub(crate) const CLASS: &str = "golden";
+
+pub(crate) fn compare_training<B: Backend>(
+    parts: &Parts<'_, B>,
+    comparison: &mut Comparison<'_>,
+) -> Result<(), ParityError> {
+    let (golden, config) = (parts.golden, TrainConfig::default());
+    let model = parts.trained_model()?;
+    let grid = golden.config.grid(parts.tower.spec());
+    let resampler = MapResampler::new(grid, golden.config.image_size, parts.device);
+    let objective = Objective::new(resampler, config.losses);
+    let batch = batch(parts)?;
+    let prompts = vec![parts.prompts.clone(); batch.classes.len()];
+    let ForwardOutput { terms, .. } = forward_batch(&model, &objective, &prompts, batch.clone());
+    let segmentation = terms.segmentation();
+    let named = [
+        ("loss.ac", &terms.image),
+        ("loss.seg", &segmentation),
+        ("loss.etf", &terms.etf),
+        ("loss.balance", &terms.balance),
+        ("loss.total", &terms.total),
+    ];
+    for (stage, term) in named {
+        comparison.tensor(stage, term.clone())?;
+    }
+    for gradient in gradients(model.adapters(), &terms.total.backward()) {
+        comparison.data(&format!("grad.{}", gradient.name), &gradient.data)?;
+    }
+
+    let mut learner = parts.learner(config)?;
+    learner.step(batch)?;
+    for weight in weights(&learner.adapters()) {
+        comparison.stepped(&weight.name, &weight.data)?;
+    }
+    Ok(())
+}
+
+/// The golden's images, masks and labels as a batch of one class.
+fn batch<B: Backend>(parts: &Parts<'_, B>) -> Result<Batch<B>, ParityError> {
+    let masks = parts.golden.values("in.mask")?;
+    let labels = parts.golden.file.read_i64("in.label")?;
+    let count = labels.len();
+    let side = parts.golden.config.image_size as u32;
+    Ok(Batch {
+        images: parts.images.clone(),
+        masks: Tensor::from_data(TensorData::new(masks.values, masks.shape), parts.device),
+        labels: Tensor::from_data(TensorData::new(labels, [count]), parts.device),
+        classes: vec![CLASS.to_owned(); count],
+        prompts: vec![CLASS.to_owned(); count],
+        paths: vec![PathBuf::new(); count],
+        has_mask: vec![true; count],
+        original_sizes: vec![ImageSize { width: side, height: side }; count],
+    })
+}
+
+/// By how many columns each step's batch is rolled further than the one before.
+pub const COLUMNS_PER_STEP: usize = 5;
+
+/// Makes `steps` steps from a golden's weights. Step `t`, from 0, sees the golden's images and masks
+/// rolled by `t` times [`COLUMNS_PER_STEP`] columns: moved, not computed, so every implementation
+/// sees the same bits.
+///
+/// # Errors
+///
+/// [`ParityError`] when the golden brings no CLIP along, lacks inputs, or a step fails.
+pub fn train_steps<B: Backend>(
+    golden: &Golden,
+    precision: Precision,
+    config: TrainConfig,
+    steps: usize,
+    device: &B::Device,
+) -> Result<Vec<StepReport>, ParityError> {
+    let parts = Parts::<B>::load(golden, None, precision, device)?;
+    let mut learner = parts.learner(config)?;
+    let first = batch(&parts)?;
+    let step = |step: usize| Ok(learner.step(rolled(&first, step * COLUMNS_PER_STEP))?);
+    (0..steps).map(step).collect()
+}
+
+fn rolled<B: Backend>(batch: &Batch<B>, columns: usize) -> Batch<B> {
+    let mut batch = batch.clone();
+    batch.images = roll_right(batch.images, columns);
+    batch.masks = roll_right(batch.masks, columns);
+    batch
+}
+
+/// As `torch.roll` along the last axis. Burn's `roll_dim` goes the other way.
+fn roll_right<B: Backend>(images: Tensor<B, 4>, columns: usize) -> Tensor<B, 4> {
+    let [_, _, _, width] = images.dims();
+    let shift = columns % width;
+    if shift == 0 {
+        return images;
+    }
+    let wrapped = images.clone().narrow(3, width - shift, shift);
+    Tensor::cat(vec![wrapped, images.narrow(3, 0, width - shift)], 3)
 }

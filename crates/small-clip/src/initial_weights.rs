@@ -9,7 +9,7 @@
 use burn::tensor::TensorData;
 use clip_vit::{ClipSpec, Precision, RandomWeights, WeightError, WeightSource};
 
-use crate::vocabulary::Vocabulary;
+use crate::captions::Vocabulary;
 
 /// The token table's name.
 pub(crate) const TABLE: &str = "token_embedding.weight";
@@ -38,13 +38,13 @@ const TAKEN: f32 = 0.4;
 /// brightness is, and a short run is over before they have learned better. The filters start as waves
 /// (the cosine transform), of grey and of two opposed colours, finer ones stronger: as pictures have less
 /// of them, all channels start alike.
-pub(crate) struct Start<'a> {
+pub(crate) struct InitialWeights<'a> {
     drawn: RandomWeights,
     spec: &'a ClipSpec,
     vocabulary: &'a Vocabulary,
 }
 
-impl<'a> Start<'a> {
+impl<'a> InitialWeights<'a> {
     /// The start of a CLIP of these sizes.
     pub(crate) fn new(seed: u64, spec: &'a ClipSpec, vocabulary: &'a Vocabulary) -> Self {
         Self { drawn: RandomWeights::new(seed), spec, vocabulary }
@@ -122,7 +122,7 @@ impl<'a> Start<'a> {
     }
 }
 
-impl WeightSource for Start<'_> {
+impl WeightSource for InitialWeights<'_> {
     fn tensor(
         &self,
         name: &str,
@@ -220,7 +220,7 @@ mod tests {
             .unwrap();
         let tokenizer = Tokenizer::new(24);
         let vocabulary = Vocabulary::of(&tokenizer, &["a photo".into()], 1);
-        let start = Start::new(3, &spec, &vocabulary);
+        let start = InitialWeights::new(3, &spec, &vocabulary);
         let read = |name: &str, shape: &[usize]| -> Vec<f32> {
             start.tensor(name, shape, Precision::F32).unwrap().iter::<f32>().collect()
         };

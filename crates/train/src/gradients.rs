@@ -23,14 +23,14 @@ pub type TrainedModel<B> = MoeClip<Autodiff<B>, Frozen<B>>;
 
 /// How gradients come about.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct WayBack {
+pub(crate) struct BackwardSettings {
     /// What the loss is multiplied by.
     pub(crate) factor: f32,
     pub(crate) recompute: Recompute,
 }
 
-/// What a pass gives.
-pub(crate) struct Pass {
+/// The gradients of a batch, and the values of its losses.
+pub(crate) struct BatchGradients {
     pub(crate) values: BatchValues,
     pub(crate) gradients: GradientsParams,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Replica<B: Backend> {
 }
 
 /// One shard of a batch, and the model that is to see it.
-struct Work<B: Backend> {
+struct ShardJob<B: Backend> {
     model: TrainedModel<B>,
     objective: Objective<Autodiff<B>>,
     prompts: Vec<ClassPrompts<B>>,
@@ -58,7 +58,7 @@ struct Work<B: Backend> {
 
 /// The losses of a batch, and the features they came from.
 #[derive(Debug, Clone)]
-pub struct BatchPass<B: Backend> {
+pub struct ForwardOutput<B: Backend> {
     /// What is minimised, and its parts.
     pub terms: LossTerms<B>,
     /// What the model saw.
@@ -66,19 +66,19 @@ pub struct BatchPass<B: Backend> {
 }
 
 /// Forward and losses of a batch. One entry of `prompts` per image.
-pub fn train_batch<B: Backend, C: CheckpointStrategy>(
+pub fn forward_batch<B: Backend, C: CheckpointStrategy>(
     model: &MoeClip<Autodiff<B, C>, Frozen<B>>,
     objective: &Objective<Autodiff<B, C>>,
     prompts: &[ClassPrompts<B>],
     batch: Batch<B>,
-) -> BatchPass<Autodiff<B, C>> {
+) -> ForwardOutput<Autodiff<B, C>> {
     let features = model.forward(Tensor::from_inner(batch.images));
     let text = &model.adapters().text;
     let rows = prompts.iter().map(|prompts| text.forward(&prompts.clone().under_autodiff()));
     let text = TextFeatures::stack(rows.collect());
     let masks = Tensor::from_inner(batch.masks);
     let labels = Tensor::from_inner(batch.labels.float());
-    BatchPass { terms: objective.forward(&features, &text, masks, labels), features }
+    ForwardOutput { terms: objective.forward(&features, &text, masks, labels), features }
 }
 
 /// The objective of a model's maps on a device.
@@ -92,26 +92,26 @@ pub(crate) fn objective<B: Backend>(
     Objective::new(MapResampler::new(grid, config.image_size, device), weights)
 }
 
-/// A pass over a batch; `replicas` take their shards of it beside the model's own device. Gradients
+/// Forward and backward of a batch; `replicas` take their shards of it beside the model's own device. Gradients
 /// are those of the loss times the factor. `None` when a device gives no numbers.
-pub(crate) fn pass<B: Backend>(
+pub(crate) fn batch_gradients<B: Backend>(
     model: &TrainedModel<B>,
     objective: &Objective<Autodiff<B>>,
     replicas: &[Replica<B>],
     prompts: &[ClassPrompts<B>],
     batch: Batch<B>,
-    way_back: WayBack,
-) -> Option<Pass> {
+    settings: BackwardSettings,
+) -> Option<BatchGradients> {
     let images = prompts.len();
     let mut shards = shards(images, 1 + replicas.len()).into_iter();
-    let work = |model, objective, shard: Range<usize>, device: &B::Device| Work {
+    let work = |model, objective, shard: Range<usize>, device: &B::Device| ShardJob {
         model,
         objective,
         prompts: prompts[shard.clone()].iter().map(|rows| to_device(rows, device)).collect(),
         batch: cut(&batch, shard.clone(), device),
         share: shard.len() as f64 / images.max(1) as f64,
-        factor: way_back.factor,
-        recompute: way_back.recompute,
+        factor: settings.factor,
+        recompute: settings.recompute,
     };
     let main = batch.images.device();
     let first = work(model.clone(), objective.clone(), shards.next()?, &main);
@@ -123,8 +123,8 @@ pub(crate) fn pass<B: Backend>(
         let model = replica.with(adapters);
         work(model, replica.objective.clone(), shard, &replica.device)
     });
-    let others: Vec<Work<B>> = others.collect();
-    let passes = thread::scope(|scope| {
+    let others: Vec<ShardJob<B>> = others.collect();
+    let shards = thread::scope(|scope| {
         let running: Vec<_> =
             others.into_iter().map(|work| scope.spawn(move || work.run())).collect();
         let first = first.run();
@@ -132,7 +132,7 @@ pub(crate) fn pass<B: Backend>(
         // In the order of the devices, whoever is done first: sums of floats depend on it.
         std::iter::once(first).chain(rest.collect::<Vec<_>>()).collect::<Option<Vec<_>>>()
     })?;
-    Some(joined(adapters, passes, &main))
+    Some(joined(adapters, shards, &main))
 }
 
 impl<B: Backend> Replica<B> {
@@ -157,8 +157,8 @@ impl<B: Backend> Replica<B> {
     }
 }
 
-impl<B: Backend> Work<B> {
-    fn run(self) -> Option<Pass> {
+impl<B: Backend> ShardJob<B> {
+    fn run(self) -> Option<BatchGradients> {
         match self.recompute {
             Recompute::Blocks => self.differentiate(&self.model, &self.objective),
             Recompute::Balanced => {
@@ -172,31 +172,31 @@ impl<B: Backend> Work<B> {
         &self,
         model: &MoeClip<Autodiff<B, C>, Frozen<B>>,
         objective: &Objective<Autodiff<B, C>>,
-    ) -> Option<Pass> {
-        let BatchPass { terms, .. } =
-            train_batch(model, objective, &self.prompts, self.batch.clone());
+    ) -> Option<BatchGradients> {
+        let ForwardOutput { terms, .. } =
+            forward_batch(model, objective, &self.prompts, self.batch.clone());
         let mut values = terms.values(&model.config().taps)?;
         let weight = self.share * f64::from(self.factor);
         let gradients = terms.total.mul_scalar(weight).backward();
         let gradients = GradientsParams::from_grads(gradients, model.adapters());
         values.scale(self.share as f32);
-        Some(Pass { values, gradients })
+        Some(BatchGradients { values, gradients })
     }
 }
 
 /// The sum of shards that were weighed by their shares.
 fn joined<B: Backend>(
     adapters: &Adapters<Autodiff<B>>,
-    passes: Vec<Pass>,
+    shards: Vec<BatchGradients>,
     device: &B::Device,
-) -> Pass {
+) -> BatchGradients {
     let mut sum = GradientsAccumulator::new();
     let mut values = BatchValues::default();
-    for pass in passes {
-        values.add(&pass.values);
-        sum.accumulate(adapters, pass.gradients.to_device(device, adapters));
+    for shard in shards {
+        values.add(&shard.values);
+        sum.accumulate(adapters, shard.gradients.to_device(device, adapters));
     }
-    Pass { values, gradients: sum.grads() }
+    BatchGradients { values, gradients: sum.grads() }
 }
 
 /// `images` in as many parts as can be filled, at most `parts`, as even as can be.

@@ -13,7 +13,7 @@ use crate::experiment::overlay;
 /// A grid as it is written. Every key stands here with its default, as `overlay` wants it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct GridFile {
     title: String,
     /// The path of a description, from the grid's folder, or its sections.
     base: Option<Value>,
@@ -22,7 +22,7 @@ struct Written {
     cells: Vec<Value>,
 }
 
-impl Default for Written {
+impl Default for GridFile {
     fn default() -> Self {
         let (title, evaluate, cells) = Default::default();
         Self { title, base: None, seeds: vec![0], evaluate, cells }
@@ -31,7 +31,7 @@ impl Default for Written {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenCell {
+struct CellEntry {
     name: String,
     /// Empty where it is the first.
     method: String,
@@ -48,20 +48,20 @@ pub(super) fn open(
 ) -> Result<Grid, AblationError> {
     let text = read(path)?;
     let refuse = |reason: String| AblationError::Grid { file: path.into(), reason };
-    let written: Written = overlay::toml(&text).and_then(laid_over_defaults).map_err(refuse)?;
-    let base = base(&written, path)?;
+    let file: GridFile = overlay::toml(&text).and_then(laid_over_defaults).map_err(refuse)?;
+    let base = base(&file, path)?;
     let base = changes.iter().try_fold(base, |run, change| run.set(change));
     let base = base.map_err(|error| refuse(error.to_string()))?;
-    grid(written, base, path, methods).map_err(refuse)
+    grid(file, base, path, methods).map_err(refuse)
 }
 
 fn grid(
-    written: Written,
+    file: GridFile,
     base: Experiment,
     path: &Path,
     methods: &[CellMethod],
 ) -> Result<Grid, String> {
-    let Written { title, seeds, evaluate, cells, base: _ } = written;
+    let GridFile { title, seeds, evaluate, cells, base: _ } = file;
     check_seeds(&seeds)?;
     check_datasets(&evaluate)?;
     if cells.is_empty() {
@@ -77,9 +77,9 @@ fn grid(
 }
 
 /// The description that every cell starts from.
-fn base(written: &Written, path: &Path) -> Result<Experiment, AblationError> {
+fn base(grid: &GridFile, path: &Path) -> Result<Experiment, AblationError> {
     let refuse = |reason: String| AblationError::Grid { file: path.into(), reason };
-    match &written.base {
+    match &grid.base {
         Some(Value::String(file)) => {
             let file = path.parent().unwrap_or(Path::new("")).join(file);
             let run = Experiment::parse(&read(&file)?, &file);
@@ -111,16 +111,16 @@ fn read_cell(
         _ => format!("cell {name:?}"),
     };
     let at = |reason: String| format!("{place}: {reason}");
-    let written: WrittenCell = laid_over_defaults(given).map_err(at)?;
-    if plain(&written.name).is_empty() {
+    let entry: CellEntry = laid_over_defaults(given).map_err(at)?;
+    if plain(&entry.name).is_empty() {
         return Err(at("has no name; give one with letters or digits".into()));
     }
-    let experiment = changed(base, &written.set).map_err(at)?;
-    let method = named_method(&written.method, methods).map_err(at)?;
+    let experiment = changed(base, &entry.set).map_err(at)?;
+    let method = named_method(&entry.method, methods).map_err(at)?;
     if method.is_trained {
         check_auxiliary(&experiment, evaluate).map_err(at)?;
     }
-    let WrittenCell { name, published, published_similarity, .. } = written;
+    let CellEntry { name, published, published_similarity, .. } = entry;
     let published = read_published(published, evaluate).map_err(at)?;
     if let Some(cosine) = published_similarity.filter(|cosine| !(-1.0..=1.0).contains(cosine)) {
         return Err(at(format!("published-similarity = {cosine} is no cosine; give -1 to 1")));
