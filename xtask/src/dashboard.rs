@@ -17,7 +17,7 @@ use burn_train::renderer::tui::TuiMetricsRendererWrapper;
 use burn_train::renderer::{
     MetricState, MetricsRenderer, MetricsRendererTraining, ProgressType, TrainingProgress,
 };
-use moeclip_train::{Extent, Scalar, StepMetrics};
+use moeclip_train::{RunLength, Scalar, StepMetrics};
 
 use crate::interrupt;
 
@@ -32,7 +32,7 @@ pub(crate) struct Dashboard {
     renderer: TuiMetricsRendererWrapper,
     interrupter: Interrupter,
     known: BTreeSet<String>,
-    extent: Extent,
+    extent: RunLength,
     killed: bool,
 }
 
@@ -45,7 +45,7 @@ enum Side {
 
 impl Dashboard {
     /// Takes the terminal for a run that goes on after `step`.
-    pub(crate) fn open(extent: Extent, step: usize) -> Self {
+    pub(crate) fn open(extent: RunLength, step: usize) -> Self {
         let interrupter = Interrupter::new();
         interrupt::remember();
         quiet_about_kills();
@@ -88,7 +88,7 @@ impl Dashboard {
     }
 
     fn progress(&self, metrics: &StepMetrics) -> (TrainingProgress, Vec<ProgressType>) {
-        let Extent { steps_per_epoch, steps } = self.extent;
+        let RunLength { steps_per_epoch, steps } = self.extent;
         let (step, each) = (metrics.report.step, steps_per_epoch.max(1));
         let of_epoch = Progress::new((step - 1) % each + 1, each);
         let of_run = Progress::new(metrics.epoch, steps.div_ceil(each));

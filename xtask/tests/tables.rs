@@ -8,7 +8,7 @@ use anomaly::ScoreRule;
 use moeclip_data::{Descriptor, Label, Sample, Split};
 use moeclip_eval::MapView;
 use moeclip_eval::metrics::Workspace;
-use moeclip_eval::report::{Evaluation, ImageRecord, Report};
+use moeclip_eval::report::{Evaluation, ImageRecord, Metric, Report};
 
 /// The columns of image metrics and of pixel metrics, of a row without its name.
 const IMAGE: std::ops::Range<usize> = 2..6;
@@ -27,9 +27,13 @@ fn dtd_synthetic_has_a_row_for_each_folder_and_each_counts_once() {
     let report = report("dtd-synthetic", copy, found);
     let names: Vec<&str> = report.classes.iter().map(|class| class.class.as_str()).collect();
     assert_eq!(names, ["Blotchy", "Woven_001", "Woven_127"]);
-    let pixel: Vec<_> = report.classes.iter().map(|class| class.metrics.pixel_auroc).collect();
+    let pixel: Vec<_> =
+        report.classes.iter().map(|class| class.metrics[Metric::PixelAuroc]).collect();
     assert_eq!(pixel, [Some(0.5), Some(0.5), Some(1.0)]);
-    assert!((report.mean.pixel_auroc.unwrap() - 2.0 / 3.0).abs() < 1e-12, "three rows, not two");
+    assert!(
+        (report.mean[Metric::PixelAuroc].unwrap() - 2.0 / 3.0).abs() < 1e-12,
+        "three rows, not two"
+    );
     assert_eq!(cells(&report, "Woven_127")[PIXEL.start], "100.0");
     assert_eq!(cells(&report, "mean")[PIXEL.start], "66.7");
 }

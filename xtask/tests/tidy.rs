@@ -21,6 +21,7 @@ const ARROWS: &[Arrows] = &[
     Arrows { from: "moe-lora", to: &[] },
     Arrows { from: "moeclip-losses", to: &[] },
     Arrows { from: "whole-file", to: &[] },
+    Arrows { from: "svg-charts", to: &[] },
     Arrows { from: "tile-kernels", to: &[] },
     Arrows { from: "clip-vit", to: &["grid-resample", "tile-kernels", "whole-file"] },
     Arrows { from: "paa-adapter", to: &["grid-resample"] },
@@ -46,6 +47,7 @@ const ARROWS: &[Arrows] = &[
             "moeclip",
             "moeclip-data",
             "moeclip-losses",
+            "svg-charts",
             "whole-file",
         ],
     },
@@ -65,7 +67,10 @@ const ARROWS: &[Arrows] = &[
             "synthetic-world",
         ],
     },
-    Arrows { from: "moeclip-eval", to: &["anomaly", "conditions", "moeclip-data", "whole-file"] },
+    Arrows {
+        from: "moeclip-eval",
+        to: &["anomaly", "conditions", "moeclip-data", "svg-charts", "whole-file"],
+    },
     Arrows {
         from: "moeclip-benches",
         to: &["anomaly", "clip-vit", "moeclip", "moeclip-data", "moeclip-eval", "tile-kernels"],

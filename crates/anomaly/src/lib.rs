@@ -33,19 +33,17 @@ mod calibration;
 mod detection;
 mod detector;
 mod domain;
-mod explanation;
 mod local_contrast;
-mod score;
 mod tiles;
 
 pub use calibration::{
     AuxiliaryData, Calibration, CalibrationConditions, CalibrationError, CalibrationImages,
     ImageThreshold, Judgement, PixelThreshold, RateInterval, ScoreRange, Verdict,
 };
-pub use detection::{AnomalyMap, Detection, ImageMap};
+pub use detection::{
+    AnomalyMap, Detection, ExpertExplanation, Explanation, ImageMap, TapExplanation,
+};
 pub use detector::{DetectError, Detector, ImageInput, to_host};
-pub use domain::{Domain, UnknownDomain};
-pub use explanation::{ExpertExplanation, Explanation, TapExplanation};
+pub use domain::{Domain, ScoreRule, UnknownDomain};
 pub use local_contrast::{LocalContrast, local_contrast};
-pub use score::ScoreRule;
 pub use tiles::{Tile, TileError, TileGrid, TiledDetection, TiledDetector, Tiling};

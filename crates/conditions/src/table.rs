@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::{DEFAULT_JPEG_DECODER, JPEG_DECODER, NUMBERS, kernels};
+use crate::kernels;
+use crate::{DEFAULT_JPEG_DECODER, JPEG_DECODER, NUMBERS};
 
 /// What the old value of a setting is given back by.
 const GIVE: &str = "give the old value";

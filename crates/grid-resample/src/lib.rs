@@ -8,9 +8,7 @@
 //! [`HostResampler`] to a grid in memory.
 
 mod axis;
-mod host;
 mod resampler;
 
 pub use axis::{AxisMatrix, ShapeMismatch};
-pub use host::HostResampler;
-pub use resampler::GridResampler;
+pub use resampler::{GridResampler, HostResampler};

@@ -3,7 +3,7 @@
 use moeclip_data::{Label, Sample, decode_rgb};
 use moeclip_eval::MapView;
 use moeclip_eval::report::html::{Case, CaseInput};
-use moeclip_eval::report::{ClassStudy, choose_cases};
+use moeclip_eval::report::{ClassDetails, choose_cases};
 
 use crate::InspectError;
 
@@ -27,7 +27,7 @@ pub struct SeenImage<'a> {
 /// # Errors
 /// As `seen`; an image that cannot be read.
 pub fn draw<'a>(
-    classes: &[ClassStudy],
+    classes: &[ClassDetails],
     most: usize,
     mut seen: impl FnMut(usize) -> Result<Option<SeenImage<'a>>, InspectError>,
 ) -> Result<Vec<Case>, InspectError> {

@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-use crate::fofs::{Fofs, contiguous, partition};
-use crate::up::UpStart;
+use crate::fofs::{Fofs, UpStart, contiguous, partition};
 
 /// Sizes, strength and start of a mixture of LoRA experts; the paper's values are the default.
 #[derive(Debug, Clone, PartialEq)]

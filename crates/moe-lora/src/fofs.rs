@@ -1,5 +1,6 @@
-//! FOFS: frozen orthogonal feature separation (MoECLIP, arXiv 2603.03101), and what stands in its
-//! place in an ablation.
+//! How the matrices of experts start. FOFS for the down matrices: frozen orthogonal feature
+//! separation (MoECLIP, arXiv 2603.03101), and what stands in its place in an ablation; and how the
+//! up matrices start.
 //!
 //! Expert `n` reads only its own slice of the channels, through rows that are orthonormal there, so
 //! that experts cannot all learn the same thing.
@@ -8,11 +9,10 @@ use std::ops::Range;
 
 use burn::tensor::TensorData;
 use rand::{Rng, RngExt};
+use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use crate::MoeLoraConfig;
-use rand_distr::Distribution;
-use rand_distr::StandardNormal;
 
 /// How the down matrices `A` start, and whether they learn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ pub fn down_matrices(config: &MoeLoraConfig, rng: &mut impl Rng) -> TensorData {
 
 /// Random orthonormal rows: Gram-Schmidt, done twice so that rounding leaves nothing behind. There
 /// can be no more `rows` than `width`.
-pub(crate) fn orthonormal_rows(rows: usize, width: usize, rng: &mut impl Rng) -> Vec<Vec<f64>> {
+fn orthonormal_rows(rows: usize, width: usize, rng: &mut impl Rng) -> Vec<Vec<f64>> {
     let mut basis: Vec<Vec<f64>> = Vec::with_capacity(rows);
     while basis.len() < rows.min(width) {
         let mut row: Vec<f64> = (0..width).map(|_| StandardNormal.sample(rng)).collect();
@@ -110,8 +110,39 @@ pub(crate) fn orthonormal_rows(rows: usize, width: usize, rng: &mut impl Rng) ->
     basis
 }
 
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+/// How the up matrices `B` start.
+///
+/// The mixture is scaled to its token's length, so its direction alone counts, and a zero matrix has none:
+/// the first gradient of a zero `B` is about a million times what it is a step later. A start that has a
+/// direction does without that jump.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpStart {
+    /// The paper's: zero.
+    #[default]
+    Zero,
+    /// Orthonormal columns for each expert, times [`MoeLoraConfig::up_scale`].
+    Orthogonal,
+}
+
+/// The stacked up matrices `B`, `[width, experts * rank]`, as [`MoeLoraConfig::up`] has them start.
+pub fn up_matrices(config: &MoeLoraConfig, rng: &mut impl Rng) -> TensorData {
+    let MoeLoraConfig { width, experts, rank, up, up_scale, .. } = *config;
+    let stacked = experts * rank;
+    let mut matrix = vec![0.0f32; width * stacked];
+    if up == UpStart::Orthogonal {
+        let columns = (0..experts).flat_map(|_| orthonormal_rows(rank, width, rng));
+        for (column, values) in columns.enumerate() {
+            for (row, value) in values.into_iter().enumerate() {
+                matrix[row * stacked + column] = (value * up_scale) as f32;
+            }
+        }
+    }
+    TensorData::new(matrix, [width, stacked])
 }
 
 #[cfg(test)]
@@ -192,5 +223,33 @@ mod tests {
         let draw = |seed| down_matrices(&config(Fofs::On), &mut ChaCha8Rng::seed_from_u64(seed));
         assert_eq!(draw(3), draw(3));
         assert_ne!(draw(3), draw(4));
+    }
+
+    #[test]
+    fn columns_of_an_expert_are_orthogonal_and_as_long_as_asked() {
+        let config = MoeLoraConfig {
+            rank: 3,
+            up: UpStart::Orthogonal,
+            up_scale: 0.01,
+            ..MoeLoraConfig::new(32)
+        };
+        let up = up_matrices(&config, &mut ChaCha8Rng::seed_from_u64(1)).to_vec::<f32>().unwrap();
+        let stacked = config.experts * config.rank;
+        let product = |a: usize, b: usize| -> f32 {
+            (0..32).map(|row| up[row * stacked + a] * up[row * stacked + b]).sum()
+        };
+        for expert in 0..config.experts {
+            for (i, j) in [(0, 0), (0, 1), (1, 1), (1, 2), (2, 2)] {
+                let expected = if i == j { 1e-4 } else { 0.0 };
+                let found = product(expert * 3 + i, expert * 3 + j);
+                assert!((found - expected).abs() < 1e-9, "columns {i} and {j}: {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_papers_start_is_zero() {
+        let up = up_matrices(&MoeLoraConfig::new(64), &mut ChaCha8Rng::seed_from_u64(1));
+        assert_eq!(up, TensorData::zeros::<f32, _>([64, 32]));
     }
 }

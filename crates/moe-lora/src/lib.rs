@@ -8,18 +8,16 @@
 //! [`PatchAdapter`] is the seam at which a model takes its experts: the mixture, [`SingleLora`] and
 //! [`Identity`] are values of one kind, [`StreamAdapter`].
 
-mod adapter;
 mod config;
 mod fofs;
 mod mixture;
 mod router;
-mod up;
 mod variants;
 
-pub use adapter::{Adapted, PatchAdapter};
 pub use config::{MoeLoraConfig, MoeLoraError};
-pub use fofs::{Fofs, down_matrices, partition};
+pub use fofs::{Fofs, UpStart, down_matrices, partition, up_matrices};
 pub use mixture::{ExpertCodes, MoeLora, MoeLoraWeights, stacked_indices};
 pub use router::Routing;
-pub use up::{UpStart, up_matrices};
-pub use variants::{Identity, Mixture, SingleLora, SingleLoraWeights, StreamAdapter};
+pub use variants::{
+    Adapted, Identity, Mixture, PatchAdapter, SingleLora, SingleLoraWeights, StreamAdapter,
+};

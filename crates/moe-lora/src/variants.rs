@@ -1,5 +1,5 @@
-//! What stands in for the mixture in an ablation: one LoRA for every token, or nothing; and the
-//! value that is one of the three.
+//! The seam between a model and whatever adapts its tokens; what stands in for the mixture in an
+//! ablation, which is one LoRA for every token or nothing; and the value that is one of the three.
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor, backend::Backend};
@@ -7,7 +7,27 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::mixture::{Start, blend, check_shape};
-use crate::{Adapted, MoeLora, MoeLoraConfig, MoeLoraError, PatchAdapter};
+use crate::{ExpertCodes, MoeLora, MoeLoraConfig, MoeLoraError, Routing};
+
+/// Changes the tokens of a stream, patch by patch.
+pub trait PatchAdapter<B: Backend> {
+    /// # Shapes
+    ///
+    /// - tokens: `[batch, tokens, width]`
+    /// - output tokens: `[batch, tokens, width]`
+    fn adapt(&self, tokens: Tensor<B, 3>) -> Adapted<B>;
+}
+
+/// Adapted tokens and, where there are experts, what they did.
+#[derive(Debug, Clone)]
+pub struct Adapted<B: Backend> {
+    /// `[batch, tokens, width]`
+    pub tokens: Tensor<B, 3>,
+    /// Who was asked; `None` without a router.
+    pub routing: Option<Routing<B>>,
+    /// What the experts saw; `None` without experts.
+    pub codes: Option<ExpertCodes<B>>,
+}
 
 /// What changes the tokens of the stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,15 +6,11 @@
 //! [`ImageHead`] makes one vector of a whole image: [`DepthwiseHead`] or [`LinearHead`].
 
 mod average;
-mod depthwise;
 mod head;
-mod linear;
 mod projection;
-mod weighting;
 
-pub use average::{PatchAverage, ScaleError, check_scales};
-pub use depthwise::{DepthwiseHead, DepthwiseHeadWeights};
-pub use head::{ImageHead, ImageHeadKind};
-pub use linear::{LinearHead, LinearHeadWeights};
+pub use average::{PatchAverage, ScaleError, ScaleWeighting, ScaleWeights, check_scales};
+pub use head::{
+    DepthwiseHead, DepthwiseHeadWeights, ImageHead, ImageHeadKind, LinearHead, LinearHeadWeights,
+};
 pub use projection::{UnitProjection, unit, xavier_uniform};
-pub use weighting::{ScaleWeighting, ScaleWeights};

@@ -1,11 +1,9 @@
 //! Proof that this code computes the reference's numbers: every stage of a golden, its losses,
 //! gradients and one Adam step, beside what comes out here.
 
-mod forward;
 mod golden;
 mod report;
-mod steps;
-mod training;
+mod stages;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -22,7 +20,7 @@ use thiserror::Error;
 
 pub use golden::Golden;
 pub use report::{ParityReport, ParityRow};
-pub use steps::{COLUMNS_PER_STEP, train_steps};
+pub use stages::{COLUMNS_PER_STEP, train_steps};
 
 use moeclip_train::{Learner, TrainConfig, TrainError};
 use report::Comparison;
@@ -101,9 +99,9 @@ pub fn run<B: Backend>(
     let parts = Parts::<B>::load(golden, clip, precision, device)?;
     let load_time = parts.load_time;
     let mut comparison = Comparison::new(golden);
-    forward::compare(&parts, &mut comparison)?;
+    stages::compare_forward(&parts, &mut comparison)?;
     if golden.file.contains("in.mask") {
-        training::compare(&parts, &mut comparison)?;
+        stages::compare_training(&parts, &mut comparison)?;
     }
     comparison.into_report(load_time)
 }
@@ -163,7 +161,7 @@ impl<'a, B: Backend> Parts<'a, B> {
 
     /// A learner at step 0 on the golden's weights.
     fn learner(&self, config: TrainConfig) -> Result<Learner<B>, ParityError> {
-        let book = PromptBook::of(training::CLASS, self.prompts.clone());
+        let book = PromptBook::of(stages::CLASS, self.prompts.clone());
         Ok(Learner::new(self.trained_model()?, book, config, self.device)?)
     }
 

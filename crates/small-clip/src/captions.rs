@@ -4,15 +4,16 @@
 //! calls the thing by a word that means nothing, or only an object: so the state words carry the
 //! meaning, and a name that was never seen is noise that does not matter.
 
+use std::collections::BTreeSet;
+
 use clip_vit::tokenizer::Tokenizer;
 use moeclip::PromptSet;
-use rand::RngExt;
 use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use synthetic_world::{Category, DefectKind, Role};
 
 use crate::PictureSettings;
-use crate::vocabulary::Vocabulary;
 
 /// Whether something is wrong with a picture, and what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub enum State {
 
 /// What is true of a picture or crop, as far as captions say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct ImageLabel {
     /// What it shows.
     pub category: Category,
     /// Whether something is wrong with it.
@@ -36,7 +37,7 @@ pub struct Facts {
 
 /// What a sentence says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
+pub struct CaptionLabel {
     /// What it is called, if by its name.
     pub category: Option<Category>,
     /// Whether something is wrong, as far as the sentence says it.
@@ -49,7 +50,7 @@ pub struct Sentence {
     /// Ids of the [`Vocabulary`], as many as the tower's context.
     pub tokens: Vec<i64>,
     /// What it says.
-    pub claim: Claim,
+    pub label: CaptionLabel,
 }
 
 /// The two sentences of a picture, one for each state; they differ in nothing else.
@@ -78,14 +79,14 @@ impl State {
     }
 }
 
-impl Claim {
+impl CaptionLabel {
     /// Whether the sentence is true of a picture. A plain name says that nothing is wrong, as it does
     /// in the prompts that detectors are asked with.
-    pub fn is_true_of(&self, facts: &Facts) -> bool {
-        self.category.is_none_or(|category| category == facts.category)
+    pub fn describes(&self, label: &ImageLabel) -> bool {
+        self.category.is_none_or(|category| category == label.category)
             && match self.state {
-                State::Damaged => facts.state.is_defective(),
-                state => facts.state == state,
+                State::Damaged => label.state.is_defective(),
+                state => label.state == state,
             }
     }
 }
@@ -115,8 +116,8 @@ impl Captions {
     }
 
     /// Two sentences about a picture.
-    pub fn pair(&self, facts: &Facts, rng: &mut ChaCha8Rng) -> CaptionPair {
-        let (name, category) = self.name(facts.category, rng);
+    pub fn pair(&self, label: &ImageLabel, rng: &mut ChaCha8Rng) -> CaptionPair {
+        let (name, category) = self.name(label.category, rng);
         let template = pick(&self.prompts.templates, rng);
         let as_prompted = rng.random_bool(AS_PROMPTED);
         let normal = match as_prompted {
@@ -124,10 +125,10 @@ impl Captions {
             false => pick(&NORMAL, rng).to_owned(),
         };
         // Of a normal picture, the sentence that is wrong may name any defect.
-        let named = match facts.state {
+        let named = match label.state {
             State::With(defect) => Some(defect),
             State::Damaged => None,
-            State::Sound => facts.category.defects().choose(rng).copied(),
+            State::Sound => label.category.defects().choose(rng).copied(),
         };
         let (abnormal, defective) = match named.filter(|_| !as_prompted) {
             Some(defect) => (format!("a {{}} with {}", defect.phrase()), State::With(defect)),
@@ -135,7 +136,7 @@ impl Captions {
         };
         let sentence = |phrase: &str, state| Sentence {
             tokens: self.row(&template.replace("{}", phrase), &name),
-            claim: Claim { category, state },
+            label: CaptionLabel { category, state },
         };
         CaptionPair {
             normal: sentence(&normal, State::Sound),
@@ -149,7 +150,7 @@ impl Captions {
         let name = self.vocabulary.known(&inner(&self.tokenizer, category.prompt()));
         let sentence = |text: &str, state| Sentence {
             tokens: self.row(text, &name),
-            claim: Claim { category: Some(category), state },
+            label: CaptionLabel { category: Some(category), state },
         };
         CaptionPair {
             normal: sentence("a photo of a {}.", State::Sound),
@@ -201,4 +202,84 @@ fn all_texts(prompts: &PromptSet) -> Vec<String> {
 
 fn pick<'a, T: AsRef<str>>(among: &'a [T], rng: &mut ChaCha8Rng) -> &'a str {
     among.choose(rng).map_or("{}", AsRef::as_ref)
+}
+
+/// Words that mean nothing.
+const UNKNOWN: usize = 1500;
+
+/// Ids of CLIP's table from here on are more than single bytes.
+const FIRST_WORD: i64 = 512;
+
+/// Tokens in the order of CLIP's ids, so that the end of a text is still the largest.
+///
+/// CLIP's table has 49408 rows; a table of those that can occur makes a step of Adam small, and the
+/// finished file has every row again. Beside the words of captions stand words that mean nothing:
+/// tokens drawn from the rest, whose rows stay as they were drawn, as those of words that are never
+/// seen do.
+#[derive(Debug, Clone)]
+pub struct Vocabulary {
+    ids: Vec<i64>,
+    /// Places of words that mean nothing, ascending.
+    unknown: Vec<i64>,
+    start: i64,
+    end: i64,
+}
+
+impl Vocabulary {
+    /// The tokens of `texts`, and words that mean nothing.
+    pub(crate) fn of(tokenizer: &Tokenizer, texts: &[String], seed: u64) -> Self {
+        let rows = texts.iter().flat_map(|text| tokenizer.encode(text));
+        let known: BTreeSet<i64> = rows.collect();
+        let empty = tokenizer.encode("");
+        let (start, end) = (empty[0], empty.iter().copied().max().unwrap_or(0));
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut ids = known.clone();
+        while ids.len() < known.len() + UNKNOWN {
+            ids.insert(rng.random_range(FIRST_WORD..start));
+        }
+        let ids: Vec<i64> = ids.into_iter().collect();
+        let unknown = (0_i64..).zip(&ids).filter(|(_, id)| !known.contains(id));
+        let unknown = unknown.map(|(place, _)| place).collect();
+        let mut vocabulary = Self { ids, unknown, start: 0, end: 0 };
+        (vocabulary.start, vocabulary.end) = (vocabulary.place(start), vocabulary.place(end));
+        vocabulary
+    }
+
+    /// CLIP's ids, one for each row of the table.
+    pub fn ids(&self) -> &[i64] {
+        &self.ids
+    }
+
+    /// 1 for rows that learn, 0 for words that mean nothing.
+    pub fn learns(&self) -> Vec<f32> {
+        let mut learns = vec![1.0; self.ids.len()];
+        self.unknown.iter().for_each(|place| learns[*place as usize] = 0.0);
+        learns
+    }
+
+    /// Places of CLIP's ids; those that are not here are left out.
+    pub(crate) fn known(&self, ids: &[i64]) -> Vec<i64> {
+        ids.iter()
+            .filter(|id| self.ids.binary_search(id).is_ok())
+            .map(|id| self.place(*id))
+            .collect()
+    }
+
+    /// A word that means nothing.
+    pub(crate) fn unknown(&self, rng: &mut ChaCha8Rng) -> i64 {
+        self.unknown.choose(rng).copied().unwrap_or(0)
+    }
+
+    /// Start, words, end and padding.
+    pub(crate) fn row(&self, words: Vec<i64>, context: usize) -> Vec<i64> {
+        let words = words.into_iter().take(context.saturating_sub(2));
+        let mut row: Vec<i64> = std::iter::once(self.start).chain(words).collect();
+        row.push(self.end);
+        row.resize(context, 0);
+        row
+    }
+
+    fn place(&self, id: i64) -> i64 {
+        self.ids.binary_search(&id).map_or(0, |place| place as i64)
+    }
 }

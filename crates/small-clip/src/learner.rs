@@ -18,8 +18,8 @@ use thiserror::Error;
 use crate::PretrainConfig;
 use crate::batch::{Shard, ShardNumber};
 use crate::captions::Captions;
-use crate::model::{Pupil, PupilError, SentenceIds};
-use crate::objective::{PretrainTerms, Truth, objective};
+use crate::model::{ClipModel, ClipModelError, SentenceIds};
+use crate::objective::{PretrainTerms, Targets, objective};
 use crate::pictures::Pictures;
 use crate::run::{FORMAT, PretrainRun};
 
@@ -43,7 +43,7 @@ pub type PretrainLearner<B> = Trainer<B, Pretraining<B>>;
 pub struct Pretraining<B: Backend> {
     pub(crate) config: PretrainConfig,
     pub(crate) captions: Captions,
-    pub(crate) pupil: Pupil<Autodiff<B>>,
+    pub(crate) model: ClipModel<Autodiff<B>>,
     pub(crate) device: B::Device,
     /// 1 for rows of the token table that learn, `[rows, 1]`.
     learns: Tensor<B, 2>,
@@ -62,9 +62,9 @@ pub struct PretrainValues {
     pub patches: f32,
     /// Of replaced patches.
     pub replaced: f32,
-    /// Share of pictures whose state the class token told rightly.
+    /// Share of pictures whose state the class token predicts rightly.
     pub state_accuracy: f32,
-    /// Share of pictures whose state the last tap's patches told rightly.
+    /// Share of pictures whose state the last tap's patches predict rightly.
     pub patch_accuracy: f32,
 }
 
@@ -73,7 +73,7 @@ pub struct PretrainValues {
 pub enum PretrainError {
     /// A model that cannot be built, or sentences that it cannot read.
     #[error(transparent)]
-    Pupil(#[from] PupilError),
+    ClipModel(#[from] ClipModelError),
     /// The loss left the numbers.
     #[error("step {step}: the loss is not finite; lower learning_rate.peak")]
     Diverged {
@@ -101,7 +101,7 @@ pub struct PretrainReport {
     pub step: usize,
     /// Pictures and crops that it saw.
     pub images: usize,
-    /// Learning rate.
+    /// RequireGrad rate.
     pub learning_rate: f64,
     /// The terms before the step, unweighted.
     pub losses: PretrainValues,
@@ -116,7 +116,7 @@ struct ShardBackward {
 }
 
 impl<B: Backend> Trainable<B> for Pretraining<B> {
-    type Parameters = Pupil<Autodiff<B>>;
+    type Parameters = ClipModel<Autodiff<B>>;
     /// A shard for each thread.
     type Batch = Vec<Shard>;
     type Report = PretrainReport;
@@ -133,12 +133,12 @@ impl<B: Backend> Trainable<B> for Pretraining<B> {
         self.config.learning_rate.at(step, self.config.steps)
     }
 
-    fn parameters(&self) -> &Pupil<Autodiff<B>> {
-        &self.pupil
+    fn parameters(&self) -> &ClipModel<Autodiff<B>> {
+        &self.model
     }
 
-    fn set_parameters(&mut self, pupil: Pupil<Autodiff<B>>) {
-        self.pupil = pupil;
+    fn set_parameters(&mut self, model: ClipModel<Autodiff<B>>) {
+        self.model = model;
     }
 
     fn backward(
@@ -153,7 +153,7 @@ impl<B: Backend> Trainable<B> for Pretraining<B> {
         for shard in self.shards_backward(step, &batch)? {
             images += shard.images;
             losses.add(&shard.values);
-            sum.accumulate(&self.pupil, shard.gradients);
+            sum.accumulate(&self.model, shard.gradients);
         }
         if !losses.total.is_finite() {
             return Err(PretrainError::Diverged { step });
@@ -163,7 +163,7 @@ impl<B: Backend> Trainable<B> for Pretraining<B> {
     }
 
     fn saved(&self, step: usize, run: &PretrainRun) -> serde_json::Result<SavedState> {
-        let parameters = named_parameters::<B, _>(&self.pupil).into_iter();
+        let parameters = named_parameters::<B, _>(&self.model).into_iter();
         let metadata = run.metadata()?.into_iter().chain([("step", step.to_string())]);
         Ok(SavedState {
             parameters: parameters.map(|(path, data)| (format!("{VALUE}{path}"), data)).collect(),
@@ -178,14 +178,14 @@ impl<B: Backend> Pretraining<B> {
     ///
     /// # Errors
     ///
-    /// [`PretrainError::Pupil`] when the sizes cannot be built.
+    /// [`PretrainError::ClipModel`] when the sizes cannot be built.
     pub fn new(config: PretrainConfig, device: &B::Device) -> Result<Self, PretrainError> {
         let captions = Captions::new(config.model.context, &config.pictures, config.seed);
-        let pupil = Pupil::start(&config, captions.vocabulary(), device)?;
+        let model = ClipModel::start(&config, captions.vocabulary(), device)?;
         let learns = captions.vocabulary().learns();
         let rows = learns.len();
         let learns = Tensor::from_data(TensorData::new(learns, [rows, 1]), device);
-        Ok(Self { config, captions, pupil, device: device.clone(), learns })
+        Ok(Self { config, captions, model, device: device.clone(), learns })
     }
 
     /// The configuration.
@@ -194,8 +194,8 @@ impl<B: Backend> Pretraining<B> {
     }
 
     /// The model as it is.
-    pub fn pupil(&self) -> &Pupil<Autodiff<B>> {
-        &self.pupil
+    pub fn model(&self) -> &ClipModel<Autodiff<B>> {
+        &self.model
     }
 
     /// The batch of a step, counted from 0; each shard is drawn on a thread of its own.
@@ -225,13 +225,13 @@ impl<B: Backend> Pretraining<B> {
         pictures: &Pictures,
         step: usize,
     ) -> Result<PretrainValues, PretrainError> {
-        let pupil = self.pupil.clone().no_grad();
+        let model = self.model.clone().no_grad();
         let (count, mut sum) = (pictures.len(), PretrainValues::default());
         for first in (0..count).step_by(MEASURED_AT_ONCE) {
             let indices = first..(first + MEASURED_AT_ONCE).min(count);
             let share = indices.len() as f32 / count as f32;
             let shard = Shard::whole(&self.config, pictures, &self.captions, indices);
-            let terms = self.terms(&pupil, &shard)?;
+            let terms = self.terms(&model, &shard)?;
             sum.add(&values(&terms, share).ok_or(PretrainError::Device { step })?);
         }
         Ok(sum)
@@ -256,11 +256,11 @@ impl<B: Backend> Pretraining<B> {
         share: f32,
     ) -> Result<ShardBackward, PretrainError> {
         // A graph of its own, so that no thread waits for another's.
-        let pupil = self.pupil.clone().fork(&self.device);
-        let terms = self.terms(&pupil, shard)?;
+        let model = self.model.clone().fork(&self.device);
+        let terms = self.terms(&model, shard)?;
         let values = values(&terms, share).ok_or(PretrainError::Device { step })?;
         let gradients = terms.total.mul_scalar(share).backward();
-        let gradients = GradientsParams::from_grads(gradients, &pupil);
+        let gradients = GradientsParams::from_grads(gradients, &model);
         Ok(ShardBackward { images: shard.len(), gradients, values })
     }
 
@@ -283,19 +283,19 @@ impl<B: Backend> Pretraining<B> {
 
     fn terms(
         &self,
-        pupil: &Pupil<Autodiff<B>>,
+        model: &ClipModel<Autodiff<B>>,
         shard: &Shard,
     ) -> Result<PretrainTerms<Autodiff<B>>, PretrainError> {
         let shape = [shard.len(), 3, shard.side, shard.side];
         let images = TensorData::new(shard.pixels.clone(), shape);
         let images = Tensor::from_data(images, &self.device);
-        let answers = pupil.answer(images, &shard.corners, &SentenceIds::of(shard))?;
-        Ok(objective(answers, &Truth::of(shard, &self.device), &self.config.losses))
+        let predictions = model.forward(images, &shard.corners, &SentenceIds::of(shard))?;
+        Ok(objective(predictions, &Targets::of(shard, &self.device), &self.config.losses))
     }
 
     /// Words that mean nothing keep the rows that they were drawn with.
     fn without_unknown_words(&self, mut gradients: GradientsParams) -> GradientsParams {
-        let id = self.pupil.text.token_embedding().id;
+        let id = self.model.text.token_embedding().id;
         if let Some(gradient) = gradients.remove::<B, 2>(id) {
             gradients.register::<B, 2>(id, gradient * self.learns.clone());
         }

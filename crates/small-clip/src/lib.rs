@@ -9,25 +9,20 @@ mod batch;
 mod captions;
 mod config;
 mod export;
+mod initial_weights;
 mod learner;
 mod model;
 mod objective;
 mod pictures;
-mod rate;
-mod replaced;
 mod run;
-mod scale;
-mod start;
-mod view;
-mod vocabulary;
 
 pub use batch::{Shard, ShardNumber, TwinPlaces};
-pub use captions::{CaptionPair, Captions, Claim, Facts, Sentence, State};
-pub use config::{BatchSettings, PictureSettings, PretrainConfig, PretrainLosses, SmallClip};
+pub use captions::{CaptionLabel, CaptionPair, Captions, ImageLabel, Sentence, State, Vocabulary};
+pub use config::{
+    BatchSettings, PictureSettings, PretrainConfig, PretrainLosses, SmallClip, WarmCosine,
+};
 pub use learner::{PretrainError, PretrainLearner, PretrainReport, PretrainValues, Pretraining};
-pub use model::{Answers, Pupil, PupilError, SentenceIds};
-pub use objective::{PretrainTerms, Truth, Twins, objective};
+pub use model::{ClipModel, ClipModelError, Predictions, SentenceIds};
+pub use objective::{PretrainTerms, Targets, Twins, objective};
 pub use pictures::Pictures;
-pub use rate::WarmCosine;
 pub use run::{PretrainCheckpoint, PretrainMetrics, PretrainPictures, PretrainRun};
-pub use vocabulary::Vocabulary;

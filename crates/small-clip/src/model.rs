@@ -10,8 +10,8 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::PretrainConfig;
 use crate::batch::Shard;
-use crate::start::Start;
-use crate::vocabulary::Vocabulary;
+use crate::captions::Vocabulary;
+use crate::initial_weights::InitialWeights;
 
 /// The scale that cosines start with, as CLIP's 1 / 0.07; stored as its logarithm.
 const FIRST_SCALE: f64 = 14.0;
@@ -24,7 +24,7 @@ const FIRST_READER: f32 = 0.02;
 
 /// A CLIP in training.
 #[derive(Module, Debug)]
-pub struct Pupil<B: Backend> {
+pub struct ClipModel<B: Backend> {
     pub(crate) vision: VisionTower<B>,
     /// With the rows of the [`Vocabulary`] only.
     pub(crate) text: TextTower<B>,
@@ -39,8 +39,8 @@ pub struct Pupil<B: Backend> {
 }
 
 /// What reads the patches of a tap: one number of each, how odd it is. That it was replaced makes it odd,
-/// and so does that it is what a defective state is about: what is learned of the one, which is told patch
-/// by patch, starts the other, of which only the whole is told. It is not read against sentences: a
+/// and so does that it is what a defective state is about: what is learned of the one, which is supervised patch
+/// by patch, starts the other, of which only the whole picture is. It is not read against sentences: a
 /// product of two things that both have yet to learn would learn nothing for long.
 #[derive(Module, Debug)]
 struct PatchReader<B: Backend> {
@@ -54,7 +54,7 @@ struct PatchReader<B: Backend> {
 
 /// What the model says of pictures and sentences.
 #[derive(Debug, Clone)]
-pub struct Answers<B: Backend> {
+pub struct Predictions<B: Backend> {
     /// Logit of each sentence being true of each picture, `[pictures, sentences]`: all normal sentences,
     /// then all defective ones.
     pub pairs: Tensor<B, 2>,
@@ -88,7 +88,7 @@ impl SentenceIds {
     }
 }
 
-impl<B: Backend> Pupil<B> {
+impl<B: Backend> ClipModel<B> {
     /// A model before its first step.
     ///
     /// # Errors
@@ -98,9 +98,9 @@ impl<B: Backend> Pupil<B> {
         config: &PretrainConfig,
         vocabulary: &Vocabulary,
         device: &B::Device,
-    ) -> Result<Self, PupilError> {
+    ) -> Result<Self, ClipModelError> {
         let spec = config.model.spec()?;
-        let start = Start::new(config.seed, &spec, vocabulary);
+        let start = InitialWeights::new(config.seed, &spec, vocabulary);
         let vision = VisionTower::load(&spec, &start, Precision::F32, device)?;
         let mut small = spec.clone();
         small.text.vocab = vocabulary.ids().len();
@@ -109,7 +109,7 @@ impl<B: Backend> Pupil<B> {
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ READERS);
         let width = config.model.width;
         let readers = taps.iter().map(|_| PatchReader::start(width, &mut rng, device)).collect();
-        let pupil = Self {
+        let model = Self {
             vision,
             text,
             logit_scale: number(FIRST_SCALE.ln() as f32, device),
@@ -117,7 +117,7 @@ impl<B: Backend> Pupil<B> {
             readers,
             taps: taps.to_vec(),
         };
-        Ok(pupil.map(&mut Learning))
+        Ok(model.map(&mut RequireGrad))
     }
 
     /// The text tower, with the rows of the [`Vocabulary`] only.
@@ -133,13 +133,13 @@ impl<B: Backend> Pupil<B> {
     ///
     /// # Errors
     ///
-    /// [`PupilError`] when a sentence is none of the vocabulary's.
-    pub fn answer(
+    /// [`ClipModelError`] when a sentence is none of the vocabulary's.
+    pub fn forward(
         &self,
         images: Tensor<B, 4>,
         corners: &[[usize; 2]],
         sentences: &SentenceIds,
-    ) -> Result<Answers<B>, PupilError> {
+    ) -> Result<Predictions<B>, ClipModelError> {
         let (captions, pictures) = (sentences.normal.len(), sentences.of.len());
         let ids = [sentences.normal.as_slice(), &sentences.defective].concat();
         let text = unit(self.text.project(self.text.encode(&ids)?));
@@ -165,7 +165,7 @@ impl<B: Backend> Pupil<B> {
         let state = (image.clone() * towards_defect).sum_dim(1).squeeze_dim::<1>(1) * scale.clone();
         let pairs =
             image.matmul(text.transpose()) * scale.unsqueeze() + self.logit_bias.val().unsqueeze();
-        Ok(Answers { pairs, state, patches, replaced })
+        Ok(Predictions { pairs, state, patches, replaced })
     }
 }
 
@@ -198,7 +198,7 @@ impl<B: Backend> PatchReader<B> {
 
 /// A model that cannot be built, or sentences that it cannot read.
 #[derive(Debug, thiserror::Error)]
-pub enum PupilError {
+pub enum ClipModelError {
     /// Sizes that cannot be built.
     #[error(transparent)]
     Sizes(#[from] clip_vit::SpecError),
@@ -224,9 +224,9 @@ fn number<B: Backend>(value: f32, device: &B::Device) -> Param<Tensor<B, 1>> {
 }
 
 /// Lets every weight learn; towers are loaded as frozen ones.
-struct Learning;
+struct RequireGrad;
 
-impl<B: Backend> ModuleMapper<B> for Learning {
+impl<B: Backend> ModuleMapper<B> for RequireGrad {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         param.set_require_grad(true)
     }

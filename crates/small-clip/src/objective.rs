@@ -12,7 +12,7 @@ use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 use crate::PretrainLosses;
 use crate::batch::{Shard, TwinPlaces};
-use crate::model::Answers;
+use crate::model::Predictions;
 
 /// Keeps the logarithm of "at least one" from minus infinity.
 const LEAST: f64 = 1e-6;
@@ -30,23 +30,23 @@ pub struct PretrainTerms<B: Backend> {
     pub patches: Tensor<B, 1>,
     /// Of replaced patches, mean over taps.
     pub replaced: Tensor<B, 1>,
-    /// Share of pictures whose state the class token told rightly.
+    /// Share of pictures whose state the class token predicts rightly.
     pub state_accuracy: Tensor<B, 1>,
-    /// Share of pictures whose state the last tap's patches told rightly.
+    /// Share of pictures whose state the last tap's patches predict rightly.
     pub patch_accuracy: Tensor<B, 1>,
 }
 
 /// What is true, in tensors.
 #[derive(Debug, Clone)]
-pub struct Truth<B: Backend> {
+pub struct Targets<B: Backend> {
     /// 1 where a sentence is true of a picture: `[pictures, sentences]`.
     pub pairs: Tensor<B, 2>,
     /// 1 for a defective picture, -1 for a normal one: `[pictures]`.
     pub signs: Tensor<B, 1>,
     /// 1 where a patch was replaced: `[pictures, patches]`.
     pub replaced: Tensor<B, 2>,
-    /// 1 for pictures of which that is told: `[pictures, 1]`.
-    pub told: Tensor<B, 2>,
+    /// 1 for pictures of which that is a target: `[pictures, 1]`.
+    pub supervised: Tensor<B, 2>,
     /// Pictures that differ in the state alone, where there are any.
     pub twins: Option<Twins<B>>,
 }
@@ -60,24 +60,24 @@ pub struct Twins<B: Backend> {
     pub sound: Tensor<B, 1, Int>,
 }
 
-impl<B: Backend> Truth<B> {
-    /// The truth about a shard.
+impl<B: Backend> Targets<B> {
+    /// The targets of a shard.
     pub fn of(shard: &Shard, device: &B::Device) -> Self {
         let pictures = shard.len();
-        let claims = || {
-            let normal = shard.captions.iter().map(|pair| pair.normal.claim);
-            normal.chain(shard.captions.iter().map(|pair| pair.defective.claim))
+        let captions = || {
+            let normal = shard.captions.iter().map(|pair| pair.normal.label);
+            normal.chain(shard.captions.iter().map(|pair| pair.defective.label))
         };
-        let truth = shard.facts.iter().flat_map(|facts| {
-            claims().map(move |claim| if claim.is_true_of(facts) { 1.0_f32 } else { 0.0 })
+        let targets = shard.labels.iter().flat_map(|image| {
+            captions().map(move |caption| if caption.describes(image) { 1.0_f32 } else { 0.0 })
         });
-        let truth =
-            TensorData::new(truth.collect::<Vec<f32>>(), [pictures, 2 * shard.captions.len()]);
+        let targets =
+            TensorData::new(targets.collect::<Vec<f32>>(), [pictures, 2 * shard.captions.len()]);
         let sign = |defect: bool| if defect { 1.0_f32 } else { -1.0 };
-        let signs = shard.facts.iter().map(|facts| sign(facts.state.is_defective()));
+        let signs = shard.labels.iter().map(|label| sign(label.state.is_defective()));
         let patches = shard.replaced.len() / pictures.max(1);
         Self {
-            pairs: Tensor::from_data(truth, device),
+            pairs: Tensor::from_data(targets, device),
             signs: Tensor::from_data(
                 TensorData::new(signs.collect::<Vec<f32>>(), [pictures]),
                 device,
@@ -86,7 +86,10 @@ impl<B: Backend> Truth<B> {
                 TensorData::new(shard.replaced.clone(), [pictures, patches]),
                 device,
             ),
-            told: Tensor::from_data(TensorData::new(shard.told.clone(), [pictures, 1]), device),
+            supervised: Tensor::from_data(
+                TensorData::new(shard.supervised.clone(), [pictures, 1]),
+                device,
+            ),
             twins: (!shard.twins.is_empty()).then(|| Twins::at(&shard.twins, device)),
         }
     }
@@ -105,25 +108,25 @@ impl<B: Backend> Twins<B> {
 
 /// The terms of a shard.
 pub fn objective<B: Backend>(
-    answers: Answers<B>,
-    truth: &Truth<B>,
+    predictions: Predictions<B>,
+    targets: &Targets<B>,
     weights: &PretrainLosses,
 ) -> PretrainTerms<B> {
-    let Answers { pairs, state, patches, replaced } = answers;
+    let Predictions { pairs, state, patches, replaced } = predictions;
     let right =
-        |logits: Tensor<B, 1>| (logits * truth.signs.clone()).greater_elem(0.0).float().mean();
-    let patches: Vec<SomePatch<B>> = patches.into_iter().map(SomePatch::of).collect();
+        |logits: Tensor<B, 1>| (logits * targets.signs.clone()).greater_elem(0.0).float().mean();
+    let patches: Vec<NoisyOr<B>> = patches.into_iter().map(NoisyOr::of).collect();
     let last = patches.last().map(|some| right(some.logits()));
     let state_accuracy = right(state.clone());
-    let pairs = pair_loss(pairs, truth.pairs.clone());
-    let one = softplus((state.clone() * truth.signs.clone()).neg()).mean();
-    let state = with_twins(one, state, truth);
+    let pairs = pair_loss(pairs, targets.pairs.clone());
+    let one = softplus((state.clone() * targets.signs.clone()).neg()).mean();
+    let state = with_twins(one, state, targets);
     let patch_losses = patches.into_iter().map(|some| {
         let logits = some.logits();
-        with_twins(some.loss(truth.signs.clone()), logits, truth)
+        with_twins(some.loss(targets.signs.clone()), logits, targets)
     });
     let patches = mean(patch_losses.collect());
-    let replaced_losses = replaced.into_iter().map(|logits| replaced_loss(logits, truth));
+    let replaced_losses = replaced.into_iter().map(|logits| replaced_loss(logits, targets));
     let replaced = mean(replaced_losses.collect());
     let total = pairs.clone() * weights.pairs
         + state.clone() * weights.state
@@ -134,23 +137,23 @@ pub fn objective<B: Backend>(
 }
 
 /// Sigmoid loss of sentences and pictures.
-fn pair_loss<B: Backend>(logits: Tensor<B, 2>, truth: Tensor<B, 2>) -> Tensor<B, 1> {
-    let all = truth.ones_like();
-    balanced(logits, truth, all)
+fn pair_loss<B: Backend>(logits: Tensor<B, 2>, targets: Tensor<B, 2>) -> Tensor<B, 1> {
+    let all = targets.ones_like();
+    balanced(logits, targets, all)
 }
 
 /// Binary cross-entropy, the mean over what is true and the mean over what is not weighed alike: both
 /// are rare somewhere, and a small term moves nothing. `counted` is 1 for what has a say.
 fn balanced<B: Backend>(
     logits: Tensor<B, 2>,
-    truth: Tensor<B, 2>,
+    targets: Tensor<B, 2>,
     counted: Tensor<B, 2>,
 ) -> Tensor<B, 1> {
-    let falses = truth.clone().neg().add_scalar(1.0) * counted.clone();
+    let falses = targets.clone().neg().add_scalar(1.0) * counted.clone();
     let weighed = |losses: Tensor<B, 2>, which: Tensor<B, 2>| {
         (losses * which.clone()).sum() / which.sum().add_scalar(LEAST)
     };
-    let trues = truth * counted;
+    let trues = targets * counted;
     weighed(softplus(logits.clone().neg()), trues) + weighed(softplus(logits), falses)
 }
 
@@ -159,22 +162,22 @@ fn balanced<B: Backend>(
 fn with_twins<B: Backend>(
     of_each: Tensor<B, 1>,
     logits: Tensor<B, 1>,
-    truth: &Truth<B>,
+    targets: &Targets<B>,
 ) -> Tensor<B, 1> {
-    let Some(Twins { defective, sound }) = truth.twins.clone() else { return of_each };
+    let Some(Twins { defective, sound }) = targets.twins.clone() else { return of_each };
     let behind = logits.clone().select(0, sound) - logits.select(0, defective);
     (of_each + softplus(behind).mean()).div_scalar(2.0)
 }
 
 /// A picture is defective if one of its patches is: the chance that none is, is the product of theirs.
-struct SomePatch<B: Backend> {
+struct NoisyOr<B: Backend> {
     /// Minus the logarithm of the chance that no patch is: `[pictures]`.
     none: Tensor<B, 1>,
     /// Minus the logarithm of the chance that some patch is: `[pictures]`.
     some: Tensor<B, 1>,
 }
 
-impl<B: Backend> SomePatch<B> {
+impl<B: Backend> NoisyOr<B> {
     /// From the patches' logits, `[pictures, patches]`.
     fn of(logits: Tensor<B, 2>) -> Self {
         let none = softplus(logits).sum_dim(1).squeeze_dim::<1>(1);
@@ -194,10 +197,10 @@ impl<B: Backend> SomePatch<B> {
     }
 }
 
-/// Over the patches of pictures of which it is told.
-fn replaced_loss<B: Backend>(logits: Tensor<B, 2>, truth: &Truth<B>) -> Tensor<B, 1> {
-    let counted = truth.told.clone().expand(truth.replaced.dims());
-    balanced(logits, truth.replaced.clone(), counted)
+/// Over the patches of pictures of which it is a target.
+fn replaced_loss<B: Backend>(logits: Tensor<B, 2>, targets: &Targets<B>) -> Tensor<B, 1> {
+    let counted = targets.supervised.clone().expand(targets.replaced.dims());
+    balanced(logits, targets.replaced.clone(), counted)
 }
 
 fn mean<B: Backend>(losses: Vec<Tensor<B, 1>>) -> Tensor<B, 1> {

@@ -25,7 +25,7 @@ const LOOK_EVERY: usize = 500;
 pub struct PretrainMetrics {
     /// The step, counted from 1.
     pub step: usize,
-    /// Learning rate.
+    /// RequireGrad rate.
     pub learning_rate: f64,
     /// Pictures and crops per second.
     pub images_per_second: f64,
@@ -202,7 +202,7 @@ impl<B: Backend> Pretraining<B> {
     ) -> Result<PretrainLearner<B>, CheckpointError> {
         let PretrainCheckpoint { file, step } = checkpoint;
         let value = |path: &str, shape: &[usize]| file.tensor(&format!("{VALUE}{path}"), shape);
-        self.pupil = with_parameters::<B, _>(self.pupil, &self.device, value)?;
+        self.model = with_parameters::<B, _>(self.model, &self.device, value)?;
         let device = self.device.clone();
         Trainer::resume(self, *step, file, &device)
     }

@@ -3,10 +3,8 @@
 
 use image::{Rgb, RgbImage};
 
-use super::chance::Chance;
-use super::noise::Noise;
-use super::shape::{Point, mix};
-use super::texel::{Canvas, Colour, Texel};
+use crate::canvas::{Canvas, Colour, Point, Texel, mix};
+use crate::chance::{Chance, Noise};
 
 /// Texels along each side of a pixel.
 pub(super) const TEXELS: usize = 2;

@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 
-use super::category::Category;
-use super::kind::DefectKind;
-use super::marks::MarkKind;
-use super::world::{Picture, Shot};
+use crate::category::{Category, DefectKind};
+use crate::marks::MarkKind;
+use crate::world::{Picture, Shot};
 
 /// One line of `captions.jsonl`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,10 +1,10 @@
-//! What pictures show: names, halves of the world, and which defects can happen to what.
+//! What pictures show: names of categories, halves of the world, the kinds of defects, and which of
+//! them can happen to what.
 
 use anomaly::Domain;
 use serde::Serialize;
 
-use super::camera::Film;
-use super::kind::DefectKind;
+use crate::camera::Film;
 
 /// A kind of surface, object or organ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -37,7 +37,7 @@ pub enum Category {
 
 /// How a category lies before the camera.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stance {
+pub(super) enum Placement {
     /// It fills the picture; the camera is anywhere above it, nearly upright.
     Surface,
     /// It lies whole in the picture, turned any way.
@@ -184,7 +184,7 @@ impl Category {
         }
     }
 
-    pub(super) fn stance(self) -> Stance {
+    pub(super) fn stance(self) -> Placement {
         match self {
             Self::Weave
             | Self::Tiles
@@ -196,9 +196,9 @@ impl Category {
             | Self::Mucosa
             | Self::WoodGrain
             | Self::WireMesh
-            | Self::Carpet => Stance::Surface,
-            Self::Retina | Self::BrainScan | Self::BlisterPack => Stance::Upright,
-            _ => Stance::Object,
+            | Self::Carpet => Placement::Surface,
+            Self::Retina | Self::BrainScan | Self::BlisterPack => Placement::Upright,
+            _ => Placement::Object,
         }
     }
 
@@ -226,6 +226,109 @@ impl Role {
         match self {
             Self::Auxiliary => "auxiliary",
             Self::Test => "test",
+        }
+    }
+}
+
+/// What is wrong with a defective picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DefectKind {
+    /// One or several long, slightly bent grooves.
+    Scratch,
+    /// A jagged, branching line.
+    Crack,
+    /// A patch soaked with something, darker at its rim.
+    Stain,
+    /// Material is gone, and the ground is seen.
+    Hole,
+    /// The surface is pushed in.
+    Dent,
+    /// A patch of another hue.
+    Discolouration,
+    /// Crumbs or a hair that do not belong there.
+    Contamination,
+    /// A part is not there.
+    MissingPart,
+    /// A part of another colour, size or position.
+    WrongPart,
+    /// Fibres or splinters stand out.
+    Fray,
+    /// A piece broken off the border.
+    Chip,
+    /// Tissue that swells.
+    Growth,
+    /// Blood where it does not belong.
+    Bleeding,
+}
+
+impl DefectKind {
+    /// Every kind.
+    pub const ALL: [Self; 13] = [
+        Self::Scratch,
+        Self::Crack,
+        Self::Stain,
+        Self::Hole,
+        Self::Dent,
+        Self::Discolouration,
+        Self::Contamination,
+        Self::MissingPart,
+        Self::WrongPart,
+        Self::Fray,
+        Self::Chip,
+        Self::Growth,
+        Self::Bleeding,
+    ];
+
+    /// The name of its folders.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scratch => "scratch",
+            Self::Crack => "crack",
+            Self::Stain => "stain",
+            Self::Hole => "hole",
+            Self::Dent => "dent",
+            Self::Discolouration => "discolouration",
+            Self::Contamination => "contamination",
+            Self::MissingPart => "missing_part",
+            Self::WrongPart => "wrong_part",
+            Self::Fray => "fray",
+            Self::Chip => "chip",
+            Self::Growth => "growth",
+            Self::Bleeding => "bleeding",
+        }
+    }
+
+    /// As it stands in a caption, behind "with".
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::Scratch => "a scratch",
+            Self::Crack => "a crack",
+            Self::Stain => "a stain",
+            Self::Hole => "a hole",
+            Self::Dent => "a dent",
+            Self::Discolouration => "a discoloured patch",
+            Self::Contamination => "contamination",
+            Self::MissingPart => "a missing part",
+            Self::WrongPart => "a wrong part",
+            Self::Fray => "frayed fibres",
+            Self::Chip => "a chipped edge",
+            Self::Growth => "a growth",
+            Self::Bleeding => "bleeding",
+        }
+    }
+
+    /// The halves of the world in which it occurs: some kinds are never trained on.
+    pub fn roles(self) -> &'static [Role] {
+        match self {
+            Self::Scratch
+            | Self::Crack
+            | Self::Stain
+            | Self::Hole
+            | Self::MissingPart
+            | Self::Growth => &Role::ALL,
+            Self::Dent | Self::Discolouration | Self::Contamination => &[Role::Auxiliary],
+            Self::WrongPart | Self::Fray | Self::Chip | Self::Bleeding => &[Role::Test],
         }
     }
 }

@@ -10,28 +10,20 @@
 //! [`World::picture`] takes one picture; [`write_world`] writes both halves as datasets in MVTec layout.
 
 mod camera;
+mod canvas;
 mod caption;
 mod category;
 mod chance;
 mod defect;
-mod kind;
 mod marks;
-mod mask;
-mod noise;
 mod plain;
-mod shape;
-mod stage;
 mod subject;
-mod texel;
-mod threads;
 mod world;
 mod write;
 
 pub use caption::{Caption, State};
-pub use category::{Category, Role};
-pub use kind::DefectKind;
+pub use category::{Category, DefectKind, Role};
 pub use marks::MarkKind;
 pub use plain::{Surface, SyntheticSet, write_synthetic};
-pub use threads::Drawn;
-pub use world::{Picture, Shot, Twins, World};
+pub use world::{DrawProgress, Picture, Shot, Twins, World};
 pub use write::{Quota, Quotas, WorldSummary, write_world};

@@ -7,11 +7,9 @@
 use anomaly::Domain;
 use serde::Serialize;
 
-use super::category::{Category, Stance};
-use super::chance::Chance;
-use super::noise::Noise;
-use super::shape::{Point, bell, inside, rectangle};
-use super::texel::{CRISP, Canvas, Colour, Texel, blend};
+use crate::canvas::{CRISP, Canvas, Colour, Point, Texel, bell, blend, inside, rectangle};
+use crate::category::{Category, Placement};
+use crate::chance::{Chance, Noise};
 
 /// A harmless peculiarity of a normal picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -82,7 +80,7 @@ impl Mark {
                 MarkKind::Line,
             ]),
         };
-        let spread = if category.stance() == Stance::Surface { 0.38 } else { 0.25 };
+        let spread = if category.stance() == Placement::Surface { 0.38 } else { 0.25 };
         let colours =
             [[0.08, 0.08, 0.09], [0.75, 0.74, 0.70], [0.60, 0.22, 0.18], [0.18, 0.30, 0.52]];
         Self {

@@ -1,20 +1,19 @@
 //! One picture of the world: what it shows follows from the world's seed and from which picture it is.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use image::{GrayImage, RgbImage};
+use moeclip_data::{DataError, Split};
 
-use super::camera::{Camera, Exposure, TEXELS};
-use super::category::Category;
-use super::chance::Chance;
-use super::defect::{Sound, inflict};
-use super::kind::DefectKind;
-use super::marks::{Mark, MarkKind};
-use super::mask::Change;
-use super::stage::Stage;
-use super::threads::{self, Drawn};
-use moeclip_data::DataError;
-use moeclip_data::Split;
+use crate::camera::{Camera, Exposure, TEXELS};
+use crate::category::{Category, DefectKind};
+use crate::chance::Chance;
+use crate::defect::{Change, NormalScene, inflict};
+use crate::marks::{Mark, MarkKind};
+use crate::subject::Stage;
 
 /// Smallest and largest sides of pictures.
 const SIDES: std::ops::RangeInclusive<u32> = 32..=2048;
@@ -102,9 +101,9 @@ impl World {
         &self,
         shots: &[Shot],
         threads: usize,
-        observe: impl FnMut(Drawn) -> ControlFlow<()>,
+        observe: impl FnMut(DrawProgress) -> ControlFlow<()>,
     ) -> Result<Option<Vec<Twins>>, DataError> {
-        threads::run(shots, threads, |shot| self.twins(shot), observe)
+        in_parallel(shots, threads, |shot| self.twins(shot), observe)
     }
 
     fn expose(&self, shot: &Shot) -> Result<Exposed, DataError> {
@@ -125,7 +124,7 @@ impl World {
             return Ok(Exposed { camera, sound, defective: None, marks: kinds });
         };
         let scene =
-            Sound { category: shot.category, stage: &stage, marks: &marks, canvas: &canvas };
+            NormalScene { category: shot.category, stage: &stage, marks: &marks, canvas: &canvas };
         let defective = inflicted(defect, &scene, &camera, &sound, &chance)
             .ok_or_else(|| DataError::setting("defect", defect.name(), NOT_POSSIBLE))?;
         Ok(Exposed { camera, sound, defective: Some(defective), marks: kinds })
@@ -172,7 +171,7 @@ struct VisibleDefect {
 /// a small part, the one that is seen best.
 fn inflicted(
     defect: DefectKind,
-    sound: &Sound<'_>,
+    sound: &NormalScene<'_>,
     camera: &Camera,
     clean: &Exposure,
     chance: &Chance,
@@ -201,4 +200,56 @@ impl Shot {
         };
         Chance::new([seed, self.category as u64, defect << 8 | split, self.index as u64])
     }
+}
+
+/// How far the drawing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrawProgress {
+    /// Pictures drawn.
+    pub done: usize,
+    /// Pictures in all.
+    pub total: usize,
+}
+
+/// The results in the order of the jobs; `None` when `observe` broke. The first error ends the work.
+pub(super) fn in_parallel<J: Sync, R: Send>(
+    jobs: &[J],
+    threads: usize,
+    work: impl Fn(&J) -> Result<R, DataError> + Sync,
+    mut observe: impl FnMut(DrawProgress) -> ControlFlow<()>,
+) -> Result<Option<Vec<R>>, DataError> {
+    if threads == 0 {
+        return Err(DataError::setting("threads", threads, "use 1 or more"));
+    }
+    let mut results: Vec<Option<R>> = jobs.iter().map(|_| None).collect();
+    let next = AtomicUsize::new(0);
+    let total = jobs.len();
+    thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(threads);
+        for _ in 0..threads.min(total) {
+            let (sender, next, work) = (sender.clone(), &next, &work);
+            let take = move || loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(job) = jobs.get(index) else { return };
+                if sender.send((index, work(job))).is_err() {
+                    return;
+                }
+            };
+            let started = thread::Builder::new().spawn_scoped(scope, take);
+            let remedy = "the system starts fewer; use fewer";
+            started.map_err(|_| DataError::setting("threads", threads, remedy))?;
+        }
+        drop(sender);
+        // Leaving the loop closes the channel, and the threads end with the picture at hand.
+        for (before, (index, result)) in receiver.into_iter().enumerate() {
+            if let Some(place) = results.get_mut(index) {
+                *place = Some(result?);
+            }
+            if observe(DrawProgress { done: before + 1, total }).is_break() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    })
+    .map(|whole| whole.and_then(|()| results.into_iter().collect()))
 }

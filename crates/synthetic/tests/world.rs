@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use moeclip_data::Split;
 use synthetic_world::{
-    Category, DefectKind, Drawn, Picture, Quotas, Role, Shot, World, write_world,
+    Category, DefectKind, DrawProgress, Picture, Quotas, Role, Shot, World, write_world,
 };
 use walkdir::WalkDir;
 
@@ -16,7 +16,7 @@ fn shot(category: Category, defect: Option<DefectKind>, index: usize) -> Shot {
     Shot { category, defect, split: Split::Test, index }
 }
 
-fn on(_: Drawn) -> ControlFlow<()> {
+fn on(_: DrawProgress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Halving, KeptEpoch, Pruning};
+use crate::{KeptEpoch, Pruning};
 
 /// Weights of the terms between experts; the others count once.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ pub struct TrainConfig {
     /// Images per step.
     pub batch_size: usize,
     /// Learning rate over time.
-    pub learning_rate: Halving,
+    pub learning_rate: StepDecay,
     /// Adam's decay of the mean gradient.
     pub beta_1: f32,
     /// Adam's decay of the mean squared gradient.
@@ -73,7 +73,7 @@ impl Default for TrainConfig {
             seed: 0,
             epochs: 20,
             batch_size: 2,
-            learning_rate: Halving::default(),
+            learning_rate: StepDecay::default(),
             beta_1: 0.5,
             beta_2: 0.999,
             epsilon: 1e-8,
@@ -144,6 +144,31 @@ impl TrainConfig {
     }
 }
 
+/// A learning rate that is halved at given steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepDecay {
+    /// Before the first milestone.
+    pub initial: f64,
+    /// Steps (counted from 0) from which on it is halved once more.
+    pub milestones: Vec<usize>,
+}
+
+impl Default for StepDecay {
+    /// The paper's: 5e-4, halved at steps 16000 and 32000.
+    fn default() -> Self {
+        Self { initial: 5e-4, milestones: vec![16_000, 32_000] }
+    }
+}
+
+impl StepDecay {
+    /// The rate at a step, counted from 0.
+    pub fn at(&self, step: usize) -> f64 {
+        let passed = self.milestones.iter().filter(|milestone| step >= **milestone).count();
+        self.initial * 0.5f64.powi(passed as i32)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,5 +203,12 @@ mod tests {
             (c.keep, c.held_out, c.prune.below) = (KeptEpoch::Best, 0.1, 0.1);
         };
         assert_eq!(refused(with_best), "prune.below");
+    }
+
+    #[test]
+    fn it_halves_at_the_milestones() {
+        let schedule = StepDecay::default();
+        let rates = [0, 15_999, 16_000, 31_999, 32_000].map(|step| schedule.at(step));
+        assert_eq!(rates, [5e-4, 5e-4, 2.5e-4, 2.5e-4, 1.25e-4]);
     }
 }

@@ -1,9 +1,13 @@
 //! A whole run of training adapters: epochs of shuffled, augmented batches, one step each.
+//! [`KeptEpoch`] says which epoch a run keeps: the last, or the best on a held-out part of the
+//! auxiliary set; never one that did well on a test.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use burn::tensor::backend::Backend;
+use burn::tensor::{TensorData, backend::Backend};
+use moeclip::Chosen;
 use moeclip_data::{Batch, Batches, Counts, DataError, ImageDataset, LoaderOptions, epoch_order};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -32,7 +36,7 @@ pub enum FitError {
 
 /// How a run came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum StopReason {
     /// All steps are done.
     Complete,
     /// The observer asked to stop.
@@ -43,14 +47,14 @@ pub enum Ending {
 
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
+pub struct RunLength {
     /// Steps in one epoch.
     pub steps_per_epoch: usize,
     /// Steps in the whole run.
     pub steps: usize,
 }
 
-impl Extent {
+impl RunLength {
     /// The extent of a run over `images`, ended early by `limit` where given.
     pub fn new(images: usize, batch_size: usize, epochs: usize, limit: Option<usize>) -> Self {
         let steps_per_epoch = images.div_ceil(batch_size.max(1));
@@ -116,10 +120,10 @@ pub fn check_images(counts: Counts) -> Result<(), FitError> {
 pub fn fit<B: Backend>(
     learner: &mut Learner<B>,
     images: &AuxiliaryImages,
-    extent: Extent,
+    extent: RunLength,
     device: &B::Device,
     mut observe: impl FnMut(&StepMetrics) -> ControlFlow<()>,
-) -> Result<Ending, FitError> {
+) -> Result<StopReason, FitError> {
     fit_watched(learner, images, extent, device, |_, metrics| observe(metrics))
 }
 
@@ -131,10 +135,10 @@ pub fn fit<B: Backend>(
 pub fn fit_watched<B: Backend>(
     learner: &mut Learner<B>,
     images: &AuxiliaryImages,
-    extent: Extent,
+    extent: RunLength,
     device: &B::Device,
     watch: impl FnMut(&Learner<B>, &StepMetrics) -> ControlFlow<()>,
-) -> Result<Ending, FitError> {
+) -> Result<StopReason, FitError> {
     check_images(Counts::of(images.training.samples()))?;
     let mut data = ImageEpochs { images, extent, device, epoch: None };
     train(learner, &mut data, extent.steps, watch)
@@ -143,7 +147,7 @@ pub fn fit_watched<B: Backend>(
 /// Epochs of shuffled, augmented batches.
 struct ImageEpochs<'a, B: Backend> {
     images: &'a AuxiliaryImages,
-    extent: Extent,
+    extent: RunLength,
     device: &'a B::Device,
     /// The rest of the epoch under way.
     epoch: Option<Batches<B>>,
@@ -204,6 +208,57 @@ impl<B: Backend> ImageEpochs<'_, B> {
     }
 }
 
+/// Which epoch's adapters a run ends with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeptEpoch {
+    /// The last, as in the paper.
+    #[default]
+    Last,
+    /// The one with the lowest detection loss on held-out images.
+    Best,
+}
+
+/// The epoch that did best on held-out images so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BestEpoch {
+    /// From 1.
+    pub epoch: usize,
+    /// Steps made when it ended.
+    pub step: usize,
+    /// Its detection loss there, without the terms between experts.
+    pub loss: f32,
+    /// Images that were held out.
+    pub images: usize,
+    /// Its adapters by the names of the authors' checkpoints; empty where the run keeps the last
+    /// epoch and only its patience needs to know of the best.
+    #[serde(skip)]
+    pub weights: BTreeMap<String, TensorData>,
+}
+
+/// The adapters that a run ends with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinalAdapters {
+    /// By the names of the authors' checkpoints.
+    pub weights: BTreeMap<String, TensorData>,
+    /// Which epoch they are of, and why.
+    pub chosen: Chosen,
+}
+
+impl BestEpoch {
+    /// Whether an epoch beats this one; the first of equals stays.
+    pub fn is_beaten_by(&self, held_out: &HeldOutMetrics) -> bool {
+        held_out.losses.detection() < self.loss
+    }
+
+    /// Why this epoch is kept, for the file of its adapters.
+    pub fn chosen(&self) -> Chosen {
+        let Self { epoch, step, loss, images, .. } = self;
+        let because = format!("lowest loss on {images} held-out images: {loss}");
+        Chosen { epochs: *epoch as f64, steps: *step, because }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_position_is_what_comes_next() {
-        let extent = Extent::new(5, 2, 4, None);
+        let extent = RunLength::new(5, 2, 4, None);
         assert_eq!(extent.position(0), Position { step: 0, epoch: 0, batch: 0 });
         assert_eq!(extent.position(2), Position { step: 2, epoch: 0, batch: 2 });
         assert_eq!(extent.position(3), Position { step: 3, epoch: 1, batch: 0 });
@@ -233,9 +288,9 @@ mod tests {
 
     #[test]
     fn the_last_batch_may_be_small_and_a_limit_ends_early() {
-        let extent = Extent::new(5, 2, 4, None);
-        assert_eq!(extent, Extent { steps_per_epoch: 3, steps: 12 });
-        assert_eq!(Extent::new(5, 2, 4, Some(7)).steps, 7);
-        assert_eq!(Extent::new(5, 2, 4, Some(99)).steps, 12);
+        let extent = RunLength::new(5, 2, 4, None);
+        assert_eq!(extent, RunLength { steps_per_epoch: 3, steps: 12 });
+        assert_eq!(RunLength::new(5, 2, 4, Some(7)).steps, 7);
+        assert_eq!(RunLength::new(5, 2, 4, Some(99)).steps, 12);
     }
 }

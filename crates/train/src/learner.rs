@@ -14,11 +14,14 @@ use moeclip_data::{Batch, DataError};
 use thiserror::Error;
 
 use crate::checkpoint::{self, CheckpointFormat, Metrics};
-use crate::pass::{self, BatchPass, Pass, Replica, TrainedModel, WayBack, pass, train_batch};
-use crate::pruning::keep_moments;
+use crate::experts::keep_moments;
+use crate::gradients::{
+    self, BackwardSettings, BatchGradients, ForwardOutput, Replica, TrainedModel, batch_gradients,
+    forward_batch,
+};
 use crate::{
     AdamOptimizer, Backward, BatchValues, BestEpoch, Checkpoint, CheckpointError, ExpertLoads,
-    FitError, HeldOutMetrics, KeptEpoch, LossScaling, LossValues, Objective, Outcome,
+    FinalAdapters, FitError, HeldOutMetrics, KeptEpoch, LossScaling, LossValues, Objective,
     RunDescription, SavedState, StepReport, TrainConfig, TrainConfigError, TrainState, Trainable,
     Trainer,
 };
@@ -117,13 +120,20 @@ impl<B: Backend> Trainable<B> for AdapterTraining<B> {
         let learning_rate = self.learning_rate(step);
         let prompts = self.prompts(&batch)?;
         let (images, step) = (prompts.len(), step + 1);
-        let way_back = WayBack {
+        let settings = BackwardSettings {
             factor: self.scaling.map_or(1.0, |scaling| scaling.factor),
             recompute: self.config.recompute,
         };
-        let pass = pass(&self.model, &self.objective, &self.replicas, &prompts, batch, way_back);
-        let Pass { values: BatchValues { losses, mut taps }, gradients } =
-            pass.ok_or(TrainError::Device { step })?;
+        let result = batch_gradients(
+            &self.model,
+            &self.objective,
+            &self.replicas,
+            &prompts,
+            batch,
+            settings,
+        );
+        let BatchGradients { values: BatchValues { losses, mut taps }, gradients } =
+            result.ok_or(TrainError::Device { step })?;
         let kept = self.model.config().kept_experts.iter().flatten();
         taps.iter_mut().zip(kept).for_each(|(tap, kept)| tap.experts.clone_from(kept));
         if !losses.total.is_finite() {
@@ -229,7 +239,8 @@ impl<B: Backend> Trainer<B, AdapterTraining<B>> {
         for batch in batches {
             let batch = batch?;
             let prompts = self.prompts(&batch)?;
-            let BatchPass { terms, .. } = train_batch(&model, &self.objective, &prompts, batch);
+            let ForwardOutput { terms, .. } =
+                forward_batch(&model, &self.objective, &prompts, batch);
             let values = terms.values(&[]).ok_or(TrainError::Device { step: self.step })?;
             let mut losses = values.losses;
             losses.scale(prompts.len() as f32);
@@ -258,16 +269,16 @@ impl<B: Backend> Trainer<B, AdapterTraining<B>> {
 
     /// The adapters that the run ends with if it ends now, and why these; `epochs` are those made so
     /// far, parts of one included.
-    pub fn outcome(&self, epochs: f64) -> Outcome {
+    pub fn outcome(&self, epochs: f64) -> FinalAdapters {
         if let (KeptEpoch::Best, Some(best)) = (self.config.keep, &self.best) {
-            return Outcome { weights: best.weights.clone(), chosen: best.chosen() };
+            return FinalAdapters { weights: best.weights.clone(), chosen: best.chosen() };
         }
         let because = match self.config.keep {
             KeptEpoch::Last => "the last",
             KeptEpoch::Best => "the last: the run ended before its first epoch did",
         };
         let chosen = Chosen { epochs, steps: self.step, because: because.into() };
-        Outcome { weights: self.weights(), chosen }
+        FinalAdapters { weights: self.weights(), chosen }
     }
 
     /// Everything that the next step depends on besides settings, CLIP and images, on the host.
@@ -285,7 +296,7 @@ impl<B: Backend> AdapterTraining<B> {
     ) -> Result<Self, TrainError> {
         config.check()?;
         config.prune.check(model.config())?;
-        let objective = pass::objective(&model, config.losses, device);
+        let objective = gradients::objective(&model, config.losses, device);
         let scaling = LossScaling::needed_by(model.backbone().tower().precision());
         Ok(Self {
             model,

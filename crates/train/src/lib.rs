@@ -8,47 +8,39 @@ mod ablation;
 mod checkpoint;
 mod config;
 mod experiment;
+mod experts;
 mod fit;
-mod held_out;
+mod gradients;
 mod learner;
 mod log;
-mod memory;
 mod metrics;
 mod objective;
 mod parameters;
-mod partition;
-mod pass;
-mod pruning;
 mod scaling;
-mod schedule;
-mod state;
 mod trainer;
 
 pub use ablation::{
-    AblationError, Cell, CellMethod, Failure, Grid, Ingredients, Measured, PlannedRun, Published,
-    RunFolder, Standing,
+    AblationError, Cell, CellMethod, Failure, Grid, Measured, PlannedRun, Published, RunFolder,
+    RunInputs, RunStatus,
 };
 pub use checkpoint::{
     Checkpoint, CheckpointError, CheckpointFile, CheckpointFormat, CheckpointPolicy,
-    CheckpointedRun, Checkpoints, Resumed, RunDescription, write_checkpoint,
+    CheckpointedRun, Checkpoints, Resumed, RunDescription, TrainState, write_checkpoint,
 };
-pub use config::{LossWeights, Recompute, TrainConfig, TrainConfigError};
-pub use experiment::overlay;
-pub use experiment::{AuxiliarySet, Experiment, ExperimentError, ModelSettings};
+pub use config::{LossWeights, Recompute, StepDecay, TrainConfig, TrainConfigError};
+pub use experiment::{AuxiliarySet, Experiment, ExperimentError, ModelSettings, overlay};
+pub use experts::{ExpertLoads, PartitionError, Pruning, measured_partition};
 pub use fit::{
-    AuxiliaryImages, Ending, Extent, FitError, Position, check_images, fit, fit_watched,
+    AuxiliaryImages, BestEpoch, FinalAdapters, FitError, KeptEpoch, Position, RunLength,
+    StopReason, check_images, fit, fit_watched,
 };
-pub use held_out::{BestEpoch, KeptEpoch, Outcome};
+pub use gradients::{ForwardOutput, TrainedModel, forward_batch};
 pub use learner::{AdapterTraining, Learner, TrainError};
 pub use log::{LogError, LoggedStep, RunLog, logged_steps};
-pub use memory::peak_memory;
-pub use metrics::{HeldOutMetrics, LossValues, Scalar, StepMetrics, StepReport, TapMetrics};
+pub use metrics::{
+    HeldOutMetrics, LossValues, Scalar, StepMetrics, StepReport, TapMetrics, peak_memory,
+};
 pub use objective::{BatchValues, ExpertLoad, LossTerms, Objective, TapTerms};
-pub use parameters::{AdamMoments, AdamOptimizer, named_parameters, with_parameters};
-pub use partition::{PartitionError, measured_partition};
-pub use pass::{BatchPass, TrainedModel, train_batch};
-pub use pruning::{ExpertLoads, Pruning};
+pub use parameters::{AdamOptimizer, OptimizerState, named_parameters, with_parameters};
 pub use scaling::LossScaling;
-pub use schedule::Halving;
-pub use state::TrainState;
 pub use trainer::{Backward, SavedState, Trainable, Trainer, TrainingData, train};

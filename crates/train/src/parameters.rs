@@ -24,7 +24,7 @@ pub(crate) type AdamRecord<B> = <AdamOptimizer<Adapters<Autodiff<B>>, B> as Opti
 
 /// What Adam remembers of one parameter.
 #[derive(Debug, Clone, PartialEq)]
-pub struct AdamMoments {
+pub struct OptimizerState {
     /// How often it has moved the parameter.
     pub updates: usize,
     /// Mean gradient, of the parameter's shape; f32.
@@ -38,7 +38,7 @@ pub struct AdamMoments {
 pub(crate) fn read_moments<B: Backend, M: Module<Autodiff<B>>>(
     parameters: &M,
     record: AdamRecord<B>,
-) -> BTreeMap<String, AdamMoments> {
+) -> BTreeMap<String, OptimizerState> {
     let mut reader =
         MomentReader::<B> { record, path: ModulePath::default(), moments: BTreeMap::new() };
     parameters.visit(&mut reader);
@@ -53,7 +53,7 @@ pub(crate) fn read_moments<B: Backend, M: Module<Autodiff<B>>>(
 pub(crate) fn place_moments<B: Backend, M: Module<Autodiff<B>>>(
     parameters: &M,
     device: &B::Device,
-    find: impl Fn(&str, &[usize]) -> Result<Option<AdamMoments>, CheckpointError>,
+    find: impl Fn(&str, &[usize]) -> Result<Option<OptimizerState>, CheckpointError>,
 ) -> Result<AdamRecord<B>, CheckpointError> {
     let (record, path) = (AdamRecord::<B>::default(), ModulePath::default());
     let mut placer = MomentPlacer::<B, _> { find, device, path, record: Ok(record) };
@@ -117,7 +117,7 @@ fn is_enum(container: &str) -> bool {
 struct MomentReader<B: Backend> {
     record: AdamRecord<B>,
     path: ModulePath,
-    moments: BTreeMap<String, AdamMoments>,
+    moments: BTreeMap<String, OptimizerState>,
 }
 
 impl<B: Backend> ModuleVisitor<Autodiff<B>> for MomentReader<B> {
@@ -134,7 +134,7 @@ impl<B: Backend> ModuleVisitor<Autodiff<B>> for MomentReader<B> {
         let AdaptiveMomentumState { time, moment_1, moment_2, .. } =
             record.into_state::<D>().momentum;
         let (first, second) = (moment_1.into_data(), moment_2.into_data());
-        self.moments.insert(self.path.name(), AdamMoments { updates: time, first, second });
+        self.moments.insert(self.path.name(), OptimizerState { updates: time, first, second });
     }
 }
 
@@ -149,7 +149,7 @@ struct MomentPlacer<'a, B: Backend, F> {
 impl<B, F> ModuleVisitor<Autodiff<B>> for MomentPlacer<'_, B, F>
 where
     B: Backend,
-    F: Fn(&str, &[usize]) -> Result<Option<AdamMoments>, CheckpointError>,
+    F: Fn(&str, &[usize]) -> Result<Option<OptimizerState>, CheckpointError>,
 {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.path.enter(name, container);
@@ -163,7 +163,7 @@ where
         let found = (self.find)(&self.path.name(), &param.val().dims());
         let Ok(record) = &mut self.record else { return };
         match found {
-            Ok(Some(AdamMoments { updates, first, second })) => {
+            Ok(Some(OptimizerState { updates, first, second })) => {
                 let place = |data| Tensor::<B, D>::from_data(data, (self.device, DType::F32));
                 let momentum = AdaptiveMomentumState::new(updates, place(first), place(second));
                 record.insert(param.id, AdaptorRecord::from_state(AdamState::new(momentum)));

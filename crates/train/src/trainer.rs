@@ -12,8 +12,8 @@ use burn::optim::{AdamConfig, GradientsParams, Optimizer};
 use burn::tensor::{TensorData, backend::Backend};
 
 use crate::checkpoint::{CheckpointFile, CheckpointFormat, UPDATES};
-use crate::parameters::{AdamMoments, AdamOptimizer, place_moments, read_moments};
-use crate::{CheckpointError, CheckpointedRun, Ending, LoggedStep};
+use crate::parameters::{AdamOptimizer, OptimizerState, place_moments, read_moments};
+use crate::{CheckpointError, CheckpointedRun, LoggedStep, StopReason};
 
 /// A method that can be trained. To add one is to implement this beside its model: what it learns from,
 /// how a batch becomes gradients, and what of it a checkpoint must hold.
@@ -145,7 +145,7 @@ impl<B: Backend, T: Trainable<B>> Trainer<B, T> {
             let Some(updates) = updates.get(path) else { return Ok(None) };
             let moment = |prefix| checkpoint.tensor(&format!("{prefix}{path}"), shape);
             let (first, second) = (moment(T::FORMAT.first)?, moment(T::FORMAT.second)?);
-            Ok(Some(AdamMoments { updates: *updates, first, second }))
+            Ok(Some(OptimizerState { updates: *updates, first, second }))
         };
         let moments = place_moments::<B, _>(method.parameters(), device, find)?;
         let (placed, stored) = (moments.len(), updates.len());
@@ -199,7 +199,7 @@ impl<B: Backend, T: Trainable<B>> Trainer<B, T> {
     }
 
     /// Adam's moments by the path of their parameter.
-    pub(crate) fn moments(&self) -> BTreeMap<String, AdamMoments> {
+    pub(crate) fn moments(&self) -> BTreeMap<String, OptimizerState> {
         read_moments::<B, _>(self.method.parameters(), self.adam.to_record())
     }
 }
@@ -243,16 +243,16 @@ pub fn train<B: Backend, T: Trainable<B>, D: TrainingData<B, T>>(
     data: &mut D,
     steps: usize,
     mut watch: impl FnMut(&Trainer<B, T>, &D::Record) -> ControlFlow<()>,
-) -> Result<Ending, D::Error> {
+) -> Result<StopReason, D::Error> {
     let mut start = Instant::now();
     while trainer.steps() < steps {
-        let Some(batch) = data.next_batch(trainer)? else { return Ok(Ending::OutOfPatience) };
+        let Some(batch) = data.next_batch(trainer)? else { return Ok(StopReason::OutOfPatience) };
         let report = trainer.step(batch)?;
         let record = data.record(trainer, report, start.elapsed())?;
         start = Instant::now();
         if watch(trainer, &record).is_break() {
-            return Ok(Ending::Interrupted);
+            return Ok(StopReason::Interrupted);
         }
     }
-    Ok(Ending::Complete)
+    Ok(StopReason::Complete)
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use conditions::{Condition, Conditions, Purpose};
 use moeclip_train::{
-    CellMethod, Experiment, Failure, Grid, Ingredients, LossValues, Measured, PlannedRun,
-    Published, RunFolder, Standing, StepMetrics, StepReport, TapMetrics,
+    CellMethod, Experiment, Failure, Grid, LossValues, Measured, PlannedRun, Published, RunFolder,
+    RunInputs, RunStatus, StepMetrics, StepReport, TapMetrics,
 };
 
 /// The methods that cells can name.
@@ -146,8 +146,8 @@ fn a_base_that_is_not_there_or_wrong_names_its_file() {
     assert!(absent.contains("no.toml: ") && !absent.contains('\n'), "{absent}");
 }
 
-fn ingredients(run: &PlannedRun) -> Ingredients {
-    Ingredients {
+fn ingredients(run: &PlannedRun) -> RunInputs {
+    RunInputs {
         version: "1".into(),
         method: run.method.word.into(),
         description: run.experiment.to_toml(),
@@ -169,18 +169,18 @@ fn a_folder_remembers_how_far_its_run_has_come() {
     let (out, grid) = (tempfile::tempdir().unwrap(), open(GRID).unwrap());
     let run = &grid.runs()[1];
     let folder = RunFolder::of(run, out.path());
-    let standing = || folder.standing(run, &grid.evaluate).unwrap();
-    assert_eq!(standing(), Standing::ToDo);
+    let status = || folder.status(run, &grid.evaluate).unwrap();
+    assert_eq!(status(), RunStatus::ToDo);
     assert_eq!(folder.begin(&ingredients(run)).unwrap(), None);
-    assert_eq!(standing(), Standing::Begun);
+    assert_eq!(status(), RunStatus::Begun);
     let failure = Failure { stage: "training".into(), reason: "no".into() };
     folder.set_failure(&failure).unwrap();
-    assert_eq!(standing(), Standing::Failed(failure));
+    assert_eq!(status(), RunStatus::Failed(failure));
     folder.forget_failure().unwrap();
     std::fs::write(folder.adapter(), "adapters").unwrap();
     assert!(!folder.is_trained(), "adapters of a run that was interrupted are not final");
     folder.set_trained(&serde_json::json!({ "steps": 3 })).unwrap();
-    assert_eq!(standing(), Standing::Trained { measured: 0 });
+    assert_eq!(status(), RunStatus::Trained { measured: 0 });
     assert_eq!(folder.similarity().unwrap(), None, "it left no log");
     let measured = Measured {
         data: "d".into(),
@@ -190,9 +190,9 @@ fn a_folder_remembers_how_far_its_run_has_come() {
     };
     folder.set_measured("HeadCT", &measured).unwrap();
     assert_eq!(folder.measured("HeadCT").unwrap(), Some(measured.clone()));
-    assert_eq!(standing(), Standing::Trained { measured: 1 });
+    assert_eq!(status(), RunStatus::Trained { measured: 1 });
     folder.set_measured("mvtec-ad", &measured).unwrap();
-    assert_eq!(standing(), Standing::Done);
+    assert_eq!(status(), RunStatus::Done);
 }
 
 /// A step's line in a log, with two taps.
@@ -238,7 +238,7 @@ fn what_other_ingredients_made_is_set_aside_and_kept() {
     folder.begin(&ingredients(run)).unwrap();
     std::fs::write(folder.adapter(), "first").unwrap();
     assert_eq!(folder.begin(&ingredients(run)).unwrap(), None);
-    let other = |clip: &str| Ingredients { clip: clip.into(), ..ingredients(run) };
+    let other = |clip: &str| RunInputs { clip: clip.into(), ..ingredients(run) };
     let aside = folder.begin(&other("d")).unwrap().unwrap();
     assert_eq!(std::fs::read_to_string(aside.join("adapter.safetensors")).unwrap(), "first");
     assert!(!folder.adapter().exists());
@@ -246,7 +246,7 @@ fn what_other_ingredients_made_is_set_aside_and_kept() {
     assert_ne!(aside, aside_too);
     let mut changed = run.clone();
     changed.experiment.model.rank = 3;
-    assert_eq!(folder.standing(&changed, &grid.evaluate).unwrap(), Standing::Changed);
+    assert_eq!(folder.status(&changed, &grid.evaluate).unwrap(), RunStatus::Changed);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use inspect::{AblateRequest, MethodName, named, write_table};
-use moeclip_train::{Grid, PlannedRun, RunFolder, Standing};
+use moeclip_train::{Grid, PlannedRun, RunFolder, RunStatus};
 use serde::Serialize;
 
 use crate::arguments::{CacheArgs, ClipShapeArgs};
@@ -124,7 +124,7 @@ fn list(grid: &Grid, out: &Path, common: &Common) -> anyhow::Result<()> {
     let width = runs.iter().map(|run| named(run).chars().count()).max().unwrap_or(0);
     for run in runs {
         let folder = RunFolder::of(&run, out);
-        let state = state(folder.standing(&run, &grid.evaluate)?, grid.evaluate.len());
+        let state = state(folder.status(&run, &grid.evaluate)?, grid.evaluate.len());
         if common.json {
             let folder = folder.path().display().to_string();
             print_json(&ListedRun { cell: run.cell, seed: run.seed, folder, state })?;
@@ -146,13 +146,13 @@ fn print(grid: &Grid, out: &Path, common: &Common) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn state(standing: Standing, datasets: usize) -> String {
-    match standing {
-        Standing::ToDo => "to do".into(),
-        Standing::Changed => "changed since it was made; to do again".into(),
-        Standing::Begun => "begun".into(),
-        Standing::Trained { measured } => format!("measured on {measured} of {datasets} datasets"),
-        Standing::Done => "done".into(),
-        Standing::Failed(failure) => format!("failed: {}: {}", failure.stage, failure.reason),
+fn state(status: RunStatus, datasets: usize) -> String {
+    match status {
+        RunStatus::ToDo => "to do".into(),
+        RunStatus::Changed => "changed since it was made; to do again".into(),
+        RunStatus::Begun => "begun".into(),
+        RunStatus::Trained { measured } => format!("measured on {measured} of {datasets} datasets"),
+        RunStatus::Done => "done".into(),
+        RunStatus::Failed(failure) => format!("failed: {}: {}", failure.stage, failure.reason),
     }
 }

@@ -18,7 +18,7 @@ use inspect::{Dataset, fingerprint, refuse_unwritable, tell_trouble};
 use moeclip::Chosen;
 use moeclip_data::{Counts, Split, hold_out};
 use moeclip_train::{
-    Ending, Experiment, RunLog, StepMetrics, TrainConfig, check_images, fit_watched,
+    Experiment, RunLog, StepMetrics, StopReason, TrainConfig, check_images, fit_watched,
 };
 use serde::Serialize;
 
@@ -118,7 +118,7 @@ impl Job for TrainJob {
         let trained = Trained {
             out: out.display().to_string(),
             steps: run.learner.steps(),
-            interrupted: ending == Ending::Interrupted,
+            interrupted: ending == StopReason::Interrupted,
             skipped_steps: run.learner.scaling().map(|scaling| scaling.skipped_steps),
             experts: run.experts(),
             chosen: &outcome.chosen,
@@ -213,7 +213,7 @@ impl TrainJob {
         log: &mut Option<RunLog>,
         device: &B::Device,
         steps: &mut Ends,
-    ) -> anyhow::Result<Ending> {
+    ) -> anyhow::Result<StopReason> {
         let extent = run.extent(self.args.settings.steps);
         let Run { learner, images, .. } = run;
         let mut display = self.args.display.show(extent, learner.steps(), &self.common);
@@ -257,15 +257,15 @@ fn open_data(args: &TrainArgs, experiment: &mut Experiment) -> anyhow::Result<Da
     Ok(Dataset::open(Path::new(name), &options.request(), &mut Terminal::default())?)
 }
 
-fn report(trained: &Trained<'_>, ending: Ending, common: &Common) -> anyhow::Result<()> {
+fn report(trained: &Trained<'_>, ending: StopReason, common: &Common) -> anyhow::Result<()> {
     if common.json {
         return print_json(trained);
     }
     let Trained { out, steps, seconds, chosen, .. } = trained;
     let how = match ending {
-        Ending::Complete => "trained for",
-        Ending::Interrupted => "interrupted after",
-        Ending::OutOfPatience => "ended, for held-out images did not improve, after",
+        StopReason::Complete => "trained for",
+        StopReason::Interrupted => "interrupted after",
+        StopReason::OutOfPatience => "ended, for held-out images did not improve, after",
     };
     println!("{out}: {how} {steps} steps in {seconds:.0} s");
     println!("  adapters of step {}: {}", chosen.steps, chosen.because);

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::ranking::Ranking;
+use super::tie::Ranking;
 use super::{BinaryMetrics, PixelMetrics, mean_of_defined};
 use crate::EvalError;
 

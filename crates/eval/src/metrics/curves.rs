@@ -3,8 +3,7 @@
 
 use serde::Serialize;
 
-use super::ranking::Ranking;
-use super::tie::{Counts, Tie};
+use super::tie::{Counts, Ranking, Tie};
 
 /// The step between two points that a reader could still see.
 const STEP: f64 = 0.01;

@@ -1,17 +1,14 @@
 //! A comparison as bars: a panel for each dataset and metric, in it for each method what was measured
 //! and, under it, what was published.
 
-use plotters::coord::Shift;
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use maud::{Markup, html};
 
-use crate::EvalError;
 use crate::report::{Auroc, Comparison, Entry, Number};
 
-const MEASURED: RGBColor = RGBColor(31, 98, 158);
-const PUBLISHED: RGBColor = RGBColor(186, 200, 212);
-const INK: RGBColor = RGBColor(40, 40, 40);
-const GRID: RGBColor = RGBColor(225, 225, 225);
+const MEASURED: &str = "#1F629E";
+const PUBLISHED: &str = "#BAC8D4";
+const INK: &str = "#282828";
+const GRID: &str = "#E1E1E1";
 
 /// Pixels: of a panel across, of its bars at 100 %, of a method down, of a panel's head.
 const PANEL: i32 = 190;
@@ -23,8 +20,6 @@ const BAR: i32 = 11;
 /// Pixels of title and legend, down and across.
 const TOP: i32 = 58;
 const LEGEND: i32 = 560;
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// What is drawn in a row of panels.
 struct Metric {
@@ -39,119 +34,96 @@ const METRICS: [Metric; 2] = [
 ];
 
 /// The chart as the text of an SVG file.
-///
-/// # Errors
-/// [`EvalError::Setting`] when it cannot be drawn.
-pub fn comparison_chart(comparison: &Comparison) -> Result<String, EvalError> {
-    let mut text = String::new();
-    draw(comparison, &mut text)
-        .map_err(|cause| EvalError::setting("chart", cause, "must be drawable as SVG"))?;
-    Ok(text)
-}
-
-fn draw(comparison: &Comparison, text: &mut String) -> Result<(), String> {
+pub fn comparison_chart(comparison: &Comparison) -> String {
     let names = comparison.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
     let left = 8 * names as i32 + 24;
     let (columns, rows) = (comparison.columns.len() as i32, comparison.rows.len() as i32);
     let panel_height = HEAD + ROW * rows;
-    let size = (left + LEGEND.max(PANEL * columns), TOP + panel_height * METRICS.len() as i32 + 12);
-    let area = SVGBackend::with_string(text, (size.0 as u32, size.1 as u32)).into_drawing_area();
-    area.fill(&WHITE).map_err(failed)?;
-    write(&area, &comparison.title, (left, 20), 17, HPos::Left)?;
-    legend(&area, left)?;
-    for (at, metric) in METRICS.iter().enumerate() {
-        let top = TOP + panel_height * at as i32;
-        for (row, method) in (0..).zip(&comparison.rows) {
-            let middle = top + HEAD + ROW * row + BAR;
-            write(&area, &method.name, (left - 10, middle), 13, HPos::Right)?;
+    let (width, height) =
+        (left + LEGEND.max(PANEL * columns), TOP + panel_height * METRICS.len() as i32 + 12);
+    let picture = html! {
+        svg xmlns="http://www.w3.org/2000/svg" width=(width) height=(height)
+            viewBox={ "0 0 " (width) " " (height) } font-family="sans-serif" fill=(INK) {
+            rect width="100%" height="100%" fill="white" {}
+            (text(&comparison.title, (left, 20), 17))
+            (legend(left))
+            @for (metric, top) in METRICS.iter().zip((TOP..).step_by(panel_height as usize)) {
+                (row_of_panels(comparison, metric, (left, top)))
+            }
         }
-        for (column, name) in (0..).zip(&comparison.columns) {
-            let corner = (left + PANEL * column, top);
-            panel(&area, comparison, corner, &format!("{name}, {}", metric.name))?;
-            for (row, method) in (0..).zip(&comparison.rows) {
-                let y = top + HEAD + ROW * row;
-                if let Some(entry) = method.entries.get(column as usize) {
-                    bars(&area, (corner.0, y), (metric.measured)(entry), metric, entry)?;
-                }
+    };
+    picture.into_string() + "\n"
+}
+
+fn legend(left: i32) -> Markup {
+    let published = left + 330;
+    html! {
+        (bar((left, 36), left + 14, BAR, MEASURED))
+        (text("measured, with the standard deviation over runs", (left + 20, 42), 12))
+        (bar((published, 36), published + 14, BAR, PUBLISHED))
+        (text("published", (published + 20, 42), 12))
+        (text("AUROC in percent", (published + 110, 42), 12))
+    }
+}
+
+/// Names of the methods, and for each dataset a panel of their bars.
+fn row_of_panels(comparison: &Comparison, metric: &Metric, (left, top): (i32, i32)) -> Markup {
+    let first = top + HEAD;
+    let methods = || comparison.rows.iter().zip((first..).step_by(ROW as usize));
+    let columns = || comparison.columns.iter().zip((left..).step_by(PANEL as usize));
+    html! {
+        @for (method, y) in methods() {
+            text x=(left - 10) y=(y + BAR) font-size="13" text-anchor="end" dominant-baseline="central" {
+                (method.name)
+            }
+        }
+        @for (column, (name, x)) in columns().enumerate() {
+            (text(&format!("{name}, {}", metric.name), (x, top + 12), 13))
+            @for quarter in 0..=4 {
+                @let at = x + FULL * quarter / 4;
+                (line((at, first - 8), (at, first + ROW * comparison.rows.len() as i32 - 4), GRID))
+                text x=(at) y=(first - 10) font-size="8" text-anchor="middle" { (25 * quarter) }
+            }
+            @for (method, y) in methods() {
+                @if let Some(entry) = method.entries.get(column) { (bars((x, y), metric, entry)) }
             }
         }
     }
-    area.present().map_err(failed)
 }
 
-fn legend(area: &Area<'_>, left: i32) -> Result<(), String> {
-    let entries =
-        [(MEASURED, "measured, with the standard deviation over runs"), (PUBLISHED, "published")];
-    let mut x = left;
-    for (colour, text) in entries {
-        fill(area, (x, 36), (x + 14, 36 + BAR), colour)?;
-        write(area, text, (x + 20, 42), 12, HPos::Left)?;
-        x += 330;
-    }
-    write(area, "AUROC in percent", (x - 220, 42), 12, HPos::Left)
-}
-
-/// A panel's name and the lines behind its bars.
-fn panel(
-    area: &Area<'_>,
-    comparison: &Comparison,
-    (x, y): (i32, i32),
-    name: &str,
-) -> Result<(), String> {
-    write(area, name, (x, y + 12), 13, HPos::Left)?;
-    let bottom = y + HEAD + ROW * comparison.rows.len() as i32 - 4;
-    for quarter in 0..=4 {
-        let x = x + FULL * quarter / 4;
-        line(area, (x, y + HEAD - 8), (x, bottom), GRID)?;
-        write(area, &(25 * quarter).to_string(), (x, y + HEAD - 10), 8, HPos::Center)?;
-    }
-    Ok(())
-}
-
-fn bars(
-    area: &Area<'_>,
-    (x, y): (i32, i32),
-    measured: Number,
-    metric: &Metric,
-    entry: &Entry,
-) -> Result<(), String> {
+/// What was measured of a method, and under it what was published.
+fn bars((x, y): (i32, i32), metric: &Metric, entry: &Entry) -> Markup {
     let end = |fraction: f64| x + (fraction * f64::from(FULL)).round() as i32;
     let label = |fraction: f64| format!("{:.1}", 100.0 * fraction);
     let middle = y + BAR / 2;
-    match measured {
-        Number::Undefined => write(area, "n/a", (x + 5, middle), 10, HPos::Left)?,
-        Number::Missing => write(area, "not measured", (x + 5, middle), 10, HPos::Left)?,
-        Number::Measured(spread) => {
-            fill(area, (x, y), (end(spread.mean), y + BAR), MEASURED)?;
-            let mut right = end(spread.mean);
-            if let Some(deviation) = spread.deviation {
-                let (low, high) = (spread.mean - deviation, spread.mean + deviation);
-                line(area, (end(low), middle), (end(high), middle), INK)?;
-                right = right.max(end(high));
+    html! {
+        @match (metric.measured)(entry) {
+            Number::Undefined => (text("n/a", (x + 5, middle), 10)),
+            Number::Missing => (text("not measured", (x + 5, middle), 10)),
+            Number::Measured(spread) => {
+                @let ends = spread.deviation.map(|by| [spread.mean - by, spread.mean + by].map(end));
+                (bar((x, y), end(spread.mean), BAR, MEASURED))
+                @if let Some([low, high]) = ends { (line((low, middle), (high, middle), INK)) }
+                @let right = ends.map_or(x, |[_, high]| high).max(end(spread.mean));
+                (text(&label(spread.mean), (right + 5, middle), 10))
             }
-            write(area, &label(spread.mean), (right + 5, middle), 10, HPos::Left)?;
+        }
+        @if let Some(published) = (metric.published)(&entry.published) {
+            (bar((x, y + BAR), end(published), BAR - 2, PUBLISHED))
+            (text(&label(published), (end(published) + 5, y + BAR + BAR / 2), 10))
         }
     }
-    let Some(published) = (metric.published)(&entry.published) else { return Ok(()) };
-    let (top, right) = (y + BAR, end(published));
-    fill(area, (x, top), (right, top + BAR - 2), PUBLISHED)?;
-    write(area, &label(published), (right + 5, top + BAR / 2), 10, HPos::Left)
 }
 
-fn fill(area: &Area<'_>, from: (i32, i32), to: (i32, i32), colour: RGBColor) -> Result<(), String> {
-    area.draw(&Rectangle::new([from, to], colour.filled())).map_err(failed)
+fn bar((x, y): (i32, i32), right: i32, height: i32, colour: &str) -> Markup {
+    html! { rect x=(x) y=(y) width=((right - x).max(0)) height=(height) fill=(colour) {} }
 }
 
-fn line(area: &Area<'_>, from: (i32, i32), to: (i32, i32), colour: RGBColor) -> Result<(), String> {
-    area.draw(&PathElement::new([from, to], colour)).map_err(failed)
+fn line((x1, y1): (i32, i32), (x2, y2): (i32, i32), colour: &str) -> Markup {
+    html! { path d={ "M" (x1) " " (y1) "L" (x2) " " (y2) } stroke=(colour) {} }
 }
 
-/// Text whose middle line is at the height of `at`.
-fn write(area: &Area<'_>, text: &str, at: (i32, i32), size: i32, side: HPos) -> Result<(), String> {
-    let style = ("sans-serif", size).into_font().color(&INK).pos(Pos::new(side, VPos::Center));
-    area.draw(&Text::new(text.to_owned(), at, style)).map_err(failed)
-}
-
-fn failed(error: impl std::fmt::Display) -> String {
-    error.to_string()
+/// Text that begins at `at`, whose middle line is at that height.
+fn text(words: &str, (x, y): (i32, i32), size: i32) -> Markup {
+    html! { text x=(x) y=(y) font-size=(size) dominant-baseline="central" { (words) } }
 }

@@ -5,7 +5,6 @@
 //! which it is defined. What is undefined is `n/a`; what was not measured, because it failed or was
 //! not begun, is `-`, and so is every average that would need it.
 
-mod files;
 mod format;
 
 use serde::Serialize;

@@ -1,13 +1,19 @@
 //! From a detector's answers, image by image, to the reports of a dataset: one class is in memory at a
 //! time.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anomaly::{Calibration, ScoreRule};
+use serde::Serialize;
 
-use super::{ClassResult, ClassScores, ClassStudy, ImageRecord, Protocol, Report, SavedMaps};
+use super::{ClassDetails, ClassResult, ClassScores, ImageRecord, Protocol, Report};
 use crate::EvalError;
 use crate::metrics::{Bootstrap, Workspace};
+use crate::pictures::{write_atomically, write_npy_f32};
 
 /// Takes the test images of a dataset in, class by class.
 #[derive(Debug)]
@@ -19,7 +25,7 @@ pub struct Evaluation {
     pixel_intervals: Option<Workspace>,
     saved: Option<SavedMaps>,
     /// What stands behind the numbers of the closed classes, where it was asked for.
-    studies: Option<Vec<ClassStudy>>,
+    details: Option<Vec<ClassDetails>>,
     calibration: Option<Arc<Calibration>>,
     /// The class that is being filled.
     open: Option<ClassScores>,
@@ -29,11 +35,11 @@ pub struct Evaluation {
 
 /// The reports of a dataset, and what stands behind them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Studied {
+pub struct EvaluationDetails {
     /// One for each of [`Protocol::ALL`].
     pub reports: Vec<Report>,
     /// One for each class, in the order in which they were taken in.
-    pub classes: Vec<ClassStudy>,
+    pub classes: Vec<ClassDetails>,
 }
 
 impl Evaluation {
@@ -46,7 +52,7 @@ impl Evaluation {
             bootstrap: None,
             pixel_intervals: None,
             saved: None,
-            studies: None,
+            details: None,
             calibration: None,
             open: None,
             results,
@@ -69,9 +75,9 @@ impl Evaluation {
         Self { saved: Some(saved), ..self }
     }
 
-    /// The same, keeping what stands behind the numbers: see [`Evaluation::finish_studied`].
-    pub fn studied(self) -> Self {
-        Self { studies: Some(Vec::new()), ..self }
+    /// The same, keeping what stands behind the numbers: see [`Evaluation::finish_with_details`].
+    pub fn with_details(self) -> Self {
+        Self { details: Some(Vec::new()), ..self }
     }
 
     /// The same with the protocol [`Protocol::Deployed`]. To be called before the first image.
@@ -141,14 +147,14 @@ impl Evaluation {
     }
 
     /// The reports, and the study of each class of an evaluation that is
-    /// [`studied`](Evaluation::studied).
+    /// [`with_details`](Evaluation::with_details).
     ///
     /// # Errors
     /// As [`Evaluation::finish`].
-    pub fn finish_studied(mut self) -> Result<Studied, EvalError> {
+    pub fn finish_with_details(mut self) -> Result<EvaluationDetails, EvalError> {
         self.close_class()?;
-        let classes = self.studies.take().unwrap_or_default();
-        Ok(Studied { reports: self.finish()?, classes })
+        let classes = self.details.take().unwrap_or_default();
+        Ok(EvaluationDetails { reports: self.finish()?, classes })
     }
 
     fn close_class(&mut self) -> Result<(), EvalError> {
@@ -156,8 +162,8 @@ impl Evaluation {
         if let Some(saved) = &mut self.saved {
             saved.close_class(&scores, self.rule);
         }
-        if let Some(studies) = &mut self.studies {
-            studies.push(ClassStudy::of(&mut scores, self.rule, self.calibration.as_deref())?);
+        if let Some(details) = &mut self.details {
+            details.push(ClassDetails::of(&mut scores, self.rule, self.calibration.as_deref())?);
         }
         let protocols = Protocol::defined(self.calibration.as_deref());
         for (&protocol, results) in protocols.iter().zip(&mut self.results) {
@@ -168,5 +174,105 @@ impl Evaluation {
             results.push(result);
         }
         Ok(())
+    }
+}
+
+/// The list's name in the folder.
+const LIST: &str = "images.jsonl";
+
+/// A folder that is being filled: `maps/000000.npy` and `masks/000000.npy`, float32
+/// `[height, width]`, counted over all images; masks are 0 and 1, and an image without one has no
+/// such file. `images.jsonl` has a line for each image and is written last, so it is there only when
+/// everything is.
+#[derive(Debug)]
+pub struct SavedMaps {
+    folder: PathBuf,
+    lines: Vec<Line>,
+    /// The first line of the class that is being filled.
+    class_start: usize,
+}
+
+/// A line of the list. File names start from its folder.
+#[derive(Debug, Serialize)]
+struct Line {
+    image: String,
+    class: String,
+    group: Option<String>,
+    anomalous: bool,
+    map: String,
+    mask: Option<String>,
+    /// The image head's.
+    image_score: f32,
+    /// What the image metrics of each protocol are taken from.
+    scores: BTreeMap<Protocol, f32>,
+}
+
+impl SavedMaps {
+    /// Makes the folder, or takes an empty one.
+    ///
+    /// # Errors
+    /// [`EvalError::NotEmpty`] when it holds something, [`EvalError::Write`] when it cannot be made.
+    pub fn create(folder: &Path) -> Result<Self, EvalError> {
+        let failed = |cause| EvalError::write(folder, cause);
+        if folder.exists() && fs::read_dir(folder).map_err(failed)?.next().is_some() {
+            return Err(EvalError::NotEmpty { folder: folder.to_owned() });
+        }
+        for part in ["maps", "masks"] {
+            fs::create_dir_all(folder.join(part)).map_err(failed)?;
+        }
+        Ok(Self { folder: folder.to_owned(), lines: Vec::new(), class_start: 0 })
+    }
+
+    /// Writes an image's map and mask. Images come class by class.
+    ///
+    /// # Errors
+    /// [`EvalError::Write`] when a file cannot be written.
+    pub fn push(&mut self, class: &str, record: &ImageRecord<'_>) -> Result<(), EvalError> {
+        let number = self.lines.len();
+        let shape = [record.map.height(), record.map.width()];
+        let map = format!("maps/{number:06}.npy");
+        write_npy_f32(&self.folder.join(&map), &shape, record.map.values())?;
+        let mask = record.mask.map(|_| format!("masks/{number:06}.npy"));
+        if let (Some(values), Some(name)) = (record.mask, &mask) {
+            let values: Vec<f32> =
+                values.iter().map(|&marked| f32::from(u8::from(marked))).collect();
+            write_npy_f32(&self.folder.join(name), &shape, &values)?;
+        }
+        self.lines.push(Line {
+            image: record.name.to_owned(),
+            class: class.to_owned(),
+            group: record.group.map(str::to_owned),
+            anomalous: record.label,
+            map,
+            mask,
+            image_score: record.image_score,
+            scores: BTreeMap::new(),
+        });
+        Ok(())
+    }
+
+    /// Notes the scores of the class whose images were written since the last call: under `paper`
+    /// they are known only now.
+    pub fn close_class(&mut self, class: &ClassScores, rule: ScoreRule) {
+        for protocol in Protocol::ALL {
+            let Some(scores) = class.image_scores(rule, protocol) else { continue };
+            for (line, score) in self.lines[self.class_start..].iter_mut().zip(scores) {
+                line.scores.insert(protocol, score);
+            }
+        }
+        self.class_start = self.lines.len();
+    }
+
+    /// Writes the list.
+    ///
+    /// # Errors
+    /// [`EvalError::Write`] when it cannot be written.
+    pub fn finish(&self) -> Result<(), EvalError> {
+        write_atomically(&self.folder.join(LIST), |file| {
+            self.lines.iter().try_for_each(|line| {
+                serde_json::to_writer(&mut *file, line)?;
+                file.write_all(b"\n")
+            })
+        })
     }
 }

@@ -1,40 +1,44 @@
 //! From a class's maps and image scores to the numbers of a table, under a protocol that the report
-//! names.
+//! names; and that table for a terminal, in percent with one decimal, `n/a` where a metric is
+//! undefined.
 //!
-//! The image score and the normalisation follow the method's release; a class's protocols come from the
-//! same maps.
+//! The image score and the normalisation follow the method's release; a class's protocols come from
+//! the same maps.
 
 mod benchmark;
 mod comparison;
 mod decisions;
+mod details;
+mod detector_page;
 mod evaluation;
 pub mod html;
-mod intervals;
-mod saved;
+mod metric;
 mod scores;
-mod study;
-mod table;
-mod trial;
 
 use std::fmt;
+use std::io::Write;
+use std::path::Path;
 
 use anomaly::{Calibration, ImageThreshold, PixelThreshold};
 use serde::Serialize;
 
-use crate::metrics::mean_of_defined;
+use crate::EvalError;
+use crate::metrics::Interval;
+use crate::pictures::write_atomically;
+use benchmark::markdown_escaped;
+
 pub use benchmark::{
     Ablation, AblationEntry, Benchmark, BenchmarkPage, Cell, DatasetOutcome, DatasetPictures,
     Level, Measured, Outcome, Pair, Provenance, Published, ResultTable, StageTime, TABLE_LEGEND,
     TableColumn, TableRow, Unread,
 };
 pub use comparison::{Auroc, Comparison, ComparisonRow, Entry, MethodResults, Number, Spread};
-pub use decisions::Decisions;
-pub use evaluation::{Evaluation, Studied};
-pub use intervals::Intervals;
-pub use saved::SavedMaps;
+pub use decisions::{DecisionRate, Decisions};
+pub use details::{CaseKind, ClassDetails, DeployedScores, ImagePlace, choose_cases};
+pub use detector_page::{DetectorPage, ExpertShare, ExpertView, TapRouting, TrainingStep};
+pub use evaluation::{Evaluation, EvaluationDetails, SavedMaps};
+pub use metric::{Direction, Intervals, Metric, Metrics};
 pub use scores::{ClassScores, ImageRecord};
-pub use study::{CaseKind, ClassStudy, DeployedScores, ImagePlace, choose_cases};
-pub use trial::{ExpertShare, ExpertView, TapRouting, TrainingStep, TrialPage};
 
 /// What is done to maps and scores before they are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -73,32 +77,6 @@ impl fmt::Display for Protocol {
             Self::Deployed => "deployed",
         })
     }
-}
-
-/// The metrics of a class or a mean of classes, as fractions of 1; `None` (`null`) where undefined.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Metrics {
-    /// AUROC of the image scores.
-    pub image_auroc: Option<f64>,
-    /// Average precision of the image scores.
-    pub image_ap: Option<f64>,
-    /// The best F1 of the image scores.
-    pub image_f1_max: Option<f64>,
-    /// Expected calibration error of the image scores, 15 bins of equal width; undefined where a
-    /// score lies outside 0..=1. Lower is better.
-    pub image_ece: Option<f64>,
-    /// AUROC over all pixels.
-    pub pixel_auroc: Option<f64>,
-    /// Average precision over all pixels.
-    pub pixel_ap: Option<f64>,
-    /// The best F1 over all pixels.
-    pub pixel_f1_max: Option<f64>,
-    /// Intersection over union at the threshold of the best F1 over all pixels.
-    pub pixel_iou: Option<f64>,
-    /// AUPRO to a false-positive rate of 0.3, every threshold, interpolated at 0.3.
-    pub aupro_exact: Option<f64>,
-    /// AUPRO by the 200-step research standard.
-    pub aupro_200: Option<f64>,
 }
 
 /// A class's metrics and what they were taken from.
@@ -184,38 +162,136 @@ impl Report {
     }
 }
 
-impl Metrics {
-    /// Each metric's mean over the rows where it is defined; `None` where no row defines it.
-    pub fn mean<'a>(rows: impl Iterator<Item = &'a Metrics>) -> Metrics {
-        let columns: Vec<[Option<f64>; 10]> = rows.map(Metrics::columns).collect();
-        let mean = |column: usize| mean_of_defined(columns.iter().filter_map(|row| row[column]));
-        Metrics {
-            image_auroc: mean(0),
-            image_ap: mean(1),
-            image_f1_max: mean(2),
-            image_ece: mean(3),
-            pixel_auroc: mean(4),
-            pixel_ap: mean(5),
-            pixel_f1_max: mean(6),
-            pixel_iou: mean(7),
-            aupro_exact: mean(8),
-            aupro_200: mean(9),
+/// Width of an interval: `100.0-100.0`.
+const INTERVAL: usize = 11;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.classes.iter().map(|class| class.class.chars().count());
+        let width = names.max().unwrap_or(0).max("class".len());
+        writeln!(f, "protocol {}: {}", self.protocol, explained(self.protocol))?;
+        write!(f, "{:<width$}  {:>6}  {:>5}", "class", "images", "anom.")?;
+        write_heads(f, &Metric::ALL.map(Metric::head))?;
+        for class in &self.classes {
+            write!(f, "\n{:<width$}  {:>6}  {:>5}", class.class, class.images, class.anomalous)?;
+            write_cells(f, &Metric::ALL.map(Metric::head), &class.metrics.values())?;
+        }
+        let images: usize = self.classes.iter().map(|class| class.images).sum();
+        let anomalous: usize = self.classes.iter().map(|class| class.anomalous).sum();
+        write!(f, "\n{:<width$}  {images:>6}  {anomalous:>5}", "mean")?;
+        write_cells(f, &Metric::ALL.map(Metric::head), &self.mean.values())?;
+        write_legend(f)?;
+        write_intervals(f, self, width)?;
+        write_decisions(f, self, width)
+    }
+}
+
+/// The intervals, where there are any, under the table that they belong to.
+fn write_intervals(f: &mut fmt::Formatter<'_>, report: &Report, width: usize) -> fmt::Result {
+    let classes = report.classes.iter().map(|class| (class.class.as_str(), &class.intervals));
+    let rows = classes.chain([("mean", &report.mean_intervals)]);
+    let rows: Vec<(&str, &Intervals)> =
+        rows.filter_map(|(name, intervals)| Some((name, intervals.as_ref()?))).collect();
+    let Some((_, Intervals { level, resamples, .. })) = rows.first() else { return Ok(()) };
+    let percent = 100.0 * level;
+    write!(f, "\n{percent} % bootstrap intervals over images or their groups, {resamples} draws:")?;
+    write!(f, "\n{:<width$}", "class")?;
+    let has_pixels = rows.iter().any(|(_, intervals)| intervals.has_pixels());
+    let is_shown = |metric: &Metric| metric.level() == Level::Image || has_pixels;
+    let metrics = Metric::ALL.into_iter().filter(|metric| metric.has_intervals());
+    let metrics: Vec<Metric> = metrics.filter(is_shown).collect();
+    metrics.iter().try_for_each(|metric| write!(f, "  {:>INTERVAL$}", metric.head()))?;
+    for (name, intervals) in rows {
+        write!(f, "\n{name:<width$}")?;
+        for metric in &metrics {
+            let percents = |found: Interval| [100.0 * found.low, 100.0 * found.high];
+            let cell =
+                intervals[*metric].map(percents).map(|[low, high]| format!("{low:.1}-{high:.1}"));
+            write!(f, "  {:>INTERVAL$}", cell.as_deref().unwrap_or("n/a"))?;
         }
     }
+    Ok(())
+}
 
-    /// The metrics in the order of the table.
-    fn columns(&self) -> [Option<f64>; 10] {
-        [
-            self.image_auroc,
-            self.image_ap,
-            self.image_f1_max,
-            self.image_ece,
-            self.pixel_auroc,
-            self.pixel_ap,
-            self.pixel_f1_max,
-            self.pixel_iou,
-            self.aupro_exact,
-            self.aupro_200,
-        ]
+/// What calibrated thresholds do, where there are any.
+fn write_decisions(f: &mut fmt::Formatter<'_>, report: &Report, width: usize) -> fmt::Result {
+    let Some(calibration) = &report.calibration else { return Ok(()) };
+    write!(f, "\n{calibration}")?;
+    let classes = report.classes.iter().map(|class| (class.class.as_str(), &class.decisions));
+    let rows = classes.chain([("mean", &report.mean_decisions)]);
+    write!(f, "\n{:<width$}", "class")?;
+    let heads = DecisionRate::ALL.map(DecisionRate::head);
+    write_heads(f, &heads)?;
+    for (name, decisions) in rows {
+        let Some(decisions) = decisions else { continue };
+        write!(f, "\n{name:<width$}")?;
+        write_cells(f, &heads, &decisions.values())?;
     }
+    write!(f, "\nTPR, FPR, F1: of decisions by thresholds that were set before, percent.")
+}
+
+impl fmt::Display for CalibrationSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { data, split, images, image_threshold: image, pixel_threshold: pixel } = self;
+        let percent = |rate: f64| (1e6 * rate).round() / 1e4;
+        write!(
+            f,
+            "calibrated on {images} normal images of {data} ({split}): scores above {:.4} are \
+             anomalous, for an FPR of {} % (true rate {:.2} to {:.2} % with {} %)",
+            image.value,
+            percent(image.target_fpr),
+            percent(image.fpr.low),
+            percent(image.fpr.high),
+            percent(image.level),
+        )?;
+        let (value, target) = (pixel.value, percent(pixel.target_fpr));
+        write!(f, "; pixels above {value:.4}, for an FPR of {target} %")
+    }
+}
+
+/// What the heads mean.
+fn write_legend(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "\nI: image, P: pixel, percent.")?;
+    for metric in Metric::ALL {
+        let lower = (metric.direction() == Direction::Lower).then_some("lower is better");
+        let notes: Vec<&str> = metric.note().into_iter().chain(lower).collect();
+        if !notes.is_empty() {
+            write!(f, " {}: {}.", metric.head(), notes.join(", "))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_heads(f: &mut fmt::Formatter<'_>, heads: &[&str]) -> fmt::Result {
+    heads.iter().try_for_each(|head| write!(f, "  {head:>w$}", w = column_width(head)))
+}
+
+fn write_cells(f: &mut fmt::Formatter<'_>, heads: &[&str], values: &[Option<f64>]) -> fmt::Result {
+    for (head, value) in heads.iter().zip(values) {
+        let cell = value.map_or_else(|| "n/a".to_owned(), |value| format!("{:.1}", 100.0 * value));
+        write!(f, "  {cell:>w$}", w = column_width(head))?;
+    }
+    Ok(())
+}
+
+/// A column holds its head and `100.0`.
+fn column_width(head: &str) -> usize {
+    head.len().max("100.0".len())
+}
+
+fn explained(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Paper => {
+            "maps and image scores min-max normalised over each class's test images (transductive)"
+        }
+        Protocol::Raw => "maps and image scores as the detector gives them",
+        Protocol::Deployed => {
+            "maps and image scores in the ranges of a calibration, nothing taken from the test images"
+        }
+    }
+}
+
+/// Writes a text whole or not at all.
+fn write_text(path: &Path, text: &str) -> Result<(), EvalError> {
+    write_atomically(path, |file| file.write_all(text.as_bytes()))
 }

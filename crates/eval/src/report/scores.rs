@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anomaly::{Calibration, ScoreRule, Verdict};
 
-use super::decisions::Tally;
+use super::decisions::DecisionCounts;
 use super::{ClassResult, Decisions, Intervals, Metrics, Protocol};
 use crate::error::{require_finite, require_length};
 use crate::metrics::{
@@ -43,31 +43,31 @@ pub struct ImageRecord<'a> {
 #[derive(Debug)]
 pub struct ClassScores {
     class: String,
-    images: Vec<Kept>,
+    images: Vec<ScoredImage>,
     groups: Groups,
     pixels: PixelScores,
     has_mask: bool,
     calibration: Option<Arc<Calibration>>,
     /// Decisions on pixels by the calibration's threshold.
-    pixel_decisions: Tally,
+    pixel_decisions: DecisionCounts,
     /// Pixels by group, where their intervals are asked for.
     grouped: Option<GroupedPixels>,
     /// Pixel metrics of each draw; they do not depend on rule or protocol either.
-    drawn: Option<Drawn>,
+    drawn: Option<ResampledPixels>,
     /// Pixel metrics do not depend on rule or protocol, so they are computed once.
     measured: Option<PixelMetrics>,
 }
 
 /// Pixel metrics of each of a bootstrap's draws.
 #[derive(Clone, Debug)]
-struct Drawn {
+struct ResampledPixels {
     bootstrap: Bootstrap,
     pixels: Vec<PixelMetrics>,
 }
 
 /// What is kept of an [`ImageRecord`].
 #[derive(Debug)]
-struct Kept {
+struct ScoredImage {
     range: MapRange,
     label: bool,
     image_score: f32,
@@ -91,7 +91,7 @@ impl ClassScores {
             pixels: PixelScores::new(workspace),
             has_mask: false,
             calibration: None,
-            pixel_decisions: Tally::default(),
+            pixel_decisions: DecisionCounts::default(),
             grouped: None,
             drawn: None,
             measured: None,
@@ -135,7 +135,7 @@ impl ClassScores {
         }
         self.has_mask |= record.mask.is_some();
         (self.measured, self.drawn) = (None, None);
-        self.images.push(Kept {
+        self.images.push(ScoredImage {
             range: record.map.range(),
             label: record.label,
             image_score: record.image_score,
@@ -166,7 +166,8 @@ impl ClassScores {
     pub fn image_scores(&self, rule: ScoreRule, protocol: Protocol) -> Option<Vec<f32>> {
         if protocol == Protocol::Deployed {
             let calibration = self.calibration.as_ref()?;
-            let score = |image: &Kept| calibration.score(image.range.high(), image.image_score);
+            let score =
+                |image: &ScoredImage| calibration.score(image.range.high(), image.image_score);
             return Some(self.images.iter().map(score).collect());
         }
         let mut maxima: Vec<f32> = self.images.iter().map(|image| image.range.high()).collect();
@@ -193,6 +194,8 @@ impl ClassScores {
         let images = scores.as_ref().map(|scores| metrics::of_finite(scores, &labels));
         let images = images.unwrap_or_default();
         let pixels = self.pixel_metrics()?;
+        let ece =
+            scores.as_ref().and_then(|scores| metrics::calibration_of_finite(scores, &labels));
         let decisions = match protocol {
             Protocol::Paper | Protocol::Raw => None,
             Protocol::Deployed => scores.as_ref().and_then(|scores| self.decisions(scores)),
@@ -201,19 +204,7 @@ impl ClassScores {
             class: self.class.clone(),
             images: labels.len(),
             anomalous: labels.iter().filter(|&&label| label).count(),
-            metrics: Metrics {
-                image_auroc: images.auroc,
-                image_ap: images.ap,
-                image_f1_max: images.f1_max,
-                image_ece: scores
-                    .and_then(|scores| metrics::calibration_of_finite(&scores, &labels)),
-                pixel_auroc: pixels.auroc,
-                pixel_ap: pixels.ap,
-                pixel_f1_max: pixels.f1_max,
-                pixel_iou: pixels.iou,
-                aupro_exact: pixels.aupro_exact,
-                aupro_200: pixels.aupro_200,
-            },
+            metrics: Metrics::new(images, ece, pixels),
             intervals: None,
             decisions,
         })
@@ -257,18 +248,18 @@ impl ClassScores {
             }
             _ => Vec::new(),
         };
-        self.drawn = Some(Drawn { bootstrap: *bootstrap, pixels: pixels.clone() });
+        self.drawn = Some(ResampledPixels { bootstrap: *bootstrap, pixels: pixels.clone() });
         Ok(pixels)
     }
 
     /// What the calibration's thresholds do to images with these scores.
     fn decisions(&self, scores: &[f32]) -> Option<Decisions> {
         let calibration = self.calibration.as_ref()?;
-        let mut images = Tally::default();
+        let mut images = DecisionCounts::default();
         for (image, &score) in self.images.iter().zip(scores) {
             images.add(image.label, calibration.verdict(score) == Verdict::Anomalous);
         }
-        let pixels = if self.has_mask { self.pixel_decisions } else { Tally::default() };
+        let pixels = if self.has_mask { self.pixel_decisions } else { DecisionCounts::default() };
         Some(Decisions::new(images, pixels))
     }
 

@@ -26,8 +26,8 @@ fn published() -> Published {
 }
 
 /// Two images of each class, one anomalous; its score is higher, and so is its map's left half.
-fn evaluation(classes: &[&str], masks: bool) -> report::Studied {
-    let mut evaluation = Evaluation::new(ScoreRule::Image, Workspace::default()).studied();
+fn evaluation(classes: &[&str], masks: bool) -> report::EvaluationDetails {
+    let mut evaluation = Evaluation::new(ScoreRule::Image, Workspace::default()).with_details();
     for class in classes {
         for label in [false, true] {
             let map = [if label { 0.9 } else { 0.2 }, 0.1, 0.2, 0.1];
@@ -44,7 +44,7 @@ fn evaluation(classes: &[&str], masks: bool) -> report::Studied {
             evaluation.push(class, record).unwrap();
         }
     }
-    evaluation.finish_studied().unwrap()
+    evaluation.finish_with_details().unwrap()
 }
 
 fn measured(masks: bool) -> Outcome {

@@ -10,7 +10,8 @@ use anomaly::{
 };
 use moeclip_eval::metrics::{Bootstrap, Workspace};
 use moeclip_eval::report::{
-    ClassScores, Decisions, Evaluation, ImageRecord, Metrics, Protocol, Report, SavedMaps,
+    ClassScores, DecisionRate, Decisions, Evaluation, ImageRecord, Level, Metric, Protocol, Report,
+    SavedMaps,
 };
 use moeclip_eval::{EvalError, MapView};
 
@@ -74,19 +75,18 @@ fn scores_and_decisions_by_hand() {
     assert_eq!(scores, [0.25, 1.0, 0.1875, 2.0]);
     let raw = class.finish(RULE, Protocol::Raw).unwrap();
     let deployed = class.finish(RULE, Protocol::Deployed).unwrap();
-    let expected = Decisions {
-        image_tpr: Some(2.0 / 3.0),
-        image_fpr: Some(0.0),
-        image_f1: Some(4.0 / 5.0),
+    let expected = Decisions::default()
+        .with(DecisionRate::ImageTpr, Some(2.0 / 3.0))
+        .with(DecisionRate::ImageFpr, Some(0.0))
+        .with(DecisionRate::ImageF1, Some(4.0 / 5.0))
         // Of 3 anomalous pixels 2 are above 1.5, of 13 normal ones 4.
-        pixel_tpr: Some(2.0 / 3.0),
-        pixel_fpr: Some(4.0 / 13.0),
-        pixel_f1: Some(4.0 / 9.0),
-    };
+        .with(DecisionRate::PixelTpr, Some(2.0 / 3.0))
+        .with(DecisionRate::PixelFpr, Some(4.0 / 13.0))
+        .with(DecisionRate::PixelF1, Some(4.0 / 9.0));
     assert_eq!((raw.decisions, deployed.decisions), (None, Some(expected)));
-    assert_eq!(deployed.metrics.image_auroc, Some(2.0 / 3.0));
-    assert_eq!(deployed.metrics.pixel_auroc, raw.metrics.pixel_auroc);
-    assert_eq!(deployed.metrics.image_ece, None, "2 is no probability");
+    assert_eq!(deployed.metrics[Metric::ImageAuroc], Some(2.0 / 3.0));
+    assert_eq!(deployed.metrics[Metric::PixelAuroc], raw.metrics[Metric::PixelAuroc]);
+    assert_eq!(deployed.metrics[Metric::ImageEce], None, "2 is no probability");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn what_a_class_lacks_is_not_applicable() {
         ClassScores::new("head", Workspace::default()).calibrated(Arc::new(calibration()));
     class.push(ImageRecord { mask: None, ..record(&[0.0; 4], true, 0.5) }).unwrap();
     let decisions = class.finish(RULE, Protocol::Deployed).unwrap().decisions.unwrap();
-    assert_eq!(decisions, Decisions { image_tpr: Some(0.0), ..Decisions::default() });
+    assert_eq!(decisions, Decisions::default().with(DecisionRate::ImageTpr, Some(0.0)));
 }
 
 #[test]
@@ -105,10 +105,14 @@ fn without_a_calibration_it_is_undefined() {
     assert_eq!(class.image_scores(RULE, Protocol::Deployed), None);
     let result = class.finish(RULE, Protocol::Deployed).unwrap();
     let pixels = class.finish(RULE, Protocol::Raw).unwrap().metrics;
-    let images = (result.metrics.image_auroc, result.metrics.image_ap, result.metrics.image_ece);
+    let images = (
+        result.metrics[Metric::ImageAuroc],
+        result.metrics[Metric::ImageAp],
+        result.metrics[Metric::ImageEce],
+    );
     assert_eq!((images, result.decisions), ((None, None, None), None));
-    let undefined = Metrics { image_auroc: None, image_ap: None, image_f1_max: None, ..pixels };
-    assert_eq!(result.metrics, Metrics { image_ece: None, ..undefined });
+    let images = Metric::ALL.into_iter().filter(|metric| metric.level() == Level::Image);
+    assert_eq!(result.metrics, images.fold(pixels, |metrics, metric| metrics.with(metric, None)));
     let bootstrap = Bootstrap::new(10, 0, 0.95).unwrap();
     assert_eq!(class.intervals(RULE, Protocol::Deployed, &bootstrap).unwrap(), None);
 }
@@ -140,7 +144,7 @@ fn three_protocols_come_from_one_pass() {
     assert_eq!(protocols, Protocol::ALL);
     let deployed = &reports[2];
     assert!(deployed.mean_intervals.is_some());
-    assert_eq!(deployed.mean_decisions.unwrap().image_fpr, Some(0.5));
+    assert_eq!(deployed.mean_decisions.unwrap()[DecisionRate::ImageFpr], Some(0.5));
     let summary = deployed.calibration.as_ref().unwrap();
     assert_eq!((summary.data.as_str(), summary.images), ("nuts", 120));
     let list = fs::read_to_string(folder.path().join("maps/images.jsonl")).unwrap();

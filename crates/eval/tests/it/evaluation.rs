@@ -6,7 +6,9 @@ use std::path::Path;
 
 use anomaly::ScoreRule;
 use moeclip_eval::metrics::{Bootstrap, MaskedMap, Workspace, binary_metrics, pixel_metrics};
-use moeclip_eval::report::{Evaluation, ImageRecord, Intervals, Protocol, Report, SavedMaps};
+use moeclip_eval::report::{
+    Evaluation, ImageRecord, Intervals, Metric, Protocol, Report, SavedMaps,
+};
 use moeclip_eval::{EvalError, MapView};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -39,11 +41,11 @@ fn the_numbers_can_be_recomputed_from_what_is_saved() {
                 .map(|line| line["scores"][&protocol].as_f64().unwrap() as f32)
                 .collect();
             let images = binary_metrics(&scores, &labels).unwrap();
-            assert_eq!(images.auroc, class.metrics.image_auroc);
-            assert_eq!(images.ap, class.metrics.image_ap);
+            assert_eq!(images.auroc, class.metrics[Metric::ImageAuroc]);
+            assert_eq!(images.ap, class.metrics[Metric::ImageAp]);
             let pixels = recomputed_pixels(&folder, &lines);
-            assert_eq!(pixels.ap, class.metrics.pixel_ap);
-            assert_eq!(pixels.aupro_exact, class.metrics.aupro_exact);
+            assert_eq!(pixels.ap, class.metrics[Metric::PixelAp]);
+            assert_eq!(pixels.aupro_exact, class.metrics[Metric::AuproExact]);
             assert!(pixels.ap.is_some() && images.ap.is_some());
         }
     }
@@ -98,13 +100,13 @@ fn intervals_hold_the_metric_and_follow_from_the_seed() {
     assert_ne!(report, measure(Bootstrap { seed: 6, ..BOOTSTRAP }));
     let [first, second] = &report.classes[..] else { panic!("two classes") };
     for class in [first, second] {
-        let interval = class.intervals.as_ref().unwrap().image_auroc.unwrap();
-        let auroc = class.metrics.image_auroc.unwrap();
+        let interval = class.intervals.as_ref().unwrap()[Metric::ImageAuroc].unwrap();
+        let auroc = class.metrics[Metric::ImageAuroc].unwrap();
         assert!(interval.low < auroc && auroc < interval.high, "{interval:?} without {auroc}");
     }
     assert_ne!(first.intervals, second.intervals);
     let width = |intervals: &Option<Intervals>| {
-        let interval = intervals.as_ref().unwrap().image_auroc.unwrap();
+        let interval = intervals.as_ref().unwrap()[Metric::ImageAuroc].unwrap();
         interval.high - interval.low
     };
     let mean = width(&report.mean_intervals);
@@ -127,18 +129,21 @@ fn intervals_of_pixel_metrics_are_of_the_same_draws() {
     for (class, again) in raw.classes.iter().zip(&paper.classes) {
         let (intervals, metrics) = (class.intervals.as_ref().unwrap(), class.metrics);
         for (interval, metric) in [
-            (intervals.pixel_auroc, metrics.pixel_auroc),
-            (intervals.pixel_ap, metrics.pixel_ap),
-            (intervals.pixel_f1_max, metrics.pixel_f1_max),
-            (intervals.pixel_iou, metrics.pixel_iou),
-            (intervals.aupro_exact, metrics.aupro_exact),
+            (intervals[Metric::PixelAuroc], metrics[Metric::PixelAuroc]),
+            (intervals[Metric::PixelAp], metrics[Metric::PixelAp]),
+            (intervals[Metric::PixelF1Max], metrics[Metric::PixelF1Max]),
+            (intervals[Metric::PixelIou], metrics[Metric::PixelIou]),
+            (intervals[Metric::AuproExact], metrics[Metric::AuproExact]),
         ] {
             let (interval, metric) = (interval.unwrap(), metric.unwrap());
             assert!(interval.low < metric && metric < interval.high, "{interval:?}, {metric}");
         }
-        assert_eq!(intervals.pixel_auroc, again.intervals.as_ref().unwrap().pixel_auroc);
+        assert_eq!(
+            intervals[Metric::PixelAuroc],
+            again.intervals.as_ref().unwrap()[Metric::PixelAuroc]
+        );
     }
-    let mean = raw.mean_intervals.as_ref().unwrap().aupro_exact.unwrap();
+    let mean = raw.mean_intervals.as_ref().unwrap()[Metric::AuproExact].unwrap();
     assert!(mean.low < mean.high);
     let json = serde_json::to_value(raw).unwrap();
     assert!(json["classes"][0]["intervals"]["aupro_exact"]["low"].is_f64());
@@ -164,9 +169,9 @@ fn groups_are_drawn_whole() {
         evaluation.push("scans", record).unwrap();
     }
     let reports = evaluation.finish().unwrap();
-    let interval = reports[1].classes[0].intervals.as_ref().unwrap().image_auroc.unwrap();
+    let interval = reports[1].classes[0].intervals.as_ref().unwrap()[Metric::ImageAuroc].unwrap();
     assert_eq!((interval.low, interval.high), (1.0, 1.0));
-    assert_eq!(reports[1].classes[0].metrics.image_auroc, Some(1.0));
+    assert_eq!(reports[1].classes[0].metrics[Metric::ImageAuroc], Some(1.0));
 }
 
 #[test]

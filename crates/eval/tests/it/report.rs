@@ -3,7 +3,9 @@
 
 use anomaly::ScoreRule;
 use moeclip_eval::metrics::Workspace;
-use moeclip_eval::report::{ClassResult, ClassScores, ImageRecord, Metrics, Protocol, Report};
+use moeclip_eval::report::{
+    ClassResult, ClassScores, ImageRecord, Metric, Metrics, Protocol, Report,
+};
 use moeclip_eval::{EvalError, MapView};
 
 const INDUSTRIAL: ScoreRule = ScoreRule::MeanOfMapMaxAndImage;
@@ -32,7 +34,10 @@ fn equal_maps_and_scores_normalise_to_zero() {
     push(&mut class, [3.0; 4], None, false, 0.5);
     push(&mut class, [3.0; 4], None, true, 0.5);
     assert_eq!(class.image_scores(INDUSTRIAL, Protocol::Paper).unwrap(), [0.0, 0.0]);
-    assert_eq!(class.finish(INDUSTRIAL, Protocol::Paper).unwrap().metrics.image_auroc, Some(0.5));
+    assert_eq!(
+        class.finish(INDUSTRIAL, Protocol::Paper).unwrap().metrics[Metric::ImageAuroc],
+        Some(0.5)
+    );
 }
 
 #[test]
@@ -40,11 +45,14 @@ fn the_protocol_can_change_the_image_metrics_and_never_the_pixel_metrics() {
     let mut class = two_images();
     let raw = class.finish(INDUSTRIAL, Protocol::Raw).unwrap();
     let paper = class.finish(INDUSTRIAL, Protocol::Paper).unwrap();
-    assert_eq!((raw.metrics.image_auroc, paper.metrics.image_auroc), (Some(1.0), Some(0.0)));
+    assert_eq!(
+        (raw.metrics[Metric::ImageAuroc], paper.metrics[Metric::ImageAuroc]),
+        (Some(1.0), Some(0.0))
+    );
     assert_eq!((raw.images, raw.anomalous), (2, 1));
-    assert_eq!(raw.metrics.pixel_auroc, Some(1.0));
-    assert_eq!(raw.metrics.pixel_auroc, paper.metrics.pixel_auroc);
-    assert_eq!(raw.metrics.aupro_exact, Some(1.0));
+    assert_eq!(raw.metrics[Metric::PixelAuroc], Some(1.0));
+    assert_eq!(raw.metrics[Metric::PixelAuroc], paper.metrics[Metric::PixelAuroc]);
+    assert_eq!(raw.metrics[Metric::AuproExact], Some(1.0));
 }
 
 #[test]
@@ -53,18 +61,16 @@ fn without_masks_there_are_no_pixel_metrics() {
     push(&mut class, [0.1, 0.2, 0.3, 0.4], None, false, 0.2);
     push(&mut class, [0.1, 0.2, 0.3, 0.9], None, true, 0.8);
     let metrics = class.finish(MEDICAL, Protocol::Paper).unwrap().metrics;
-    let expected = Metrics {
-        image_ece: metrics.image_ece,
-        image_auroc: Some(1.0),
-        image_ap: Some(1.0),
-        image_f1_max: Some(1.0),
-        ..Metrics::default()
-    };
+    let expected = Metrics::default()
+        .with(Metric::ImageEce, metrics[Metric::ImageEce])
+        .with(Metric::ImageAuroc, Some(1.0))
+        .with(Metric::ImageAp, Some(1.0))
+        .with(Metric::ImageF1Max, Some(1.0));
     assert_eq!(metrics, expected);
     // Of scores 0.375 and 1, and of 0.4 and 0.9.
-    assert!((metrics.image_ece.unwrap() - 0.375 / 2.0).abs() < 1e-6);
+    assert!((metrics[Metric::ImageEce].unwrap() - 0.375 / 2.0).abs() < 1e-6);
     let raw = class.finish(MEDICAL, Protocol::Raw).unwrap().metrics;
-    assert!((raw.image_ece.unwrap() - 0.5 / 2.0).abs() < 1e-6);
+    assert!((raw[Metric::ImageEce].unwrap() - 0.5 / 2.0).abs() < 1e-6);
 }
 
 #[test]
@@ -72,9 +78,12 @@ fn without_normal_images_there_are_only_pixel_metrics() {
     let mut class = ClassScores::new("polyp", Workspace::default());
     push(&mut class, [0.1, 0.2, 0.3, 0.9], Some(&CORNER), true, 0.8);
     let metrics = class.finish(MEDICAL, Protocol::Paper).unwrap().metrics;
-    assert_eq!((metrics.image_auroc, metrics.image_ap, metrics.image_f1_max), (None, None, None));
     assert_eq!(
-        (metrics.pixel_auroc, metrics.pixel_ap, metrics.pixel_f1_max),
+        (metrics[Metric::ImageAuroc], metrics[Metric::ImageAp], metrics[Metric::ImageF1Max]),
+        (None, None, None)
+    );
+    assert_eq!(
+        (metrics[Metric::PixelAuroc], metrics[Metric::PixelAp], metrics[Metric::PixelF1Max]),
         (Some(1.0), Some(1.0), Some(1.0))
     );
 }
@@ -86,10 +95,10 @@ fn an_anomalous_image_without_mask_has_no_say_in_the_pixel_metrics() {
     push(&mut class, [9.0; 4], None, true, 0.9);
     let after = class.finish(MEDICAL, Protocol::Raw).unwrap();
     assert_eq!((after.images, after.anomalous), (3, 2));
-    assert_eq!(after.metrics.pixel_ap, before.pixel_ap);
+    assert_eq!(after.metrics[Metric::PixelAp], before[Metric::PixelAp]);
     // A normal image without mask has: all of it is normal, and here it is flagged first.
     push(&mut class, [9.0; 4], None, false, 0.9);
-    assert_eq!(class.finish(MEDICAL, Protocol::Raw).unwrap().metrics.pixel_ap, Some(0.2));
+    assert_eq!(class.finish(MEDICAL, Protocol::Raw).unwrap().metrics[Metric::PixelAp], Some(0.2));
 }
 
 #[test]
@@ -127,9 +136,9 @@ fn nothing_and_a_broken_record_are_told() {
 #[test]
 fn a_mean_is_over_the_classes_that_define_the_metric() {
     let report = mixed_report();
-    assert_eq!(report.mean.image_auroc, Some(0.75));
-    assert_eq!(report.mean.pixel_auroc, Some(0.5));
-    assert_eq!(report.mean.aupro_exact, None);
+    assert_eq!(report.mean[Metric::ImageAuroc], Some(0.75));
+    assert_eq!(report.mean[Metric::PixelAuroc], Some(0.5));
+    assert_eq!(report.mean[Metric::AuproExact], None);
     assert_eq!(Report::new(Protocol::Raw, Vec::new()).mean, Metrics::default());
 }
 
@@ -174,8 +183,9 @@ fn mixed_report() -> Report {
         intervals: None,
         decisions: None,
     };
-    let hazelnut = Metrics { image_auroc: Some(1.0), ..Metrics::default() };
-    let cubes = Metrics { image_auroc: Some(0.5), pixel_auroc: Some(0.5), ..Metrics::default() };
+    let hazelnut = Metrics::default().with(Metric::ImageAuroc, Some(1.0));
+    let half = Some(0.5);
+    let cubes = Metrics::default().with(Metric::ImageAuroc, half).with(Metric::PixelAuroc, half);
     Report::new(Protocol::Paper, vec![row("hazelnut", 10, 4, hazelnut), row("cubes", 7, 3, cubes)])
 }
 

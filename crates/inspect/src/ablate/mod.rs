@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use clip_vit::Activation;
 use moeclip_eval::report::{Auroc, Comparison, MethodResults};
-use moeclip_train::{Cell, Failure, Grid, Ingredients, Measured, PlannedRun, RunFolder, Standing};
+use moeclip_train::{Cell, Failure, Grid, Measured, PlannedRun, RunFolder, RunInputs, RunStatus};
 use serde_json::Value;
 use whole_file::{FolderLock, LockError};
 
@@ -258,8 +258,8 @@ impl Runner<'_> {
         Ok(folder.measured(dataset)?.is_some_and(|measured| measured.data == data))
     }
 
-    fn ingredients(&self, run: &PlannedRun) -> Result<Ingredients, InspectError> {
-        Ok(Ingredients {
+    fn ingredients(&self, run: &PlannedRun) -> Result<RunInputs, InspectError> {
+        Ok(RunInputs {
             version: env!("CARGO_PKG_VERSION").into(),
             method: run.method.word.to_owned(),
             description: run.experiment.to_toml(),
@@ -315,19 +315,19 @@ fn results(cell: &Cell, grid: &Grid, out: &Path) -> Result<MethodResults, Inspec
     let (mut runs, mut failures, mut similarity) = (Vec::new(), Vec::new(), Vec::new());
     for run in cell.runs(&grid.seeds) {
         let folder = RunFolder::of(&run, out);
-        let standing = folder.standing(&run, &grid.evaluate)?;
-        if let Standing::Failed(failure) = &standing {
+        let status = folder.status(&run, &grid.evaluate)?;
+        if let RunStatus::Failed(failure) = &status {
             let seed = run.seed.map(|seed| format!("seed {seed}, ")).unwrap_or_default();
             failures.push(format!("{seed}{}: {}", failure.stage, failure.reason));
         }
         let measured = |dataset: &String| {
-            let measured = folder.measured(dataset)?.filter(|_| standing != Standing::Changed);
+            let measured = folder.measured(dataset)?.filter(|_| status != RunStatus::Changed);
             Ok::<_, InspectError>(
                 measured.map(|m| Auroc { pixel: m.pixel_auroc, image: m.image_auroc }),
             )
         };
         // CLIP has no experts; a run that is not trained yet has them.
-        if !cell.method.is_trained || folder.is_trained() && standing != Standing::Changed {
+        if !cell.method.is_trained || folder.is_trained() && status != RunStatus::Changed {
             similarity.push(folder.similarity()?);
         }
         runs.push(grid.evaluate.iter().map(measured).collect::<Result<Vec<_>, InspectError>>()?);

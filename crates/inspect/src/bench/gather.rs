@@ -8,8 +8,8 @@ use moeclip_eval::StoredResult;
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::report::html::Case;
 use moeclip_eval::report::{
-    Benchmark, ClassStudy, DatasetOutcome, DatasetPictures, Evaluation, ImageRecord, Measured,
-    Outcome, StageTime, Studied, Unread,
+    Benchmark, ClassDetails, DatasetOutcome, DatasetPictures, Evaluation, EvaluationDetails,
+    ImageRecord, Measured, Outcome, StageTime, Unread,
 };
 
 use super::BenchRequest;
@@ -86,7 +86,7 @@ struct Gatherer<'a> {
 /// A method on a dataset.
 struct Gathering {
     outcome: Outcome,
-    classes: Vec<ClassStudy>,
+    classes: Vec<ClassDetails>,
     cases: Vec<Case>,
 }
 
@@ -142,7 +142,7 @@ impl Gatherer<'_> {
             let reason = format!("{left} of {all} images are left to be measured");
             return Ok(Outcome::Failed(reason).into());
         }
-        let Studied { reports, classes } = taken.evaluation.finish_studied()?;
+        let EvaluationDetails { reports, classes } = taken.evaluation.finish_with_details()?;
         let cases = cases(copy, ready, &classes, &taken.indices)?;
         let undeployed = match &ready.deployment {
             Deployment::Unusable(why) => Some(why.clone()),
@@ -162,7 +162,7 @@ impl Gatherer<'_> {
         let memory = self.request.pixel_memory.saturating_mul(1 << 20);
         let folder = self.request.pixel_folder.clone();
         let folder = folder.unwrap_or_else(|| Workspace::default().folder);
-        let mut evaluation = Evaluation::new(rule, Workspace { memory, folder }).studied();
+        let mut evaluation = Evaluation::new(rule, Workspace { memory, folder }).with_details();
         if let Deployment::Calibrated(calibration) = &ready.deployment {
             evaluation = evaluation.calibrated((**calibration).clone())?;
         }
@@ -238,7 +238,7 @@ const DRAWN: usize = 2;
 fn cases(
     copy: &FoundCopy,
     ready: &Ready,
-    classes: &[ClassStudy],
+    classes: &[ClassDetails],
     indices: &[usize],
 ) -> Result<Vec<Case>, InspectError> {
     draw(classes, DRAWN, |place| {

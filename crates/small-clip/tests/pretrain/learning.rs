@@ -17,8 +17,8 @@ use moeclip_train::{
     CheckpointError, CheckpointPolicy, CheckpointedRun, Checkpoints, Trainer, write_checkpoint,
 };
 use small_clip::{
-    Captions, Pictures, PretrainConfig, PretrainLearner, PretrainRun, Pretraining, Pupil,
-    SentenceIds, Shard, ShardNumber, State, Truth, TwinPlaces, objective,
+    Captions, ClipModel, Pictures, PretrainConfig, PretrainLearner, PretrainRun, Pretraining,
+    SentenceIds, Shard, ShardNumber, State, Targets, TwinPlaces, objective,
 };
 use synthetic_world::{Category, Role};
 
@@ -53,17 +53,17 @@ impl ModuleVisitor<A> for Largest {
 fn a_gradient_reaches_every_weight_of_both_towers() {
     let (config, device) = (tiny(), Default::default());
     let captions = Captions::new(config.model.context, &config.pictures, config.seed);
-    let pupil = Pupil::<A>::start(&config, captions.vocabulary(), &device).unwrap();
+    let model = ClipModel::<A>::start(&config, captions.vocabulary(), &device).unwrap();
     let number = ShardNumber { step: 0, shard: 0 };
     let shard = Shard::draw(&config, &pictures(&config), &captions, number);
     let ids = SentenceIds::of(&shard);
     let shape = [shard.len(), 3, shard.side, shard.side];
     let images = Tensor::from_data(TensorData::new(shard.pixels.clone(), shape), &device);
-    let answers = pupil.answer(images, &shard.corners, &ids).unwrap();
-    let terms = objective(answers, &Truth::of(&shard, &device), &config.losses);
-    let gradients = GradientsParams::from_grads(terms.total.backward(), &pupil);
+    let predictions = model.forward(images, &shard.corners, &ids).unwrap();
+    let terms = objective(predictions, &Targets::of(&shard, &device), &config.losses);
+    let gradients = GradientsParams::from_grads(terms.total.backward(), &model);
     let mut largest = Largest { gradients, path: Vec::new(), found: BTreeMap::new() };
-    pupil.visit(&mut largest);
+    model.visit(&mut largest);
     // 12 a block, of which the image tower has four and the text tower one, and what stands around them.
     assert_eq!(largest.found.len(), 5 * 12 + 9 + 5 + 2 + 4 * 4);
     for (name, gradient) in largest.found {
@@ -206,16 +206,16 @@ fn twins_differ_in_the_state_and_share_their_sentences() {
     assert!(shard.twins.len() > config.batch.pairs / config.batch.shards);
     let mut nameless = 0;
     for TwinPlaces { defective, sound } in shard.twins.iter().copied() {
-        let (wrong, right) = (shard.facts[defective], shard.facts[sound]);
+        let (wrong, right) = (shard.labels[defective], shard.labels[sound]);
         assert!(wrong.state.is_defective() && right.state == State::Sound);
         assert_eq!(wrong.category, right.category);
         assert_eq!(shard.caption_of[defective], shard.caption_of[sound]);
         assert_eq!(shard.corners[defective], shard.corners[sound]);
         assert_ne!(pixels(defective), pixels(sound));
-        // What was replaced has no name and is told patch by patch; of a defect no patch is told.
+        // What was replaced has no name and is supervised patch by patch; of a defect no patch is supervised.
         assert_eq!(replaced(defective), wrong.state == State::Damaged);
-        assert_eq!(shard.told[defective] == 1.0, wrong.state == State::Damaged);
-        assert!(!replaced(sound) && shard.told[sound] == 1.0);
+        assert_eq!(shard.supervised[defective] == 1.0, wrong.state == State::Damaged);
+        assert!(!replaced(sound) && shard.supervised[sound] == 1.0);
         nameless += usize::from(wrong.state == State::Damaged);
     }
     assert!((1..shard.twins.len()).contains(&nameless));
@@ -252,7 +252,7 @@ fn cosines_are_written_at_clips_scale() {
     let all: Vec<Vec<i64>> =
         few.iter().map(|row| row.iter().map(|place| ids[*place as usize]).collect()).collect();
     // The padding is another token there; behind the end of a text nothing is looked at.
-    let before = apart(unit_features(&learner.pupil().text().valid(), &few));
+    let before = apart(unit_features(&learner.model().text().valid(), &few));
     let after = apart(unit_features(&text, &all));
     let scale = 14.0 / 100.0;
     assert!((after / before / scale - 1.0).abs() < 0.3, "{before} became {after}");

@@ -2,7 +2,9 @@
 
 use burn::backend::Flex;
 use burn::tensor::Tensor;
-use small_clip::{Answers, Claim, Facts, PretrainLosses, State, Truth, Twins, objective};
+use small_clip::{
+    CaptionLabel, ImageLabel, Predictions, PretrainLosses, State, Targets, Twins, objective,
+};
 use synthetic_world::{Category, DefectKind};
 
 type B = Flex;
@@ -19,10 +21,10 @@ fn near(tensor: Tensor<B, 1>, expected: f64) {
 
 /// Three pictures of two patches: a sound one, a defective one, and the sound one's twin, a patch of
 /// which was replaced.
-fn answers() -> Answers<B> {
+fn predictions() -> Predictions<B> {
     let device = Default::default();
     let pairs = [[2.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 3.0], [0.0, 0.0, 0.5, 0.0]];
-    Answers {
+    Predictions {
         pairs: Tensor::from_floats(pairs, &device),
         state: Tensor::from_floats([-1.0, -0.5, 0.25], &device),
         patches: vec![Tensor::from_floats([[-2.0, -3.0], [1.0, -4.0], [-1.0, -5.0]], &device)],
@@ -30,14 +32,14 @@ fn answers() -> Answers<B> {
     }
 }
 
-fn truth(twins: Option<Twins<B>>) -> Truth<B> {
+fn targets(twins: Option<Twins<B>>) -> Targets<B> {
     let device = Default::default();
     let pairs = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]];
-    Truth {
+    Targets {
         pairs: Tensor::from_floats(pairs, &device),
         signs: Tensor::from_floats([-1.0, 1.0, 1.0], &device),
         replaced: Tensor::from_floats([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]], &device),
-        told: Tensor::from_floats([[1.0], [0.0], [1.0]], &device),
+        supervised: Tensor::from_floats([[1.0], [0.0], [1.0]], &device),
         twins,
     }
 }
@@ -50,7 +52,7 @@ fn every_term_is_what_it_says() {
         sound: Tensor::from_ints([0], &device),
     };
     let weights = PretrainLosses { pairs: 1.0, state: 2.0, patches: 3.0, replaced: 4.0 };
-    let terms = objective(answers(), &truth(Some(twins)), &weights);
+    let terms = objective(predictions(), &targets(Some(twins)), &weights);
 
     let falses = softplus(-1.0) + softplus(1.0) + 7.0 * softplus(0.0);
     let pairs = (softplus(-2.0) + softplus(-3.0) + softplus(-0.5)) / 3.0 + falses / 9.0;
@@ -74,27 +76,27 @@ fn every_term_is_what_it_says() {
 #[test]
 fn without_twins_only_single_pictures_are_asked() {
     let weights = PretrainLosses { pairs: 0.0, state: 1.0, patches: 0.0, replaced: 0.0 };
-    let terms = objective(answers(), &truth(None), &weights);
+    let terms = objective(predictions(), &targets(None), &weights);
     near(terms.total, (softplus(-1.0) + softplus(0.5) + softplus(-0.25)) / 3.0);
 }
 
 #[test]
 fn a_sentence_is_true_of_what_it_says() {
-    let facts = |state| Facts { category: Category::Pill, state };
+    let label = |state| ImageLabel { category: Category::Pill, state };
     let scratch = State::With(DefectKind::Scratch);
-    let (scratched, whole, changed) = (facts(scratch), facts(State::Sound), facts(State::Damaged));
-    let claim = |category, state| Claim { category, state };
+    let (scratched, whole, changed) = (label(scratch), label(State::Sound), label(State::Damaged));
+    let label = |category, state| CaptionLabel { category, state };
     let pill = Some(Category::Pill);
-    for (claim, of_scratched, of_whole, of_changed) in [
-        (claim(pill, State::Sound), false, true, false),
-        (claim(pill, State::Damaged), true, false, true),
-        (claim(None, State::Damaged), true, false, true),
-        (claim(Some(Category::Gear), State::Damaged), false, false, false),
-        (claim(pill, scratch), true, false, false),
-        (claim(pill, State::With(DefectKind::Crack)), false, false, false),
+    for (label, of_scratched, of_whole, of_changed) in [
+        (label(pill, State::Sound), false, true, false),
+        (label(pill, State::Damaged), true, false, true),
+        (label(None, State::Damaged), true, false, true),
+        (label(Some(Category::Gear), State::Damaged), false, false, false),
+        (label(pill, scratch), true, false, false),
+        (label(pill, State::With(DefectKind::Crack)), false, false, false),
     ] {
-        assert_eq!(claim.is_true_of(&scratched), of_scratched, "{claim:?}");
-        assert_eq!(claim.is_true_of(&whole), of_whole, "{claim:?}");
-        assert_eq!(claim.is_true_of(&changed), of_changed, "{claim:?}");
+        assert_eq!(label.describes(&scratched), of_scratched, "{label:?}");
+        assert_eq!(label.describes(&whole), of_whole, "{label:?}");
+        assert_eq!(label.describes(&changed), of_changed, "{label:?}");
     }
 }

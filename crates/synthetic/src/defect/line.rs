@@ -1,16 +1,15 @@
 //! Defects along lines: scratches, cracks, loose fibres.
 
+use crate::canvas::{CRISP, Canvas, Point, blend, inside, segment, step};
 use crate::chance::Chance;
-use crate::shape::{Point, inside, segment, step};
-use crate::texel::{CRISP, Canvas, blend};
 
 /// Straight pieces, each with half its width.
-struct Path {
-    pieces: Vec<Piece>,
+struct Stroke {
+    pieces: Vec<Segment>,
 }
 
 #[derive(Clone, Copy)]
-struct Piece {
+struct Segment {
     from: Point,
     to: Point,
     width: f32,
@@ -30,7 +29,7 @@ struct Course {
     pieces: usize,
 }
 
-impl Path {
+impl Stroke {
     /// A line that gets thinner to its end.
     fn walk(course: Course, chance: &mut Chance) -> Self {
         let Course { mut from, mut angle, length, width, jag, bend, pieces } = course;
@@ -38,7 +37,7 @@ impl Path {
             angle += bend + chance.between(-jag, jag);
             let to = from + Point::polar(angle, length / pieces as f32);
             let left = 1.0 - 0.6 * index as f32 / pieces as f32;
-            let piece = Piece { from, to, width: width * left };
+            let piece = Segment { from, to, width: width * left };
             from = to;
             piece
         };
@@ -47,7 +46,7 @@ impl Path {
 
     /// Distance to the path's border, negative on it.
     fn distance(&self, at: Point) -> f32 {
-        let to = |piece: &Piece| segment(at, piece.from, piece.to) - piece.width;
+        let to = |piece: &Segment| segment(at, piece.from, piece.to) - piece.width;
         self.pieces.iter().map(to).fold(f32::MAX, f32::min)
     }
 }
@@ -56,12 +55,12 @@ impl Path {
 pub(super) fn scratch(canvas: &mut Canvas, at: Point, chance: &mut Chance) {
     let (angle, length) = (chance.angle(), chance.between(0.22, 0.42));
     let bend = chance.between(-0.08, 0.08);
-    let mut path = Path { pieces: Vec::new() };
+    let mut path = Stroke { pieces: Vec::new() };
     for _ in 0..1 + chance.below(3) {
         let from = at - Point::polar(angle, length / 2.0) + chance.point(0.022);
         let width = chance.between(0.004, 0.0075);
         let course = Course { from, angle, length, width, jag: 0.06, bend, pieces: 10 };
-        path.pieces.extend(Path::walk(course, chance).pieces);
+        path.pieces.extend(Stroke::walk(course, chance).pieces);
     }
     let light =
         if chance.happens(0.5) { chance.between(1.35, 1.7) } else { chance.between(0.4, 0.65) };
@@ -80,7 +79,7 @@ pub(super) fn crack(canvas: &mut Canvas, at: Point, chance: &mut Chance) {
     let width = chance.between(0.006, 0.01);
     let from = at - Point::polar(angle, length * 0.4);
     let stem = Course { from, angle, length, width, jag: 0.55, bend: 0.0, pieces: 12 };
-    let mut path = Path::walk(stem, chance);
+    let mut path = Stroke::walk(stem, chance);
     for _ in 0..1 + chance.below(3) {
         let Some(piece) = path.pieces.get(2 + chance.below(8)).copied() else { continue };
         let angle = angle + chance.sign() * chance.between(0.5, 1.1);
@@ -88,7 +87,7 @@ pub(super) fn crack(canvas: &mut Canvas, at: Point, chance: &mut Chance) {
         let width = piece.width * 0.75;
         let branch =
             Course { from: piece.to, angle, length, width, jag: 0.5, bend: 0.0, pieces: 6 };
-        path.pieces.extend(Path::walk(branch, chance).pieces);
+        path.pieces.extend(Stroke::walk(branch, chance).pieces);
     }
     let dark = chance.between(0.25, 0.5);
     canvas.edit(|at, texel| {
@@ -103,7 +102,7 @@ pub(super) fn crack(canvas: &mut Canvas, at: Point, chance: &mut Chance) {
 pub(super) fn fray(canvas: &mut Canvas, at: Point, chance: &mut Chance) {
     let (angle, spread) = (chance.angle(), chance.between(0.4, 0.9));
     let side = Point::polar(angle + std::f32::consts::FRAC_PI_2, 1.0);
-    let mut path = Path { pieces: Vec::new() };
+    let mut path = Stroke { pieces: Vec::new() };
     for _ in 0..8 + chance.below(7) {
         let offset = chance.between(-1.0, 1.0);
         let from = at + side * (0.05 * offset) - Point::polar(angle, 0.05);
@@ -116,7 +115,7 @@ pub(super) fn fray(canvas: &mut Canvas, at: Point, chance: &mut Chance) {
             bend: chance.between(-0.2, 0.2),
             pieces: 7,
         };
-        path.pieces.extend(Path::walk(course, chance).pieces);
+        path.pieces.extend(Stroke::walk(course, chance).pieces);
     }
     let light = chance.pick([0.4, 1.8]);
     canvas.edit(|at, texel| {

@@ -1,10 +1,8 @@
 //! Defects that are patches: stains, holes, dents, dirt, swellings.
 
+use crate::canvas::{CRISP, Canvas, Colour, Point, bell, blend, inside, step};
 use crate::category::Category;
-use crate::chance::Chance;
-use crate::noise::Noise;
-use crate::shape::{Point, bell, inside, step};
-use crate::texel::{CRISP, Canvas, Colour, blend};
+use crate::chance::{Chance, Noise};
 
 /// A round, uneven shape.
 #[derive(Clone, Copy)]

@@ -1,10 +1,8 @@
 //! Small parts: a hexagonal nut, a screw, a button.
 
 use super::{Alteration, Subject};
-use crate::chance::Chance;
-use crate::noise::Noise;
-use crate::shape::{Point, bell, hexagon, inside, mix, rectangle, step};
-use crate::texel::{Colour, Texel};
+use crate::canvas::{Colour, Point, Texel, bell, hexagon, inside, mix, rectangle, step};
+use crate::chance::{Chance, Noise};
 
 const METALS: [Colour; 3] = [[0.52, 0.53, 0.55], [0.58, 0.50, 0.34], [0.38, 0.38, 0.40]];
 

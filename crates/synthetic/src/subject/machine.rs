@@ -3,10 +3,8 @@
 use std::f32::consts::TAU;
 
 use super::{Alteration, Odd, Square, Subject};
-use crate::chance::Chance;
-use crate::noise::Noise;
-use crate::shape::{Point, inside, mix, rectangle, step};
-use crate::texel::{CRISP, Colour, Texel};
+use crate::canvas::{CRISP, Colour, Point, Texel, inside, mix, rectangle, step};
+use crate::chance::{Chance, Noise};
 
 /// A wheel of equal teeth.
 #[derive(Clone)]

@@ -1,10 +1,8 @@
 //! Organs as instruments show them: lining of the gut, the back of an eye, a slice of a brain.
 
 use super::Subject;
-use crate::chance::Chance;
-use crate::noise::Noise;
-use crate::shape::{Point, bell, inside, mix, segment, step};
-use crate::texel::{Colour, Texel, blend};
+use crate::canvas::{Colour, Point, Texel, bell, blend, inside, mix, segment, step};
+use crate::chance::{Chance, Noise};
 
 /// Pink folds with fine vessels, wet.
 pub(super) struct Mucosa {

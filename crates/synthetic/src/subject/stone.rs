@@ -1,10 +1,8 @@
 //! Mineral surfaces: tiles with grout, terrazzo, concrete.
 
 use super::{Alteration, Odd, Square, Subject};
-use crate::chance::Chance;
-use crate::noise::Noise;
-use crate::shape::{Point, inside, rectangle, step};
-use crate::texel::{CRISP, Colour, Texel, blend};
+use crate::canvas::{CRISP, Colour, Point, Texel, blend, inside, rectangle, step};
+use crate::chance::{Chance, Noise};
 
 /// Square tiles, each with the same two-coloured pattern, all laid the same way round.
 #[derive(Clone)]

@@ -13,9 +13,8 @@
 //! w-o-paa/seed-0.before-1/            the same of another description, set aside
 //! ```
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use conditions::{Condition, Conditions, Purpose};
 use serde::de::DeserializeOwned;
@@ -25,9 +24,9 @@ use serde_json::Value;
 use super::{AblationError, PlannedRun, plain};
 use crate::{LogError, logged_steps};
 
-/// Everything that decides a run. What was made of other ingredients is not taken for it.
+/// Everything that decides a run. What was made of other inputs is not taken for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ingredients {
+pub struct RunInputs {
     /// Version of the program.
     pub version: String,
     /// What is measured.
@@ -46,7 +45,7 @@ pub struct Ingredients {
     pub shared: Conditions,
 }
 
-impl Ingredients {
+impl RunInputs {
     /// All of them as one value.
     pub fn conditions(&self) -> Conditions {
         self.shared
@@ -85,7 +84,7 @@ pub struct Failure {
 
 /// How far a run has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum RunStatus {
     /// Nothing was done.
     ToDo,
     /// It was made of another description, and will be made again.
@@ -109,7 +108,7 @@ pub struct RunFolder {
     path: PathBuf,
 }
 
-const INGREDIENTS: &str = "ingredients.json";
+const INPUTS: &str = "ingredients.json";
 const TRAINED: &str = "trained.json";
 const FAILED: &str = "failed.json";
 
@@ -144,17 +143,17 @@ impl RunFolder {
         self.path.join("log.txt")
     }
 
-    /// Makes the folder ready for these ingredients. What was made of others is set aside, never
+    /// Makes the folder ready for these inputs. What was made of others is set aside, never
     /// deleted; the place where it now lies is returned.
     ///
     /// # Errors
     /// [`AblationError::File`] when the folder cannot be read or written,
     /// [`AblationError::OtherConditions`] when only build or machine are others: half of a table would be
     /// made by each.
-    pub fn begin(&self, ingredients: &Ingredients) -> Result<Option<PathBuf>, AblationError> {
-        let known: Option<Ingredients> = load(&self.path.join(INGREDIENTS))?;
+    pub fn begin(&self, inputs: &RunInputs) -> Result<Option<PathBuf>, AblationError> {
+        let known: Option<RunInputs> = load(&self.path.join(INPUTS))?;
         if let Some(known) = known {
-            match known.conditions().first_difference(&ingredients.conditions()).map(Box::new) {
+            match known.conditions().first_difference(&inputs.conditions()).map(Box::new) {
                 None => return Ok(None),
                 Some(difference) if difference.is_of_build() => {
                     let folder = self.path.clone();
@@ -168,8 +167,8 @@ impl RunFolder {
             fs::rename(&self.path, aside).map_err(at(&self.path))?;
         }
         fs::create_dir_all(&self.path).map_err(at(&self.path))?;
-        replace(&self.description(), ingredients.description.as_bytes())?;
-        store(&self.path.join(INGREDIENTS), ingredients)?;
+        replace(&self.description(), inputs.description.as_bytes())?;
+        store(&self.path.join(INPUTS), inputs)?;
         Ok(aside)
     }
 
@@ -254,25 +253,25 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`AblationError::File`] when a file is there and cannot be read.
-    pub fn standing(
+    pub fn status(
         &self,
         run: &PlannedRun,
         evaluate: &[String],
-    ) -> Result<Standing, AblationError> {
-        let Some(known) = load::<Ingredients>(&self.path.join(INGREDIENTS))? else {
-            return Ok(self.failure()?.map_or(Standing::ToDo, Standing::Failed));
+    ) -> Result<RunStatus, AblationError> {
+        let Some(known) = load::<RunInputs>(&self.path.join(INPUTS))? else {
+            return Ok(self.failure()?.map_or(RunStatus::ToDo, RunStatus::Failed));
         };
         if known.description != run.experiment.to_toml() || known.method != run.method.word {
-            return Ok(Standing::Changed);
+            return Ok(RunStatus::Changed);
         }
         if let Some(failure) = self.failure()? {
-            return Ok(Standing::Failed(failure));
+            return Ok(RunStatus::Failed(failure));
         }
         let there = |dataset: &&String| self.measured_file(dataset).exists();
         match evaluate.iter().filter(there).count() {
-            all if all == evaluate.len() => Ok(Standing::Done),
-            0 if run.method.is_trained && !self.is_trained() => Ok(Standing::Begun),
-            measured => Ok(Standing::Trained { measured }),
+            all if all == evaluate.len() => Ok(RunStatus::Done),
+            0 if run.method.is_trained && !self.is_trained() => Ok(RunStatus::Begun),
+            measured => Ok(RunStatus::Trained { measured }),
         }
     }
 

@@ -5,19 +5,20 @@
 //! setting in the last cell must not show after a week. Who trains and measures is the caller;
 //! [`RunFolder`] remembers what was done.
 
-mod error;
 mod folder;
-mod written;
+mod grid_file;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use conditions::Difference;
 use serde::{Deserialize, Serialize};
-
-pub use error::AblationError;
-pub use folder::{Failure, Ingredients, Measured, RunFolder, Standing};
+use thiserror::Error;
 
 use crate::Experiment;
+
+pub use folder::{Failure, Measured, RunFolder, RunInputs, RunStatus};
 
 /// A table of runs that differ in what is under study.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,7 +94,7 @@ impl Grid {
         changes: &[String],
         methods: &[CellMethod],
     ) -> Result<Self, AblationError> {
-        written::open(path, changes, methods)
+        grid_file::open(path, changes, methods)
     }
 
     /// Every run, cell by cell.
@@ -127,4 +128,33 @@ impl Cell {
 fn plain(name: &str) -> String {
     let words = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join("-")
+}
+
+/// A grid that cannot be run, or a folder that cannot be used.
+#[derive(Debug, Error)]
+pub enum AblationError {
+    /// The grid, or its base, says something that cannot be.
+    #[error("{}: {reason}", .file.display())]
+    Grid {
+        /// The grid's file.
+        file: PathBuf,
+        /// Cell, key and remedy.
+        reason: String,
+    },
+    /// A file that cannot be read or written.
+    #[error("{}: {source}; check that it exists and is yours to read and write", .path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A run that was made by another build or machine.
+    #[error("{}: holds a run of other conditions: {difference} or another folder", .folder.display())]
+    OtherConditions {
+        /// The run's folder.
+        folder: PathBuf,
+        /// The first condition that differs.
+        difference: Box<Difference>,
+    },
 }

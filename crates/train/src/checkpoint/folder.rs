@@ -7,9 +7,8 @@
 //! checkpoints/.lock                        locked while a run lasts; a killed run lets go of it
 //! ```
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use clip_vit::WeightError;
 use whole_file::{FolderLock, LockError};

@@ -7,8 +7,6 @@
 //! from seed, epoch and index.
 
 mod adapters;
-mod description;
-mod digest;
 mod error;
 mod file;
 mod folder;
@@ -20,16 +18,14 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::backend::Backend;
 
-pub use adapters::Checkpoint;
-pub(crate) use adapters::{FORMAT, saved};
-pub(crate) use description::Metrics;
-pub use description::RunDescription;
+use crate::{SavedState, TrainConfigError, Trainable, Trainer};
+use folder::CheckpointFolder;
+
+pub use adapters::{Checkpoint, RunDescription, TrainState};
+pub(crate) use adapters::{FORMAT, Metrics, saved};
 pub use error::CheckpointError;
 pub(crate) use file::UPDATES;
 pub use file::{CheckpointFile, CheckpointFormat, write_checkpoint};
-
-use crate::{SavedState, TrainConfigError, Trainable, Trainer};
-use folder::CheckpointFolder;
 
 /// When checkpoints are saved, where, and how many are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,24 +11,21 @@
 //! A run that is taken up at a checkpoint makes the steps behind it again, so [`RunLog::resume`] cuts
 //! the lines off there and writes the other files anew: every step stands in them once.
 
-mod error;
 mod events;
-mod plot;
-mod table;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-pub use error::LogError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use svg_charts::{Axis, Line, LineChart, LineStyle};
+use thiserror::Error;
 use whole_file::WholeFile;
 
 use crate::{Scalar, StepMetrics};
 use events::EventLog;
-use table::TableLog;
 
 const LINES: &str = "metrics.jsonl";
 const TABLE: &str = "metrics.csv";
@@ -101,13 +98,11 @@ impl<S: LoggedStep> RunLog<S> {
     ///
     /// # Errors
     ///
-    /// [`LogError`] when the picture cannot be drawn or written.
+    /// [`LogError`] when the lines cannot be read or the picture cannot be written.
     pub fn plot(&self) -> Result<Option<PathBuf>, LogError> {
         let steps: Vec<S> = steps(&self.folder.join(LINES), usize::MAX)?;
         let file = self.folder.join(PLOT);
-        let drawn = plot::losses(&steps);
-        let drawn = drawn.map_err(|reason| LogError::Plot { file: file.clone(), reason })?;
-        let Some(svg) = drawn else { return Ok(None) };
+        let Some(svg) = loss_chart(&steps) else { return Ok(None) };
         replace(&self.folder, PLOT, |mut file| file.write_all(svg.as_bytes()))?;
         Ok(Some(file))
     }
@@ -199,5 +194,235 @@ fn replace<T>(
     Ok(written)
 }
 
+/// A log that cannot be kept.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// The log of an earlier run, where a new one was to start.
+    #[error("{}: is of an earlier run; resume that run or give another folder", file.display())]
+    Occupied {
+        /// Its lines.
+        file: PathBuf,
+    },
+    /// The lines cannot be read back.
+    #[error("{}: cannot be read: {source}; mend or remove it", file.display())]
+    Read {
+        /// The lines.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system does not take the bytes.
+    #[error("{}: cannot be written: {source}; make room or give another folder", file.display())]
+    Write {
+        /// The file or folder.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// A table that grows by a row a step.
+#[derive(Debug)]
+struct TableLog<W> {
+    out: W,
+    /// The names of the numbers; empty before the first step.
+    columns: Vec<String>,
+}
+
+impl<W: Write> TableLog<W> {
+    fn new(out: W) -> Self {
+        Self { out, columns: Vec::new() }
+    }
+
+    /// Adds a row; a number that a step lacks is an empty field.
+    fn step(&mut self, metrics: &impl LoggedStep) -> io::Result<()> {
+        let scalars = metrics.scalars();
+        let mut rows = csv::Writer::from_writer(Vec::new());
+        if self.columns.is_empty() {
+            self.columns = scalars.iter().map(|scalar| scalar.name.clone()).collect();
+            let place = ["step", "epoch", "unix-seconds"].into_iter();
+            rows.write_record(place.chain(self.columns.iter().map(String::as_str)))?;
+        }
+        let place = [
+            metrics.step().to_string(),
+            metrics.epoch().map(|epoch| epoch.to_string()).unwrap_or_default(),
+            format!("{:.3}", metrics.unix_seconds()),
+        ];
+        let values = self.columns.iter().map(|column| field(&scalars, column));
+        rows.write_record(place.into_iter().chain(values))?;
+        let bytes = rows.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
+        self.out.write_all(&bytes)
+    }
+}
+
+fn field(scalars: &[Scalar], column: &str) -> String {
+    let found = scalars.iter().find(|scalar| scalar.name == column);
+    found.and_then(|scalar| scalar.value).map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// Width and height.
+const SIZE: [f64; 2] = [800.0, 400.0];
+
+/// Points of a curve; where a run has more steps, a point is a mean of several.
+const POINTS: usize = 500;
+
+/// The curves of a run over its steps; `None` without a step.
+fn loss_chart<S: LoggedStep>(steps: &[S]) -> Option<String> {
+    let values: Vec<Vec<(usize, f32)>> = S::LOSSES.iter().map(|name| values(name, steps)).collect();
+    let all = || values.iter().flatten().map(|(step, _)| *step);
+    let (first, last) = all().min().zip(all().max())?;
+    let lines = S::LOSSES.iter().zip(&values).map(|(name, values)| Line {
+        name: Some((*name).to_owned()),
+        points: points(values),
+        style: LineStyle::First,
+    });
+    let lines: Vec<Line> = lines.collect();
+    let heights = lines.iter().flat_map(|line| &line.points).map(|[_, loss]| *loss);
+    let highest = heights.fold(0.0, f64::max);
+    let chart = LineChart {
+        title: "Losses".into(),
+        description: format!("{} over the steps {first} to {last}", S::LOSSES.join(", ")),
+        x: Axis::even("step", first as f64 - 1.0, last as f64),
+        y: Axis::even("loss", 0.0, 1.05 * highest),
+        lines,
+    };
+    Some(chart.to_svg(SIZE))
+}
+
+/// A loss behind each step that has it.
+fn values<S: LoggedStep>(name: &str, steps: &[S]) -> Vec<(usize, f32)> {
+    let full = format!("loss/{name}");
+    let value = |step: &S| {
+        let scalar = step.scalars().into_iter().find(|scalar| scalar.name == full)?;
+        Some((step.step(), scalar.value? as f32))
+    };
+    steps.iter().filter_map(value).collect()
+}
+
+/// A curve of few enough points, each the mean of the steps that end there.
+fn points(values: &[(usize, f32)]) -> Vec<[f64; 2]> {
+    let mean = |values: &[(usize, f32)]| {
+        let sum: f64 = values.iter().map(|(_, value)| f64::from(*value)).sum();
+        let end = values.last().map_or(0, |(step, _)| *step);
+        [end as f64, sum / values.len().max(1) as f64]
+    };
+    values.chunks(values.len().div_ceil(POINTS).max(1)).map(mean).collect()
+}
+
 #[cfg(test)]
-mod tests;
+mod tests {
+    use prost::Message;
+
+    use super::events::{Event, checksum};
+    use super::*;
+    use crate::metrics::tests::step;
+
+    fn written(folder: &Path, steps: impl IntoIterator<Item = usize>) {
+        let mut log = RunLog::start(folder).unwrap();
+        steps.into_iter().for_each(|number| log.step(&step(number)).unwrap());
+    }
+
+    fn numbers(folder: &Path) -> Vec<usize> {
+        let steps: Vec<StepMetrics> = steps(&folder.join(LINES), usize::MAX).unwrap();
+        steps.iter().map(|metrics| metrics.report.step).collect()
+    }
+
+    fn rows(folder: &Path) -> Vec<csv::StringRecord> {
+        csv::Reader::from_path(folder.join(TABLE)).unwrap().records().map(Result::unwrap).collect()
+    }
+
+    /// Reads records and checks both checksums of each.
+    fn events(folder: &Path) -> Vec<Event> {
+        let bytes = std::fs::read(folder.join(EVENTS)).unwrap();
+        let (mut rest, mut events) = (&bytes[..], Vec::new());
+        let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
+        while !rest.is_empty() {
+            let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
+            assert_eq!(number(&rest[8..12]), checksum(&rest[..8]));
+            let message = &rest[12..12 + length];
+            assert_eq!(number(&rest[12 + length..16 + length]), checksum(message));
+            events.push(Event::decode(message).unwrap());
+            rest = &rest[16 + length..];
+        }
+        events
+    }
+
+    #[test]
+    fn a_step_is_a_line_a_row_and_an_event() {
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path(), 1..=3);
+        assert_eq!(numbers(folder.path()), [1, 2, 3]);
+        let rows = rows(folder.path());
+        assert_eq!((rows.len(), &rows[1][0], &rows[1][3]), (3, "2", "5"));
+        let events = events(folder.path());
+        assert_eq!(events[0].file_version.as_deref(), Some("brain.Event:2"));
+        assert_eq!(events[1..].iter().map(|event| event.step).collect::<Vec<_>>(), [1, 2, 3]);
+        let values = &events[2].summary.as_ref().unwrap().value;
+        let value = |tag: &str| values.iter().find(|value| value.tag == tag)?.simple_value;
+        assert_eq!(value("loss/total"), Some(5.0));
+        assert_eq!(value("layer-6/similarity"), Some(-0.3));
+    }
+
+    #[test]
+    fn the_checksum_is_tensorboards() {
+        // CRC-32C of "123456789" is e3069283; rotated right by 15 and shifted as the format says.
+        assert_eq!(
+            checksum(b"123456789"),
+            0xe306_9283_u32.rotate_right(15).wrapping_add(0xa282_ead8)
+        );
+    }
+
+    #[test]
+    fn a_resumed_log_has_every_step_once() {
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path(), 1..=5);
+        let mut log = RunLog::resume(folder.path(), 3).unwrap();
+        (4..=6).for_each(|number| log.step(&step(number)).unwrap());
+        assert_eq!(numbers(folder.path()), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(rows(folder.path()).len(), 6);
+        assert_eq!(events(folder.path()).len(), 1 + 6);
+    }
+
+    #[test]
+    fn a_line_that_was_never_finished_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path(), 1..=3);
+        let lines = folder.path().join(LINES);
+        let bytes = std::fs::read(&lines).unwrap();
+        std::fs::write(&lines, &bytes[..bytes.len() - 9]).unwrap();
+        let mut log = RunLog::resume(folder.path(), 3).unwrap();
+        log.step(&step(4)).unwrap();
+        assert_eq!(numbers(folder.path()), [1, 2, 4]);
+    }
+
+    #[test]
+    fn a_folder_of_an_earlier_run_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path(), 1..=1);
+        let line = RunLog::<StepMetrics>::start(folder.path()).unwrap_err().to_string();
+        assert!(line.contains("metrics.jsonl: is of an earlier run; resume"), "{line}");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("file");
+        std::fs::write(&place, "in the way").unwrap();
+        let line = RunLog::<StepMetrics>::start(&place.join("log")).unwrap_err().to_string();
+        assert!(line.contains("cannot be") && !line.contains('\n'), "{line}");
+    }
+
+    #[test]
+    fn the_losses_are_drawn_however_many_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = RunLog::start(folder.path()).unwrap();
+        assert_eq!(log.plot().unwrap(), None);
+        (1..=1200).for_each(|number| log.step(&step(number)).unwrap());
+        let svg = std::fs::read_to_string(log.plot().unwrap().unwrap()).unwrap();
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
+        let drawn = |colour: &str| svg.matches(colour).count();
+        let colours = ["#1F1F1F", "#0072B2", "#D55E00", "#009E73"].map(drawn);
+        assert_eq!(colours, [2; 4], "four curves and their legends");
+        assert!(["total", "focal", "dice", "image", "step"].iter().all(|word| svg.contains(word)));
+    }
+}

@@ -11,7 +11,7 @@ use std::path::Path;
 use burn::backend::Flex;
 use moeclip::{MoeClipConfig, UpStart, weights};
 use moeclip_train::Learner;
-use plotters::prelude::*;
+use svg_charts::{Axis, Line, LineChart, LineStyle};
 
 use crate::world::{World, learner, paper};
 
@@ -77,33 +77,18 @@ fn draw() {
 }
 
 fn plot(path: &Path, zero: &[f64], orthogonal: &[f64]) {
-    let root = SVGBackend::new(path, (640, 320)).into_drawing_area();
-    root.fill(&WHITE).unwrap();
-    let steps = (zero.len() * STRIDE) as f64;
-    let mut chart = ChartBuilder::on(&root)
-        .margin(12)
-        .margin_right(28)
-        .x_label_area_size(36)
-        .y_label_area_size(48)
-        .build_cartesian_2d(0.0..steps, 0.0..70.0f64)
-        .unwrap();
-    chart
-        .configure_mesh()
-        .x_desc("steps")
-        .y_desc("degrees per 100 steps")
-        .light_line_style(TRANSPARENT)
-        .draw()
-        .unwrap();
-    for (name, turns, colour) in
-        [("up = zero", zero, RGBColor(200, 80, 40)), ("up = orthogonal", orthogonal, BLUE)]
-    {
+    let line = |name: &str, turns: &[f64]| {
         // From a zero matrix there is no angle.
         let points = turns.iter().enumerate().filter(|(_, turn)| **turn > 0.0);
-        let points = points.map(|(look, turn)| (((look + 1) * STRIDE) as f64, *turn));
-        let line = chart.draw_series(LineSeries::new(points, colour.stroke_width(2))).unwrap();
-        let sample = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2));
-        line.label(name).legend(sample);
-    }
-    chart.configure_series_labels().background_style(WHITE).draw().unwrap();
-    root.present().unwrap();
+        let points = points.map(|(look, turn)| [((look + 1) * STRIDE) as f64, *turn]);
+        Line { name: Some(name.into()), points: points.collect(), style: LineStyle::First }
+    };
+    let chart = LineChart {
+        title: "How far the experts' up matrices turn".into(),
+        description: "degrees per 100 steps, from zero and from orthonormal columns".into(),
+        x: Axis::even("steps", 0.0, (zero.len() * STRIDE) as f64),
+        y: Axis::even("degrees per 100 steps", 0.0, 70.0),
+        lines: vec![line("up = zero", zero), line("up = orthogonal", orthogonal)],
+    };
+    std::fs::write(path, chart.to_svg([640.0, 320.0])).unwrap();
 }

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use burn::backend::Flex;
 use moeclip_data::ImageDataset;
-use moeclip_train::{Ending, Halving, HeldOutMetrics, KeptEpoch, Learner, TrainState, fit_watched};
+use moeclip_train::{
+    HeldOutMetrics, KeptEpoch, Learner, StepDecay, StopReason, TrainState, fit_watched,
+};
 
 use crate::exact::check;
 use crate::world::World;
@@ -30,7 +32,7 @@ struct EpochEnd {
 struct Run {
     epochs: Vec<EpochEnd>,
     learner: Learner<Flex>,
-    ending: Ending,
+    ending: StopReason,
 }
 
 fn run(world: &World) -> Run {
@@ -67,10 +69,10 @@ fn the_best_epoch_is_kept_as_it_was_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = world(World::write(folder.path()));
     // Rates that wreck the second epoch and stand nearly still from then on: the best is the first.
-    world.training.learning_rate = Halving { initial: 3e-3, milestones: vec![] };
+    world.training.learning_rate = StepDecay { initial: 3e-3, milestones: vec![] };
     let run = run(&world);
     let losses = losses(&run);
-    assert_eq!((losses.len(), run.ending), (4, Ending::Complete));
+    assert_eq!((losses.len(), run.ending), (4, StopReason::Complete));
     let lowest = losses.iter().copied().fold(f32::INFINITY, f32::min);
     let best = losses.iter().position(|loss| *loss == lowest).unwrap();
     let outcome = run.learner.outcome(4.0);
@@ -88,16 +90,16 @@ fn a_run_without_patience_for_more_ends() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = world(World::write(folder.path()));
     // A rate that moves no weight by as much as f32 tells: on every machine no epoch is better than the first.
-    world.training.learning_rate = Halving { initial: 1e-30, milestones: vec![] };
+    world.training.learning_rate = StepDecay { initial: 1e-30, milestones: vec![] };
     world.training.epochs = 6;
     let patient = run(&world);
     let losses = losses(&patient);
-    assert_eq!((losses.len(), patient.ending), (6, Ending::Complete));
+    assert_eq!((losses.len(), patient.ending), (6, StopReason::Complete));
     assert!(losses.iter().all(|loss| *loss == losses[0]), "{losses:?}");
     for patience in [1, 3] {
         world.training.patience = patience;
         let run = run(&world);
-        assert_eq!((run.epochs.len(), run.ending), (1 + patience, Ending::OutOfPatience));
+        assert_eq!((run.epochs.len(), run.ending), (1 + patience, StopReason::OutOfPatience));
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use burn::backend::Flex;
 use moeclip::{AdapterFile, Assumed};
-use moeclip_train::{Extent, Learner, Pruning, StepMetrics, TrainState, fit};
+use moeclip_train::{Learner, Pruning, RunLength, StepMetrics, TrainState, fit};
 
 use crate::exact::check;
 use crate::world::{World, ended, file};
@@ -50,7 +50,7 @@ fn idle_experts_go_and_nothing_else_does() {
     assert_eq!((up(&left)[1], up(&all)[1]), (16, 32));
     let mut learner = learner;
     let mut experts = Vec::new();
-    let extent = Extent { steps: 4, ..pruned.extent() };
+    let extent = RunLength { steps: 4, ..pruned.extent() };
     let step = |metrics: &StepMetrics| {
         experts.extend(metrics.report.taps.iter().map(|tap| tap.experts.clone()));
         ControlFlow::Continue(())

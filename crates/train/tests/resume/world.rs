@@ -14,8 +14,8 @@ use moeclip_data::{
     Augmentation, HeldOutSplit, ImageDataset, Preprocessing, Split, hold_out, scan,
 };
 use moeclip_train::{
-    AuxiliaryImages, CheckpointPolicy, Checkpoints, Ending, Extent, Halving, Learner, Resumed,
-    RunDescription, TrainConfig, TrainState, fit, fit_watched,
+    AuxiliaryImages, CheckpointPolicy, Checkpoints, Learner, Resumed, RunDescription, RunLength,
+    StepDecay, StopReason, TrainConfig, TrainState, fit, fit_watched,
 };
 use synthetic_world::{Surface, SyntheticSet, write_synthetic};
 
@@ -42,7 +42,7 @@ impl World {
 
     /// A world whose pictures are there.
     pub(crate) fn read(folder: &Path) -> Self {
-        let learning_rate = Halving { initial: 1e-2, milestones: vec![4, 7] };
+        let learning_rate = StepDecay { initial: 1e-2, milestones: vec![4, 7] };
         let training = TrainConfig { seed: 3, epochs: 2, learning_rate, ..TrainConfig::default() };
         Self { pictures: folder.join(SURFACE.class()), training, precision: Precision::F32 }
     }
@@ -101,7 +101,7 @@ impl World {
     /// Makes steps until so many are made in all.
     pub(crate) fn advance<B: Backend>(&self, learner: &mut Learner<B>, until: usize) {
         let (images, device) = (self.images(), B::Device::default());
-        let extent = Extent { steps: until, ..self.extent() };
+        let extent = RunLength { steps: until, ..self.extent() };
         fit(learner, &images, extent, &device, |_| ControlFlow::Continue(())).unwrap();
     }
 
@@ -111,7 +111,7 @@ impl World {
         let (images, device) = (self.images(), B::Device::default());
         let ending =
             fit(&mut learner, &images, self.extent(), &device, |_| ControlFlow::Continue(()));
-        assert_eq!(ending.unwrap(), Ending::Complete);
+        assert_eq!(ending.unwrap(), StopReason::Complete);
         learner.state()
     }
 
@@ -169,8 +169,8 @@ impl World {
         if self.training.held_out > 0.0 { self.split().training.len() } else { 9 }
     }
 
-    pub(crate) fn extent(&self) -> Extent {
-        Extent::new(self.training_images(), self.training.batch_size, self.training.epochs, None)
+    pub(crate) fn extent(&self) -> RunLength {
+        RunLength::new(self.training_images(), self.training.batch_size, self.training.epochs, None)
     }
 }
 

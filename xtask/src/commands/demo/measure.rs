@@ -14,8 +14,8 @@ use moeclip_eval::metrics::Workspace;
 use moeclip_eval::report;
 use moeclip_eval::report::html::{Case, Page};
 use moeclip_eval::report::{
-    ClassStudy, DatasetOutcome, DatasetPictures, Evaluation, ExpertView, Outcome, Provenance,
-    Report, StageTime, Studied, TapRouting, TrainingStep, TrialPage,
+    ClassDetails, DatasetOutcome, DatasetPictures, DetectorPage, Evaluation, EvaluationDetails,
+    ExpertView, Outcome, Provenance, Report, StageTime, TapRouting, TrainingStep,
 };
 use moeclip_train::StepMetrics;
 use serde::Serialize;
@@ -148,14 +148,14 @@ impl DemoMeasurement {
         device: &B::Device,
     ) -> anyhow::Result<()> {
         let rule = loaded.detector.score_rule();
-        let mut evaluation = Evaluation::new(rule, Workspace::default()).studied();
+        let mut evaluation = Evaluation::new(rule, Workspace::default()).with_details();
         let mut seen = Vec::new();
         for_each_image(images, loaded, device, &mut Terminal::default(), |sample, record| {
             let (map, mask) = (record.map.values().to_vec(), record.mask.map(<[bool]>::to_vec));
             seen.push(Seen { sample, map, mask });
             Ok(evaluation.push(&sample.class, record)?)
         })?;
-        let Studied { reports, classes } = evaluation.finish_studied()?;
+        let EvaluationDetails { reports, classes } = evaluation.finish_with_details()?;
         // Of the methods beside the first the numbers are enough.
         let is_first = self.methods.is_empty();
         let cases = if is_first { cases(&seen, &classes)? } else { Vec::new() };
@@ -181,7 +181,7 @@ impl DemoMeasurement {
                 detection: report.losses.detection().into(),
             })
             .collect();
-        let page = TrialPage {
+        let page = DetectorPage {
             title: "MoECLIP on an inspection world",
             lead: LEAD,
             methods: &self.methods,
@@ -232,7 +232,7 @@ const LEAD: &str = "Adapters were trained on 14 categories of a made-up world an
     others, with kinds of defects among them that were never seen.";
 
 /// The images that are worth a look; `seen` lies class by class.
-fn cases(seen: &[Seen<'_>], classes: &[ClassStudy]) -> anyhow::Result<Vec<Case>> {
+fn cases(seen: &[Seen<'_>], classes: &[ClassDetails]) -> anyhow::Result<Vec<Case>> {
     Ok(inspect::draw(classes, CASES, |place| {
         let Seen { sample, map, mask } = &seen[place];
         let defect = sample.image.parent().and_then(Path::file_name).unwrap_or_default();

@@ -8,7 +8,7 @@ use moeclip_data::{ImageDataset, Sample, decode_rgb};
 use moeclip_eval::pictures::ExpertSheet;
 use moeclip_eval::report::html::Picture;
 use moeclip_eval::report::{
-    CaseKind, ClassStudy, ExpertShare, ExpertView, TapRouting, choose_cases,
+    CaseKind, ClassDetails, ExpertShare, ExpertView, TapRouting, choose_cases,
 };
 
 use super::inspection::{Demo, SIZE};
@@ -30,7 +30,7 @@ pub(super) struct Routing {
 pub(super) fn explain<B: Backend>(
     demo: &Demo,
     images: &ImageDataset,
-    classes: &[ClassStudy],
+    classes: &[ClassDetails],
     prompts: &[String],
     device: &B::Device,
 ) -> anyhow::Result<Routing> {
@@ -75,7 +75,7 @@ pub(super) fn explain<B: Backend>(
 /// The anomalous images of a class with the highest scores.
 fn found<'a>(
     images: &'a ImageDataset,
-    study: &'a ClassStudy,
+    study: &'a ClassDetails,
     most: usize,
 ) -> impl Iterator<Item = &'a Sample> {
     let samples: Vec<&Sample> =

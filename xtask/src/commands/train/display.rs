@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stdin, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use moeclip_train::{Extent, RunLog, StepMetrics};
+use moeclip_train::{RunLength, RunLog, StepMetrics};
 
 use crate::cli::Common;
 use crate::dashboard::Dashboard;
@@ -71,7 +71,7 @@ impl DisplayArgs {
     }
 
     /// Begins to show a run that goes on after `step`.
-    pub(super) fn show(&self, extent: Extent, step: usize, common: &Common) -> RunDisplay {
+    pub(super) fn show(&self, extent: RunLength, step: usize, common: &Common) -> RunDisplay {
         let terminal = stdout().is_terminal() && stdin().is_terminal() && !common.json;
         let dashboard = match self.progress {
             ProgressChoice::Auto => terminal && cores() >= DASHBOARD_CORES,

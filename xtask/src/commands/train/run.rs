@@ -8,7 +8,7 @@ use inspect::{ClipSource, Fingerprint, cached, preprocessing, shared_conditions,
 use moeclip::{Adapters, MoeClip, Provenance};
 use moeclip_data::{Cache, HeldOutSplit, ImageDataset, MaskRule};
 use moeclip_train::{
-    AuxiliaryImages, Experiment, Extent, Learner, Outcome, RunDescription, TrainConfig,
+    AuxiliaryImages, Experiment, FinalAdapters, Learner, RunDescription, RunLength, TrainConfig,
     measured_partition,
 };
 
@@ -126,10 +126,10 @@ impl<B: Backend> Run<B> {
     }
 
     /// How far it goes, ended early by `limit` where given.
-    pub(super) fn extent(&self, limit: Option<usize>) -> Extent {
+    pub(super) fn extent(&self, limit: Option<usize>) -> RunLength {
         let images = self.images.training.samples().len();
         let TrainConfig { batch_size, epochs, .. } = self.experiment.training;
-        Extent::new(images, batch_size, epochs, limit)
+        RunLength::new(images, batch_size, epochs, limit)
     }
 
     /// Experts left at each tap, where some were dropped.
@@ -139,7 +139,7 @@ impl<B: Backend> Run<B> {
     }
 
     /// The adapters that it ends with now.
-    pub(super) fn outcome(&self) -> Outcome {
+    pub(super) fn outcome(&self) -> FinalAdapters {
         self.learner.outcome(self.extent(None).epochs(self.learner.steps()))
     }
 
@@ -147,7 +147,7 @@ impl<B: Backend> Run<B> {
         &self,
         out: &Path,
         clip: &ClipCheckpoint,
-        outcome: &Outcome,
+        outcome: &FinalAdapters,
     ) -> anyhow::Result<()> {
         let chosen = Some(outcome.chosen.clone());
         let provenance = Provenance { chosen, ..self.provenance(clip) };

@@ -1,9 +1,8 @@
 //! All draws side by side, while the threshold goes down.
 
-use super::super::aupro::{Curve, Overlap};
-use super::super::threshold::Thresholds;
-use super::super::tie::{Counts, Tie};
-use super::super::{AUPRO_FPR_LIMIT, PixelMetrics};
+use crate::metrics::PixelMetrics;
+use crate::metrics::sweep::Sweep;
+use crate::metrics::tie::{Counts, Tie};
 
 /// What a group holds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,16 +16,11 @@ pub(super) struct Draws {
     /// How often each draw takes a group, group by group.
     weights: Vec<u64>,
     /// Without a draw in which nothing is defined.
-    draws: Vec<Option<Draw>>,
+    draws: Vec<Option<Sweep>>,
     /// Of each draw the normal pixels passed since its metrics moved last: these move only where an
     /// anomalous pixel is found.
     passed: Vec<u64>,
     tie: GroupedTie,
-}
-
-struct Draw {
-    thresholds: Thresholds,
-    overlap: Overlap,
 }
 
 /// What shares one score, by group.
@@ -56,7 +50,7 @@ impl Draws {
                 counts.add(totals[group].counts.times(times(draw, group)));
                 regions += totals[group].regions * times(draw, group);
             }
-            counts.has_both().then(|| Draw::new(counts, regions))
+            counts.has_both().then(|| Sweep::of_draw(counts, regions))
         };
         Self {
             weights: weights.collect(),
@@ -83,8 +77,10 @@ impl Draws {
     pub(super) fn finish(mut self) -> Vec<PixelMetrics> {
         self.close_tie();
         let key = self.tie.key;
-        let finish = |(draw, passed): (Option<Draw>, u64)| {
-            draw.map(|draw| draw.finish(key, passed)).unwrap_or_default()
+        let finish = |(draw, passed): (Option<Sweep>, u64)| {
+            let Some(mut draw) = draw else { return PixelMetrics::default() };
+            draw.lower_past(key, passed);
+            draw.metrics()
         };
         self.draws.into_iter().zip(self.passed).map(finish).collect()
     }
@@ -143,39 +139,6 @@ impl Draws {
                 }
                 _ => *passed += tie.counts.negatives,
             }
-        }
-    }
-}
-
-impl Draw {
-    fn new(totals: Counts, regions: u64) -> Self {
-        // An empty range has no 200 steps.
-        let overlap =
-            Overlap::new(Curve::new(regions, totals.negatives), [0.0; 2], AUPRO_FPR_LIMIT);
-        Self { thresholds: Thresholds::new(totals), overlap }
-    }
-
-    fn lower(&mut self, tie: &Tie) {
-        self.thresholds.lower(tie);
-        self.overlap.lower(tie);
-    }
-
-    /// Lowers the threshold past normal pixels of whatever scores: only their number counts.
-    fn lower_past(&mut self, key: u32, negatives: u64) {
-        let counts = Counts { positives: 0, negatives };
-        self.lower(&Tie { key, counts, found: 0 });
-    }
-
-    fn finish(mut self, key: u32, passed: u64) -> PixelMetrics {
-        self.lower_past(key, passed);
-        let binary = self.thresholds.metrics();
-        PixelMetrics {
-            auroc: binary.auroc,
-            ap: binary.ap,
-            f1_max: binary.f1_max,
-            iou: self.thresholds.iou(),
-            aupro_exact: Some(self.overlap.exact()),
-            aupro_200: None,
         }
     }
 }

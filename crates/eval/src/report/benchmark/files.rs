@@ -1,15 +1,15 @@
 //! The benchmark as files: for people, for spreadsheets, for programs and for papers.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::classes::{file_heads, full};
+use super::format::{file_heads, full};
 use super::{Benchmark, Cell, Published, ResultTable};
 use crate::EvalError;
-use crate::pictures::write_atomically;
+use crate::report::write_text;
 
 /// What `table.json` holds.
 #[derive(Serialize)]
@@ -31,11 +31,11 @@ impl Benchmark {
         let json = folder.join("table.json");
         let text = serde_json::to_string_pretty(&self.whole(published));
         let text = text.map_err(|error| EvalError::write(&json, io::Error::other(error)))?;
-        write(&json, &(text + "\n"))?;
-        write(&folder.join("table.md"), &self.markdown(published))?;
-        write(&folder.join("table.tex"), &self.latex(published))?;
-        write(&folder.join("table.csv"), &self.csv(published)?)?;
-        write(&folder.join("classes.csv"), &self.classes_csv()?)
+        write_text(&json, &(text + "\n"))?;
+        write_text(&folder.join("table.md"), &self.markdown(published))?;
+        write_text(&folder.join("table.tex"), &self.latex(published))?;
+        write_text(&folder.join("table.csv"), &self.csv(published)?)?;
+        write_text(&folder.join("classes.csv"), &self.classes_csv()?)
     }
 
     /// Everything that `table.json` holds.
@@ -121,8 +121,4 @@ fn csv_text<'a>(lines: impl Iterator<Item = &'a [String]>) -> Result<String, Eva
     }
     let bytes = writer.into_inner().map_err(|error| unwritable(&error))?;
     String::from_utf8(bytes).map_err(|error| unwritable(&error))
-}
-
-fn write(path: &Path, text: &str) -> Result<(), EvalError> {
-    write_atomically(path, |file| file.write_all(text.as_bytes()))
 }

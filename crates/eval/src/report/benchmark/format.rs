@@ -1,10 +1,10 @@
-//! The tables for a terminal and as Markdown: AUROC / AP in percent with one decimal.
+//! The tables for a terminal, as Markdown and as CSV, AUROC / AP in percent with one decimal; and
+//! for a paper, as `tabular` with the rules of booktabs, the best number of each row bold.
 
 use std::fmt;
 
-use crate::report::Protocol;
-
-use super::{Benchmark, Cell, Pair, Published, ResultTable, TableColumn};
+use super::{Benchmark, Cell, Pair, Published, ResultTable, TableColumn, TableRow};
+use crate::report::{DecisionRate, Decisions, Metric, Metrics, Protocol, Report};
 
 /// What stands under every table.
 pub const LEGEND: &str = "AUROC / AP, percent. n/a: undefined, and in no mean; missing: no \
@@ -56,7 +56,7 @@ impl Benchmark {
             text += &format!("\n## {} level\n\n{}", table.level.name(), table.markdown());
         }
         text += &format!("\n{LEGEND}.\nPublished numbers: {}\n", published.source());
-        text.extend(self.notes().iter().map(|note| format!("\n- {}\n", escaped(note))));
+        text.extend(self.notes().iter().map(|note| format!("\n- {}\n", markdown_escaped(note))));
         for dataset in &self.datasets {
             for (method, outcome) in self.methods.iter().zip(&dataset.outcomes) {
                 let reports = outcome.measured().map(|measured| measured.reports.as_slice());
@@ -101,11 +101,165 @@ pub(in crate::report) fn percent(fraction: Option<f64>) -> String {
 }
 
 pub(in crate::report) fn markdown_row(name: &str, cells: impl Iterator<Item = String>) -> String {
-    let cells: Vec<String> = cells.map(|cell| escaped(&cell)).collect();
-    format!("| {} | {} |\n", escaped(name), cells.join(" | "))
+    let cells: Vec<String> = cells.map(|cell| markdown_escaped(&cell)).collect();
+    format!("| {} | {} |\n", markdown_escaped(name), cells.join(" | "))
 }
 
 /// A text that is one cell of a Markdown table.
-fn escaped(text: &str) -> String {
+pub(in crate::report) fn markdown_escaped(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
+}
+
+/// The heads of every table of classes.
+pub(super) fn heads() -> Vec<String> {
+    ["images", "anomalous"]
+        .into_iter()
+        .chain(Metric::ALL.map(Metric::head))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The heads of a file of classes: those of the tables, and of decisions by calibrated thresholds.
+pub(super) fn file_heads() -> Vec<String> {
+    let decisions = DecisionRate::ALL.iter().map(|rate| format!("decided {}", rate.head()));
+    heads().into_iter().chain(decisions).collect()
+}
+
+/// A class or the mean of all.
+pub(super) struct ClassRow<'a> {
+    pub(super) name: &'a str,
+    images: usize,
+    anomalous: usize,
+    metrics: &'a Metrics,
+    decisions: Option<&'a Decisions>,
+}
+
+impl ClassRow<'_> {
+    /// In percent with one decimal.
+    pub(super) fn cells(&self) -> impl Iterator<Item = String> {
+        let counts = [self.images, self.anomalous].map(|count| count.to_string());
+        counts.into_iter().chain(self.metrics.values().map(percent))
+    }
+
+    /// In percent with four decimals; empty where undefined.
+    pub(super) fn fields(&self) -> impl Iterator<Item = String> {
+        let counts = [self.images, self.anomalous].map(|count| count.to_string());
+        let decisions = self.decisions.map(Decisions::values).unwrap_or_default();
+        counts.into_iter().chain(self.metrics.values().map(full)).chain(decisions.map(full))
+    }
+}
+
+/// Percent with four decimals; empty where undefined.
+pub(super) fn full(fraction: Option<f64>) -> String {
+    fraction.map(|fraction| format!("{:.4}", 100.0 * fraction)).unwrap_or_default()
+}
+
+impl Report {
+    /// The table as Markdown, without a heading.
+    pub fn markdown(&self) -> String {
+        let heads = heads();
+        let rule = format!("| --- |{}\n", " ---: |".repeat(heads.len()));
+        let text = markdown_row("class", heads.into_iter()) + &rule;
+        self.rows().iter().fold(text, |text, row| text + &markdown_row(row.name, row.cells()))
+    }
+
+    /// Every class, then their mean.
+    pub(super) fn rows(&self) -> Vec<ClassRow<'_>> {
+        let rows = self.classes.iter().map(|class| ClassRow {
+            name: &class.class,
+            images: class.images,
+            anomalous: class.anomalous,
+            metrics: &class.metrics,
+            decisions: class.decisions.as_ref(),
+        });
+        let mean = ClassRow {
+            name: "mean",
+            images: self.classes.iter().map(|class| class.images).sum(),
+            anomalous: self.classes.iter().map(|class| class.anomalous).sum(),
+            metrics: &self.mean,
+            decisions: self.mean_decisions.as_ref(),
+        };
+        rows.chain([mean]).collect()
+    }
+}
+
+impl Benchmark {
+    /// One `table*` for each level.
+    pub fn latex(&self, published: &Published) -> String {
+        let tables = self.tables(published);
+        let head = "% Needs \\usepackage{booktabs}. AUROC / AP in percent.\n".to_owned();
+        tables.iter().fold(head, |text, table| text + &table.latex(&self.title))
+    }
+}
+
+impl ResultTable {
+    fn latex(&self, title: &str) -> String {
+        let columns = "c".repeat(self.columns.len());
+        let heads = self.columns.iter().map(|column| latex_escaped(&column.head()));
+        let heads: Vec<String> = heads.collect();
+        let mut text = format!(
+            "\\begin{{table*}}\n\\centering\n\\caption{{{}, {} level}}\n\\begin{{tabular}}{{l{columns}}}\n\\toprule\n & {} \\\\\n\\midrule\n",
+            latex_escaped(title),
+            self.level.name(),
+            heads.join(" & ")
+        );
+        let mut was_average = false;
+        for row in &self.rows {
+            if row.is_average && !was_average {
+                text += "\\midrule\n";
+            }
+            was_average = row.is_average;
+            text +=
+                &format!("{} & {} \\\\\n", latex_escaped(&row.name), self.cells(row).join(" & "));
+        }
+        text + "\\bottomrule\n\\end{tabular}\n\\end{table*}\n"
+    }
+
+    fn cells(&self, row: &TableRow) -> Vec<String> {
+        let (auroc, ap) = (self.best(row, |pair| pair.auroc), self.best(row, |pair| pair.ap));
+        let best = auroc.into_iter().zip(ap);
+        let cells = row.cells.iter().zip(best);
+        cells.map(|(cell, (auroc, ap))| latex_cell(cell, [auroc, ap])).collect()
+    }
+}
+
+/// A cell whose `[AUROC, AP]` may be the best of their row.
+fn latex_cell(cell: &Cell, [auroc, ap]: [bool; 2]) -> String {
+    let number = |value: Option<f64>, is_best: bool| match is_best {
+        true => format!("\\textbf{{{}}}", percent(value)),
+        false => percent(value),
+    };
+    match cell {
+        Cell::Numbers(Pair { auroc: None, ap: None }) => "n/a".into(),
+        Cell::Numbers(pair) => format!("{} / {}", number(pair.auroc, auroc), number(pair.ap, ap)),
+        Cell::Missing | Cell::Refused | Cell::Absent => cell.text(),
+    }
+}
+
+/// A text without commands.
+fn latex_escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => escaped.extend(['\\', letter]),
+            '\\' => escaped.push_str("\\textbackslash{}"),
+            '~' => escaped.push_str("\\textasciitilde{}"),
+            '^' => escaped.push_str("\\textasciicircum{}"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_give_commands() {
+        assert_eq!(
+            latex_escaped(r"a_b & 50% \input{x}"),
+            r"a\_b \& 50\% \textbackslash{}input\{x\}"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use super::sections::DatasetSection;
 use super::{Benchmark, Cell, Level, Pair, Published, ResultTable, TableRow};
 use crate::EvalError;
 use crate::pictures::write_atomically;
-use crate::report::ClassStudy;
+use crate::report::ClassDetails;
 use crate::report::benchmark::format::{LEGEND, percent};
 use crate::report::html::{Case, Facts, Markup, Page, Section, Stat, Table, TableBody, Tone, html};
 
@@ -33,7 +33,7 @@ pub struct BenchmarkPage<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct DatasetPictures {
     /// For each method its classes; none where it was not measured.
-    pub classes: Vec<Vec<ClassStudy>>,
+    pub classes: Vec<Vec<ClassDetails>>,
     /// For each method the images that are worth a look.
     pub cases: Vec<Vec<Case>>,
 }

@@ -1,15 +1,13 @@
 //! A dataset's part of the page: curves, scores, classes, and single images.
 
+use super::format::{heads, percent};
 use super::{DatasetOutcome, DatasetPictures, Level, Measured, Outcome, Published};
 use crate::metrics::Curves;
-use crate::report::benchmark::classes::heads;
-use crate::report::benchmark::format::percent;
 use crate::report::html::{
     Axis, Bar, Bars, Cases, Histogram, Line, LineChart, LineStyle, Mark, Markup, Table, TableBody,
     html,
 };
-use crate::report::table::DECISION_HEADS;
-use crate::report::{ClassStudy, Report};
+use crate::report::{ClassDetails, DecisionRate, Report};
 
 /// Points of a mean curve.
 const GRID: usize = 100;
@@ -110,7 +108,7 @@ impl DatasetSection<'_> {
         let curves = |method: usize| -> Vec<&[[f64; 2]]> {
             self.classes(method)
                 .iter()
-                .filter_map(|study| Some((kind.points)(of(study, level)?).as_slice()))
+                .filter_map(|details| Some((kind.points)(of(details, level)?).as_slice()))
                 .collect()
         };
         let mut lines: Vec<Line> = Vec::new();
@@ -134,7 +132,7 @@ impl DatasetSection<'_> {
         Some(LineChart { title, description: described, x, y, lines })
     }
 
-    fn classes(&self, method: usize) -> &[ClassStudy] {
+    fn classes(&self, method: usize) -> &[ClassDetails] {
         self.pictures.classes.get(method).map(Vec::as_slice).unwrap_or_default()
     }
 
@@ -224,18 +222,18 @@ impl DatasetSection<'_> {
 
 /// The scores of all normal, or of all anomalous images.
 fn of_kind(
-    classes: &[ClassStudy],
+    classes: &[ClassDetails],
     label: bool,
-    scores: impl Fn(&ClassStudy) -> Option<&Vec<f32>>,
+    scores: impl Fn(&ClassDetails) -> Option<&Vec<f32>>,
 ) -> Vec<f32> {
     let all = classes.iter().filter_map(|class| Some(scores(class)?.iter().zip(&class.labels)));
     all.flatten().filter(|(_, is)| **is == label).map(|(score, _)| *score).collect()
 }
 
-fn of(study: &ClassStudy, level: Level) -> Option<&Curves> {
+fn of(details: &ClassDetails, level: Level) -> Option<&Curves> {
     match level {
-        Level::Image => study.images.as_ref(),
-        Level::Pixel => study.pixels.as_ref(),
+        Level::Image => details.images.as_ref(),
+        Level::Pixel => details.pixels.as_ref(),
     }
 }
 
@@ -286,14 +284,18 @@ fn decision_table(method: &str, report: &Report) -> Option<Table> {
     let rows = report.classes.iter().map(|class| (class.class.as_str(), &class.decisions));
     let rows = rows.chain([("mean", &report.mean_decisions)]);
     let rows = rows.filter_map(|(name, decisions)| {
-        let cells = decisions.as_ref()?.columns().map(percent);
+        let cells = decisions.as_ref()?.values().map(percent);
         Some(TableBody::of_texts(name, name == "mean", cells.into_iter()))
     });
     Some(Table {
         caption: format!(
             "{method}, decisions by thresholds that were set before, percent; {calibration}"
         ),
-        heads: ["class"].iter().chain(&DECISION_HEADS).map(ToString::to_string).collect(),
+        heads: ["class"]
+            .into_iter()
+            .chain(DecisionRate::ALL.map(DecisionRate::head))
+            .map(str::to_owned)
+            .collect(),
         own: 0..0,
         rows: rows.collect(),
     })

@@ -1,9 +1,13 @@
 //! The comparison for a terminal, as Markdown and as CSV: percent with one decimal, cosines as they are.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 
 use super::{Auroc, Comparison, ComparisonRow, Entry, Number};
 use crate::EvalError;
+use crate::pictures::comparison_chart;
+use crate::report::{markdown_escaped, write_text};
 
 /// What stands under every table.
 const LEGEND: &str = "pixel / image AUROC, percent; n/a: undefined (no masks, or no normal images), \
@@ -57,8 +61,8 @@ impl Comparison {
     /// The table as Markdown.
     pub fn markdown(&self) -> String {
         let row = |name: &str, cells: &[String]| {
-            let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
-            format!("| {} | {} |\n", escaped(name), cells.join(" | "))
+            let cells: Vec<String> = cells.iter().map(|cell| markdown_escaped(cell)).collect();
+            format!("| {} | {} |\n", markdown_escaped(name), cells.join(" | "))
         };
         let mut text = format!("## {}\n\n", self.title);
         let heads = self.heads();
@@ -69,7 +73,7 @@ impl Comparison {
         }
         text += &format!("\n{}\n", self.legend());
         for failure in self.failures() {
-            text += &format!("\n- failed: {}\n", escaped(&failure));
+            text += &format!("\n- failed: {}\n", markdown_escaped(&failure));
         }
         text
     }
@@ -209,7 +213,19 @@ fn full(fraction: f64) -> String {
     format!("{:.4}", 100.0 * fraction)
 }
 
-/// A text that is one cell of a Markdown table.
-fn escaped(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
+impl Comparison {
+    /// Writes `table.md`, `table.csv`, `table.json` and `table.svg` into a folder, each whole or not
+    /// at all. The same results give the same bytes.
+    ///
+    /// # Errors
+    /// [`EvalError::Write`] naming the file.
+    pub fn write(&self, folder: &Path) -> Result<(), EvalError> {
+        let json = folder.join("table.json");
+        let text = serde_json::to_string_pretty(self);
+        let text = text.map_err(|error| EvalError::write(&json, io::Error::other(error)))?;
+        write_text(&json, &(text + "\n"))?;
+        write_text(&folder.join("table.md"), &self.markdown())?;
+        write_text(&folder.join("table.csv"), &self.csv()?)?;
+        write_text(&folder.join("table.svg"), &comparison_chart(self))
+    }
 }
