@@ -1,26 +1,28 @@
 //! Anomaly maps of images, as pictures and as lines of JSON.
 
-use std::io::Write;
+mod earlier;
+mod names;
+mod results;
+mod run;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anomaly::{Calibration, Domain};
 use burn::tensor::backend::Backend;
-use image::RgbImage;
-use moeclip_data::{Sample, Split, decode_rgb, images};
-use moeclip_eval::pictures::{Overlay, write_map_png, write_npy_f32, write_png};
-use moeclip_eval::{MapRange, MapView};
+use moeclip_data::{PREDICTIONS, Sample, Split, images, is_written};
+use moeclip_eval::MapRange;
 use serde::Serialize;
-use whole_file::WholeFile;
 
+pub use self::names::{result_name, shown_path};
+use self::results::Reserved;
+use self::run::Run;
 use crate::backends::{Compute, Job, run_on};
 use crate::error::{Context, refuse};
 use crate::registry::{MethodFiles, MethodName};
-use crate::view::{Legend, colours};
 use crate::{
-    ClipSource, DataRequest, Dataset, InspectError, Judged, LoadedDetector, SeenMap, Viewing,
-    Warning, Watcher, WorkKind, calibration_of,
+    ClipSource, DataRequest, Dataset, InspectError, Judged, LoadedDetector, Viewing, Warning,
+    Watcher, calibration_of,
 };
 
 /// Images to look at, and what is to become of their maps.
@@ -49,7 +51,8 @@ pub struct PredictRequest {
 pub struct PredictOutput {
     /// The folder.
     pub out: PathBuf,
-    /// The folder, or image, that the images were found in: below `out` they lie as they do there.
+    /// The folder that the images were found in: below `out` their maps lie as they do there. Of what
+    /// is no such folder the last one that all images have in common takes its place.
     pub input: PathBuf,
     /// Colours for every image, instead of those of the calibration or of each map.
     pub range: Option<MapRange>,
@@ -71,8 +74,11 @@ pub struct Target {
 /// What is written of one image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Prediction {
-    /// Its file.
+    /// Its file; percent-encoded where it is not UTF-8.
     pub path: String,
+    /// `percent` where the path is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_encoding: Option<&'static str>,
     /// What it shows.
     pub class: String,
     /// How anomalous it is.
@@ -131,22 +137,29 @@ impl PredictRequest {
     }
 
     /// The images to look at, with what they show.
-    fn targets(&self, watch: &mut dyn Watcher) -> Result<Vec<Target>, InspectError> {
+    fn targets(&self, watch: &mut dyn Watcher) -> Result<Targets, InspectError> {
         if let Some(class) = &self.class {
             if class.trim().is_empty() {
                 refuse!("--class is empty; say what the images show, as in \"metal nut\"");
             }
             let target = |path| Target { path, class: class.clone() };
-            return Ok(images(&self.input)?.into_iter().map(target).collect());
+            let images = images(&self.input)?.into_iter().map(target).collect();
+            return Ok(Targets { images, folder: self.input.clone() });
         }
-        let samples = Dataset::open(&self.input, &DataRequest::default(), watch)
-            .and_then(|dataset| dataset.samples(Split::Test, watch))
-            .context(
-                "no --class NAME says what the images show, and the folder does not tell either",
-            )?;
+        let found = Dataset::open(&self.input, &DataRequest::default(), watch)
+            .and_then(|dataset| Ok((dataset.samples(Split::Test, watch)?, dataset.root)));
+        let (samples, folder) = found.context(
+            "no --class NAME says what the images show, and the folder does not tell either",
+        )?;
         let target = |sample: Sample| Target { path: sample.image, class: sample.prompt };
-        Ok(samples.into_iter().map(target).collect())
+        Ok(Targets { images: samples.into_iter().map(target).collect(), folder })
     }
+}
+
+/// Images and the folder that they were found in.
+struct Targets {
+    images: Vec<Target>,
+    folder: PathBuf,
 }
 
 struct Predicting<'a> {
@@ -161,14 +174,16 @@ impl Job for Predicting<'_> {
 
     fn run<B: Backend>(self, device: B::Device) -> Result<Predicted, InspectError> {
         let Self { request, watch, tell } = self;
-        let targets = request.targets(watch)?;
+        let Targets { images: targets, folder } = request.targets(watch)?;
         let mut classes: Vec<String> = targets.iter().map(|target| target.class.clone()).collect();
         classes.sort();
         classes.dedup();
-        let out = &request.output.out;
-        std::fs::create_dir_all(out).with_context(|| {
-            format!("{}: cannot be made; check the path and its permissions", out.display())
-        })?;
+        let output = PredictOutput { input: folder, ..request.output.clone() };
+        if is_same_file(&request.input, &output.out.join(PREDICTIONS)) {
+            let list = request.input.display();
+            refuse!("{list}: is the input and would be written over; choose another --out");
+        }
+        let reserved = Reserved::hold(&output, &targets)?;
         let method = MethodName::default().open(&request.files, watch)?;
         let (clip, domain, compute) = (&request.clip, request.domain, request.compute);
         let adapters = method.adapters().filter(|_| !request.uncalibrated);
@@ -177,14 +192,16 @@ impl Job for Predicting<'_> {
         let calibration = request.output.viewing.holding(calibration, watch);
         warn_of_other_classes(calibration.as_ref(), &classes, watch);
         let mut loaded = method.load::<B>(clip, &classes, domain, compute, &device, watch)?;
-        predict(&targets, &mut loaded, calibration, &request.output, &device, watch, tell)
+        let run = Run { targets: &targets, output: &output, calibration };
+        run.predict(reserved, &mut loaded, &device, watch, tell)
     }
 }
 
 /// Looks at images with any detector and writes what it sees; `tell` hears of each.
 ///
 /// # Errors
-/// What cannot be written. Neither a failed image nor cancellation is one.
+/// A folder that another run holds, or in which something would be written over; what cannot be written.
+/// Neither a failed image nor cancellation is one.
 pub fn predict<B: Backend>(
     targets: &[Target],
     loaded: &mut LoadedDetector<B>,
@@ -194,125 +211,25 @@ pub fn predict<B: Backend>(
     watch: &mut dyn Watcher,
     tell: Tell<'_>,
 ) -> Result<Predicted, InspectError> {
-    let mut lines = Lines::create(&output.out)?;
-    let mut predicted = Predicted { images: targets.len(), calibration, ..Predicted::default() };
-    // Tiles have a progress of their own.
-    let is_whole = output.viewing.tiling.is_none();
-    if is_whole {
-        watch.begin(WorkKind::Images, targets.len());
-    }
-    for target in targets {
-        if watch.is_cancelled() {
-            break;
-        }
-        let calibration = predicted.calibration.as_ref();
-        let written = output.one(target, calibration, loaded, device, watch);
-        let said = match &written {
-            Err(InspectError::Cancelled { .. }) => break,
-            Ok(WrittenPrediction { prediction, .. }) => format!("score {:.3}", prediction.score),
-            Err(_) => "failed".to_owned(),
-        };
-        let told = predicted.take(written, &mut lines, tell)?;
-        if is_whole {
-            watch.advance(said);
-        }
-        if told.is_break() {
-            break;
-        }
-    }
-    if is_whole {
-        watch.end();
-    }
-    predicted.lines = lines.finish()?;
-    Ok(predicted)
+    let reserved = Reserved::hold(output, targets)?;
+    Run { targets, output, calibration }.predict(reserved, loaded, device, watch, tell)
 }
 
-impl Predicted {
-    /// Counts an image, writes its line and tells of it.
-    fn take(
-        &mut self,
-        written: Result<WrittenPrediction, InspectError>,
-        lines: &mut Lines,
-        tell: Tell<'_>,
-    ) -> Result<ControlFlow<()>, InspectError> {
-        let WrittenPrediction { prediction, range } = match written {
-            Ok(written) => written,
-            Err(error) => {
-                self.failed += 1;
-                return Ok(tell(Err(error)));
-            }
-        };
-        self.done += 1;
-        self.anomalous += usize::from(prediction.judged.is_some_and(|j| j.is_anomalous()));
-        self.range = Some(self.range.map_or(range, |all| all.union(range)));
-        lines.write(&prediction)?;
-        Ok(tell(Ok(&prediction)))
+/// Refuses a picture's file that is there and that this program did not write.
+///
+/// # Errors
+/// The refusal.
+pub fn refuse_foreign(path: &Path) -> Result<(), InspectError> {
+    if path.symlink_metadata().is_ok() && !is_written(path) {
+        let path = path.display();
+        refuse!("{path}: is there, and this program did not write it; choose another --out");
     }
+    Ok(())
 }
 
-/// What was written of an image, and over what its map ranges.
-struct WrittenPrediction {
-    prediction: Prediction,
-    range: MapRange,
-}
-
-impl PredictOutput {
-    fn one<B: Backend>(
-        &self,
-        target: &Target,
-        calibration: Option<&Calibration>,
-        loaded: &mut LoadedDetector<B>,
-        device: &B::Device,
-        watch: &mut dyn Watcher,
-    ) -> Result<WrittenPrediction, InspectError> {
-        let start = Instant::now();
-        let image = decode_rgb(&target.path)?;
-        let seen = self.viewing.look(&image, &target.class, calibration, loaded, device, watch)?;
-        let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-        self.write(target, &seen, &image, calibration, milliseconds)
-    }
-
-    fn write(
-        &self,
-        target: &Target,
-        seen: &SeenMap,
-        image: &RgbImage,
-        calibration: Option<&Calibration>,
-        milliseconds: f64,
-    ) -> Result<WrittenPrediction, InspectError> {
-        let SeenMap { map, image_score, score, tiles, judged } = seen;
-        let (width, height) = (map.width, map.height);
-        let view = MapView::new(width, height, &map.values)?;
-        let files = Files::of(self, &target.path)?;
-        write_map_png(&files.map, view, self.range.unwrap_or_else(|| view.range()))?;
-        let legend = Legend::of(&target.class, *score, judged.as_ref());
-        let range = colours(self.range, calibration, view)?;
-        let overlay =
-            Overlay { image, map: view, range, title: &legend.title, score: legend.score };
-        write_png(&files.overlay, &overlay.draw()?)?;
-        if self.npy {
-            write_npy_f32(&files.npy, &[height, width], &map.values)?;
-        }
-        let peak = view.peak();
-        let own = |at: usize, side: u32, of: usize| {
-            ((at as f64 + 0.5) * f64::from(side) / of as f64) as u32
-        };
-        let prediction = Prediction {
-            path: target.path.display().to_string(),
-            class: target.class.clone(),
-            score: *score,
-            image_score: *image_score,
-            maximum: peak.value,
-            maximum_x: own(peak.x, image.width(), width),
-            maximum_y: own(peak.y, image.height(), height),
-            milliseconds,
-            tiles: *tiles,
-            map: files.map.display().to_string(),
-            overlay: files.overlay.display().to_string(),
-            judged: *judged,
-        };
-        Ok(WrittenPrediction { prediction, range: view.range() })
-    }
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    whole(a).is_some_and(|a| Some(a) == whole(b))
 }
 
 /// Warns that a calibration knows nothing of some of these classes.
@@ -327,50 +244,5 @@ fn warn_of_other_classes(
     if !others.is_empty() {
         let (calibrated, others) = (images.classes.join(", "), others.join(", "));
         watch.warn(Warning::OtherClasses { calibrated, others });
-    }
-}
-
-/// The files of one image, under the same folders as the image itself.
-struct Files {
-    map: PathBuf,
-    overlay: PathBuf,
-    npy: PathBuf,
-}
-
-impl Files {
-    fn of(output: &PredictOutput, image: &Path) -> Result<Self, InspectError> {
-        let inside = image.strip_prefix(&output.input).unwrap_or(Path::new(""));
-        let name = image.file_name().context("the image has no name")?.to_string_lossy();
-        let folder = output.out.join(inside.parent().unwrap_or(Path::new("")));
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("{}: cannot be made", folder.display()))?;
-        let file = |suffix: &str| folder.join(format!("{name}.{suffix}"));
-        Ok(Self { map: file("map.png"), overlay: file("overlay.png"), npy: file("map.npy") })
-    }
-}
-
-/// `predictions.jsonl`, whole or absent.
-struct Lines {
-    file: WholeFile,
-    path: PathBuf,
-}
-
-impl Lines {
-    fn create(folder: &Path) -> Result<Self, InspectError> {
-        let path = folder.join("predictions.jsonl");
-        let file = WholeFile::create(&path)
-            .with_context(|| format!("{}: cannot be written", path.display()))?;
-        Ok(Self { file, path })
-    }
-
-    fn write(&mut self, prediction: &Prediction) -> Result<(), InspectError> {
-        writeln!(self.file, "{}", serde_json::to_string(prediction)?)
-            .with_context(|| format!("{}: cannot be written", self.path.display()))
-    }
-
-    fn finish(self) -> Result<PathBuf, InspectError> {
-        let Self { file, path } = self;
-        file.commit().with_context(|| format!("{}: cannot be written", path.display()))?;
-        Ok(path)
     }
 }
