@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use inspect::{Cancellation, Severity, Warning, Watcher, WorkKind};
 
 use crate::interrupt;
@@ -56,6 +56,13 @@ impl Progress {
         progress
     }
 
+    /// The same below others that are shown.
+    fn among(self, bars: &MultiProgress) -> Self {
+        let Self { bar, plain } = self;
+        let bar = if plain.is_none() { bars.add(bar) } else { bar };
+        Self { bar, plain }
+    }
+
     /// One unit is done.
     pub(crate) fn advance(&mut self, message: String) {
         self.bar.inc(1);
@@ -91,14 +98,16 @@ impl PlainLines {
 pub(crate) struct Terminal {
     /// Work of which nothing is shown.
     hidden: Option<WorkKind>,
-    /// Of the work under way.
-    progress: Option<Progress>,
+    bars: MultiProgress,
+    /// Of the work under way; that of an image's tiles is the last, behind that of all images. What is
+    /// hidden has none.
+    progress: Vec<Option<Progress>>,
 }
 
 impl Terminal {
     /// One that shows nothing of a kind of work.
     pub(crate) fn without(hidden: Option<WorkKind>) -> Self {
-        Self { hidden, progress: None }
+        Self { hidden, ..Self::default() }
     }
 }
 
@@ -108,19 +117,26 @@ impl Watcher for Terminal {
     }
 
     fn begin(&mut self, work: WorkKind, units: usize) {
-        if self.hidden == Some(work) {
-            return;
+        let is_part = work == WorkKind::Tiles;
+        if !is_part {
+            // Work that an error ended is not told of as over.
+            self.progress.drain(..).flatten().for_each(|progress| progress.finish());
         }
-        let new = if work.is_short() { Progress::of_short_work } else { Progress::new };
-        self.progress = Some(new(work.name(), units));
+        let new = if work.is_short() || is_part { Progress::of_short_work } else { Progress::new };
+        let is_shown = self.hidden != Some(work);
+        self.progress.push(is_shown.then(|| new(work.name(), units).among(&self.bars)));
     }
 
     fn advance(&mut self, said: String) {
-        self.progress.iter_mut().for_each(|progress| progress.advance(said.clone()));
+        if let Some(Some(progress)) = self.progress.last_mut() {
+            progress.advance(said);
+        }
     }
 
     fn end(&mut self) {
-        self.progress.take().iter().for_each(Progress::finish);
+        if let Some(Some(progress)) = self.progress.pop() {
+            progress.finish();
+        }
     }
 
     fn report(&mut self, line: &str) {

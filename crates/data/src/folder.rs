@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::error::DataError;
+use crate::written::is_written;
 
 /// File endings that count as images when a folder is searched, compared without case. What a file
 /// is, its content decides.
@@ -18,7 +19,7 @@ pub const IMAGE_EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "tif", "ti
 pub const IMAGE_EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp", "dcm"];
 
 /// The image at `path`, or all images below the folder `path`, sorted. Hidden files and folders are
-/// left out.
+/// left out, and so are the pictures that this program wrote.
 ///
 /// # Errors
 /// [`DataError`] naming `path` when it cannot be read or holds no image.
@@ -31,7 +32,7 @@ pub fn images(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     let walk = WalkDir::new(path).follow_links(true).sort_by_file_name();
     for entry in walk.into_iter().filter_entry(|e| e.depth() == 0 || !is_hidden(e)) {
         let entry = entry.map_err(|e| DataError::unreadable(e.path().unwrap_or(path), &e))?;
-        if entry.file_type().is_file() && is_image(entry.path()) {
+        if entry.file_type().is_file() && is_image(entry.path()) && !is_written(entry.path()) {
             found.push(entry.into_path());
         }
     }
@@ -42,10 +43,10 @@ pub fn images(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(found)
 }
 
-/// The images that lie directly in `folder`, sorted by name.
+/// The images that lie directly in `folder`, sorted by name, without those that this program wrote.
 pub(crate) fn images_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut files = entries(folder)?;
-    files.retain(|path| is_image(path) && path.is_file());
+    files.retain(|path| is_image(path) && path.is_file() && !is_written(path));
     Ok(files)
 }
 

@@ -53,6 +53,7 @@ mod sample;
 mod spare;
 mod turbo;
 mod verify;
+mod written;
 
 pub use augment::{Augmentation, Placement};
 pub use batch::{Batch, ImageBatcher};
@@ -74,3 +75,6 @@ pub use order::{augmentation_rng, epoch_order};
 pub use preprocess::{CLIP_MEAN, CLIP_STD, MAX_SIZE, MaskRule, Preprocessing};
 pub use sample::{Counts, ImageSize, Label, Sample, Split};
 pub use verify::{Checked, ClassTally, ExpectedCount, Verification, verify};
+pub use written::{
+    EXPERTS_SUFFIX, MAP_SUFFIX, MARK_KEYWORD, MARK_TEXT, OVERLAY_SUFFIX, PREDICTIONS, is_written,
+};

@@ -138,6 +138,12 @@ pub enum EvalError {
         /// The folder.
         folder: PathBuf,
     },
+    /// A folder that another run writes to.
+    #[error("{folder}: another run is writing to it; name a new folder")]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A stored result that is not whole. It was removed.
     #[error("{path}: is damaged and was removed; run the same command again, it is made anew")]
     Stored {

@@ -18,7 +18,7 @@ use crate::registry::{MethodFiles, MethodName};
 use crate::{
     CacheRequest, ClipSource, DataRequest, Dataset, InspectError, LoadedDetector, Watcher,
     WorkKind, cached, calibration_of, prompt_names, refuse_calibration_data, refuse_training_data,
-    tell_trouble,
+    shown_path, tell_trouble,
 };
 
 /// MiB for the pixels of a class.
@@ -232,7 +232,7 @@ fn detect_image<'a, B: Backend>(
     loaded: &mut LoadedDetector<B>,
     take: &mut impl FnMut(&'a Sample, ImageRecord<'_>) -> Result<(), InspectError>,
 ) -> Result<f32, InspectError> {
-    let name = sample.image.display().to_string();
+    let name = shown_path(&sample.image);
     let detection = loaded.detector.detect(batch.images, &sample.prompt);
     let detection = detection.with_context(|| name.clone())?;
     let detection = detection.into_iter().next().context("the detector gave no map")?;

@@ -46,7 +46,10 @@ pub use overlap::{
     refuse_training_data, trained_on,
 };
 pub use precision::{PrecisionChoice, calibrated_precision};
-pub use predict::{PredictOutput, PredictRequest, Predicted, Prediction, Target, Tell, predict};
+pub use predict::{
+    PredictOutput, PredictRequest, Predicted, Prediction, Target, Tell, predict, refuse_foreign,
+    result_name, shown_path,
+};
 pub use registry::{Method, MethodFiles, MethodName, OpenMethod, read_experiment};
 pub use view::{Judged, MapSize, SeenMap, Viewing};
 pub use watch::{Cancellation, Severity, Unwatched, Warning, Watcher, WorkKind};

@@ -219,6 +219,28 @@ pub enum Warning {
         /// The method.
         method: String,
     },
+    /// A list was replaced, and with it went what it named.
+    #[error(
+        "{}: {files} files of an earlier run are removed; predictions.jsonl no longer names them",
+        .folder.display()
+    )]
+    EarlierRemoved {
+        /// The folder.
+        folder: PathBuf,
+        /// How many.
+        files: usize,
+    },
+    /// Maps that belong to no list.
+    #[error(
+        "{}: there are other maps or overlays, such as {}, that predictions.jsonl does not name",
+        .folder.display(), .first.display()
+    )]
+    Unlisted {
+        /// The folder.
+        folder: PathBuf,
+        /// One of them.
+        first: PathBuf,
+    },
     /// Another process holds the folder.
     #[error("waiting for another bench-14, or what a killed one left, to end")]
     WaitingForLock,

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 use thiserror::Error;
 
+/// The file of a [`FolderLock`].
+pub const LOCK: &str = ".lock";
+
 /// How the names of unfinished files begin.
 pub const UNFINISHED: &str = ".tmp";
 
@@ -129,10 +132,13 @@ pub enum LockError {
 }
 
 impl FolderLock {
-    /// Makes the folder where it is absent and locks its file `.lock`. Where a file system knows no
+    /// Makes the folder where it is absent and locks its file [`LOCK`]. Where a file system knows no
     /// locks, it is up to the user not to run two.
     pub fn hold(folder: &Path) -> Result<Self, LockError> {
-        let made = fs::create_dir_all(folder).and_then(|()| File::create(folder.join(".lock")));
+        let made = fs::create_dir_all(folder).and_then(|()| {
+            // Somebody else's file of this name keeps its bytes.
+            File::options().write(true).create(true).truncate(false).open(folder.join(LOCK))
+        });
         let file = made.map_err(|source| LockError::Folder { folder: folder.into(), source })?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => Err(LockError::Held(folder.into())),

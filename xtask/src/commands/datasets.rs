@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anomaly::Domain;
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use inspect::{DataRoot, Dataset, known};
+use inspect::{DataRoot, Dataset, known, refuse_foreign};
 use moeclip_data::{ClassTally, Descriptor, Split, Verification, verify};
 use moeclip_eval::pictures::{SheetOptions, contact_sheet, write_png};
 use serde::Serialize;
@@ -67,7 +67,7 @@ struct ShowArgs {
     /// A known dataset's name, or a folder, list or description
     #[arg(value_name = "NAME|PATH")]
     data: PathBuf,
-    /// The picture to write
+    /// The picture to write; one that is there is replaced only if it is a sheet too
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
@@ -209,6 +209,7 @@ fn of(found: usize, expected: Option<usize>) -> String {
 }
 
 fn show(args: &ShowArgs, common: &Common) -> anyhow::Result<()> {
+    refuse_foreign(&args.out)?;
     let dataset = Dataset::open(&args.data, &args.options.request(), &mut Terminal::default())?;
     // A copy with faults can be looked at: that is how one sees what is wrong with it.
     let scan = dataset.descriptor.scan(&dataset.root, Split::Test)?;

@@ -6,10 +6,11 @@ use anomaly::{Domain, Explanation, TapExplanation};
 use anyhow::{Context, bail};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::Args;
+use image::RgbImage;
 use inspect::backends::{Compute, Job, run_on};
-use inspect::{LoadedModel, open_adapter, open_model};
+use inspect::{LoadedModel, open_adapter, open_model, refuse_foreign, result_name, shown_path};
 use moeclip::Explainer;
-use moeclip_data::{Preprocessing, decode_rgb};
+use moeclip_data::{EXPERTS_SUFFIX, Preprocessing, decode_rgb};
 use moeclip_eval::pictures::{ExpertSheet, write_png};
 use serde::Serialize;
 
@@ -42,7 +43,7 @@ pub(crate) struct ExplainArgs {
     /// Kind of picture: decides blur and score
     #[arg(long, value_parser = domains(), default_value = Domain::default().name())]
     domain: Domain,
-    /// Folder to write to
+    /// Folder to write to; what it holds of another image is not written over
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -85,6 +86,8 @@ impl Job for ExplainJob {
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let ExplainArgs { image: path, class, out, .. } = &self.args;
         let image = decode_rgb(path)?;
+        let files = Files::of(out, path)?;
+        files.refuse_others(path)?;
         let (explainer, preprocessing) = self.explainer::<B>(&device)?;
         let size = explainer.image_size();
         let values = preprocessing.image(&image)?;
@@ -93,27 +96,24 @@ impl Job for ExplainJob {
         std::fs::create_dir_all(out).with_context(|| {
             format!("{}: cannot be made; check the path and its permissions", out.display())
         })?;
-        let Files { sheet, json } = Files::of(out, path)?;
-        let title = format!("{class}: {}", name(path)?);
-        write_png(
-            &sheet,
-            &ExpertSheet { image: &image, explanation: &explanation, title: &title }.draw()?,
-        )?;
+        let title = format!("{class}: {}", result_name(path));
+        let sheet =
+            ExpertSheet { image: &image, explanation: &explanation, title: &title }.draw()?;
         let explained = Explained {
-            path: path.display().to_string(),
+            path: shown_path(path),
             class,
             score: explanation.detection.score,
             image_score: explanation.detection.image_score,
             maximum: explanation.detection.map.maximum(),
             gradient_of: GRADIENT_OF,
-            sheet: sheet.display().to_string(),
+            sheet: files.sheet.display().to_string(),
             explanation: &explanation,
         };
-        write_json(&json, &explained)?;
+        files.write(&sheet, &explained)?;
         if self.json {
             return print_json(&explained);
         }
-        print(&explained, &json);
+        print(&explained, &files.json);
         Ok(())
     }
 }
@@ -150,15 +150,47 @@ struct Files {
 
 impl Files {
     fn of(out: &Path, image: &Path) -> anyhow::Result<Self> {
-        let name = name(image)?;
-        let file = |suffix: &str| out.join(format!("{name}.{suffix}"));
-        Ok(Self { sheet: file("experts.png"), json: file("experts.json") })
+        if out.to_str().is_none() {
+            bail!("{}: JSON cannot name it; choose an --out in UTF-8", out.display());
+        }
+        let name = result_name(image);
+        let json = out.join(format!("{name}.experts.json"));
+        Ok(Self { sheet: out.join(format!("{name}{EXPERTS_SUFFIX}")), json })
     }
-}
 
-fn name(image: &Path) -> anyhow::Result<String> {
-    let name = image.file_name().context("the image has no name")?;
-    Ok(name.to_string_lossy().into_owned())
+    /// Refuses to write over what was said of another image, and over what is somebody else's.
+    fn refuse_others(&self, image: &Path) -> anyhow::Result<()> {
+        let Self { sheet, json } = self;
+        refuse_foreign(sheet)?;
+        if json.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let text = std::fs::read(json).with_context(|| json.display().to_string())?;
+        let is_of = |said: serde_json::Value| said["path"].as_str().map(str::to_owned);
+        let Some(other) = serde_json::from_slice(&text).ok().and_then(is_of) else {
+            bail!(
+                "{}: is there, and explain did not write it; choose another --out",
+                json.display()
+            );
+        };
+        if other != shown_path(image) {
+            bail!("{}: is of {other}; choose another --out, or remove it", json.display());
+        }
+        Ok(())
+    }
+
+    /// Writes both or none.
+    fn write(&self, sheet: &RgbImage, explained: &Explained<'_>) -> anyhow::Result<()> {
+        write_png(&self.sheet, sheet)?;
+        let written = write_json(&self.json, explained);
+        if written.is_err() {
+            // What is left of an earlier run does not go with the new sheet.
+            for path in [&self.sheet, &self.json] {
+                std::fs::remove_file(path).unwrap_or_default();
+            }
+        }
+        written
+    }
 }
 
 fn print(explained: &Explained<'_>, json: &Path) {

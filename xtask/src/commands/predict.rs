@@ -20,19 +20,23 @@ use crate::output::{Terminal, print_json};
 /// in predictions.jsonl: path, score, the map's maximum and where it is, milliseconds. With calibrated
 /// adapters also the calibrated score, the threshold, and whether the image is anomalous by it. Large
 /// images can be looked at in tiles.
+///
+/// A line is written as soon as it is known. Maps lie below --out as the images do. A run replaces the
+/// list of an earlier one and removes what that names; it writes over nothing else.
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Example: cargo xtask predict photos --class \"metal nut\" --clip clip.safetensors --adapter adapter.safetensors --out maps"
 )]
 pub(crate) struct PredictArgs {
-    /// An image, a folder of images, or a folder in MVTec layout
+    /// An image, a folder of images, or a folder in MVTec layout; maps that were written into it are
+    /// passed over
     #[arg(value_name = "IMAGES")]
     input: PathBuf,
     #[command(flatten)]
     clip: ClipArgs,
     #[command(flatten)]
     adapter: AdapterArgs,
-    /// Folder to write to
+    /// Folder to write to, of one run at a time; may lie below the images
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// What the images show, as in "metal nut"; told by the folders of an MVTec layout

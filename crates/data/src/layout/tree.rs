@@ -11,6 +11,7 @@ use crate::error::DataError;
 use crate::fault::{Fault, FaultKind};
 use crate::folder::{folders_in, images_in, name};
 use crate::sample::{Label, Sample, Split};
+use crate::written::PREDICTIONS;
 
 /// A folder per class, split and defect. `root` holds the classes or is itself one.
 ///
@@ -116,7 +117,8 @@ impl Tree {
             let sample = |image| self.sample(image, &class_name, &defect);
             samples.extend(images.into_iter().map(sample));
         }
-        if samples.is_empty() {
+        // Maps of a tree lie as it does, and are no class that lacks its images.
+        if samples.is_empty() && !class.join(PREDICTIONS).is_file() {
             let detail = "no image in good/ or any DEFECT/ folder here; copy it again";
             scan.faults.push(Fault::new(FaultKind::MissingClass, &folder, detail));
         }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use image::RgbImage;
+use moeclip_data::{MARK_KEYWORD, MARK_TEXT};
 use png::{BitDepth, ColorType, Compression, Encoder};
 
 use super::write_atomically;
@@ -25,6 +26,7 @@ pub fn write_map_png(path: &Path, map: MapView<'_>, range: MapRange) -> Result<(
         let mut encoder = Encoder::new(file, width, height);
         encoder.set_color(ColorType::Grayscale);
         encoder.set_depth(BitDepth::Sixteen);
+        mark(&mut encoder)?;
         encoder.add_text_chunk("map-low".to_owned(), range.low().to_string())?;
         encoder.add_text_chunk("map-high".to_owned(), range.high().to_string())?;
         finish(encoder, &pixels)
@@ -40,8 +42,15 @@ pub fn write_png(path: &Path, picture: &RgbImage) -> Result<(), EvalError> {
         let mut encoder = Encoder::new(file, picture.width(), picture.height());
         encoder.set_color(ColorType::Rgb);
         encoder.set_depth(BitDepth::Eight);
+        mark(&mut encoder)?;
         finish(encoder, picture.as_raw())
     })
+}
+
+/// Marks a picture as this program's before any other text of it, so that no folder's search takes it
+/// for an image.
+fn mark(encoder: &mut Encoder<'_, impl Write>) -> io::Result<()> {
+    Ok(encoder.add_text_chunk(MARK_KEYWORD.to_owned(), MARK_TEXT.to_owned())?)
 }
 
 fn finish(mut encoder: Encoder<'_, impl Write>, pixels: &[u8]) -> io::Result<()> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anomaly::{Calibration, ScoreRule};
 use serde::Serialize;
+use whole_file::{FolderLock, LOCK, LockError};
 
 use super::{ClassDetails, ClassResult, ClassScores, ImageRecord, Protocol, Report};
 use crate::EvalError;
@@ -188,6 +189,7 @@ const LIST: &str = "images.jsonl";
 pub struct SavedMaps {
     folder: PathBuf,
     lines: Vec<Line>,
+    _lock: FolderLock,
     /// The first line of the class that is being filled.
     class_start: usize,
 }
@@ -207,20 +209,38 @@ struct Line {
     scores: BTreeMap<Protocol, f32>,
 }
 
+/// Refuses a folder that holds more than a lock.
+fn refuse_full(folder: &Path) -> Result<(), EvalError> {
+    for entry in fs::read_dir(folder).map_err(|cause| EvalError::write(folder, cause))? {
+        let entry = entry.map_err(|cause| EvalError::write(folder, cause))?;
+        if entry.file_name() != LOCK {
+            return Err(EvalError::NotEmpty { folder: folder.to_owned() });
+        }
+    }
+    Ok(())
+}
+
 impl SavedMaps {
     /// Makes the folder, or takes an empty one.
     ///
     /// # Errors
-    /// [`EvalError::NotEmpty`] when it holds something, [`EvalError::Write`] when it cannot be made.
+    /// [`EvalError::NotEmpty`] when it holds something, [`EvalError::InUse`] when another run is filling
+    /// it, [`EvalError::Write`] when it cannot be made.
     pub fn create(folder: &Path) -> Result<Self, EvalError> {
         let failed = |cause| EvalError::write(folder, cause);
-        if folder.exists() && fs::read_dir(folder).map_err(failed)?.next().is_some() {
-            return Err(EvalError::NotEmpty { folder: folder.to_owned() });
+        if folder.exists() {
+            refuse_full(folder)?;
         }
+        let lock = FolderLock::hold(folder).map_err(|error| match error {
+            LockError::Held(folder) => EvalError::InUse { folder },
+            LockError::Folder { source, .. } => failed(source),
+        })?;
+        // Another run may have filled it in between.
+        refuse_full(folder)?;
         for part in ["maps", "masks"] {
             fs::create_dir_all(folder.join(part)).map_err(failed)?;
         }
-        Ok(Self { folder: folder.to_owned(), lines: Vec::new(), class_start: 0 })
+        Ok(Self { folder: folder.to_owned(), lines: Vec::new(), _lock: lock, class_start: 0 })
     }
 
     /// Writes an image's map and mask. Images come class by class.

@@ -61,6 +61,11 @@ fn maps_of_two_runs_do_not_mix() {
     let error = SavedMaps::create(folder.path()).unwrap_err();
     assert!(matches!(error, EvalError::NotEmpty { .. }));
     assert_eq!(error.to_string().lines().count(), 1);
+    let held = whole_file::FolderLock::hold(&folder.path().join("held")).unwrap();
+    let error = SavedMaps::create(&folder.path().join("held")).unwrap_err();
+    assert!(matches!(error, EvalError::InUse { .. }), "{error}");
+    drop(held);
+    SavedMaps::create(&folder.path().join("held")).unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "kept").unwrap();
     assert!(matches!(SavedMaps::create(&file), Err(EvalError::Write { .. })));

@@ -1,0 +1,324 @@
+//! A run over its images: while one is looked at, a thread decodes the next and another draws and writes
+//! the one before. What is written, told and in which order, is as if one did it all.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::Instant;
+
+use anomaly::Calibration;
+use burn::tensor::backend::Backend;
+use image::RgbImage;
+use moeclip_data::decode_rgb;
+use moeclip_eval::pictures::Overlay;
+use moeclip_eval::{MapRange, MapView};
+
+use super::names::{PictureFiles, shown_path};
+use super::results::{Drawn, GrowingList, NewFiles, Reserved, refuse_taken};
+use super::{PredictOutput, Predicted, Prediction, Target, Tell};
+use crate::error::Context;
+use crate::view::{Legend, colours};
+use crate::{InspectError, LoadedDetector, SeenMap, Watcher, WorkKind};
+
+/// Images and what is to become of them.
+pub(super) struct Run<'a> {
+    pub(super) targets: &'a [Target],
+    pub(super) output: &'a PredictOutput,
+    pub(super) calibration: Option<Calibration>,
+}
+
+/// An image that was read.
+struct Decoded {
+    image: RgbImage,
+    milliseconds: f64,
+}
+
+/// An image that was looked at.
+struct Seen {
+    map: SeenMap,
+    image: RgbImage,
+    /// Decoding and looking.
+    milliseconds: f64,
+}
+
+/// What became of an image.
+enum Outcome {
+    /// It has its files and its line; the map ranges over this.
+    Written(Box<Prediction>, MapRange),
+    /// It could not be read, looked at or drawn; the others can.
+    Failed(InspectError),
+    /// It could not be written, nor can the others.
+    Ended(InspectError),
+}
+
+impl Run<'_> {
+    /// Looks at the images and writes what is seen; `tell` hears of each, in order.
+    pub(super) fn predict<B: Backend>(
+        self,
+        mut reserved: Reserved,
+        loaded: &mut LoadedDetector<B>,
+        device: &B::Device,
+        watch: &mut dyn Watcher,
+        tell: Tell<'_>,
+    ) -> Result<Predicted, InspectError> {
+        let files = std::mem::take(&mut reserved.files);
+        let list = reserved.begin(watch)?;
+        let images = self.targets.len();
+        let mut predicted =
+            Predicted { images, lines: list.path().to_path_buf(), ..Predicted::default() };
+        watch.begin(WorkKind::Images, images);
+        let ran = thread::scope(|scope| {
+            let decoder = Decoder::start(scope, self.targets);
+            let mut stages = Stages { decoder, writer: Writer::start(scope, &self, &files, list) };
+            let ran = self.each(&mut stages, loaded, device, watch, &mut predicted, tell);
+            let Stages { decoder, writer } = stages;
+            drop(decoder);
+            let finished = writer.finish();
+            ran.and(finished)
+        });
+        watch.end();
+        ran.with_context(|| {
+            let (done, list) = (predicted.done, predicted.lines.display());
+            format!("ended after {done} of {images} images, which {list} names")
+        })?;
+        predicted.calibration = self.calibration;
+        Ok(predicted)
+    }
+
+    fn each<B: Backend>(
+        &self,
+        stages: &mut Stages<'_>,
+        loaded: &mut LoadedDetector<B>,
+        device: &B::Device,
+        watch: &mut dyn Watcher,
+        predicted: &mut Predicted,
+        tell: Tell<'_>,
+    ) -> Result<(), InspectError> {
+        // Images that are cut into tiles may fill the memory by themselves.
+        let is_overlapping = self.output.viewing.tiling.is_none();
+        for index in 0..self.targets.len() {
+            if watch.is_cancelled() {
+                break;
+            }
+            let Some(decoded) = stages.decoder.take(index) else { break };
+            if is_overlapping {
+                stages.decoder.ask_for(index + 1);
+            }
+            let seen = decoded.and_then(|image| self.look(index, image, loaded, device, watch));
+            if matches!(seen, Err(InspectError::Cancelled { .. })) {
+                break;
+            }
+            if predicted.tell_of(stages.writer.wait(), watch, tell)?.is_break() {
+                return Ok(());
+            }
+            stages.writer.hand(index, seen);
+            if !is_overlapping && predicted.tell_of(stages.writer.wait(), watch, tell)?.is_break() {
+                return Ok(());
+            }
+        }
+        predicted.tell_of(stages.writer.wait(), watch, tell).map(drop)
+    }
+
+    fn look<B: Backend>(
+        &self,
+        index: usize,
+        decoded: Decoded,
+        loaded: &mut LoadedDetector<B>,
+        device: &B::Device,
+        watch: &mut dyn Watcher,
+    ) -> Result<Seen, InspectError> {
+        let Decoded { image, milliseconds } = decoded;
+        let (class, calibration) = (&self.targets[index].class, self.calibration.as_ref());
+        let start = Instant::now();
+        let map = self.output.viewing.look(&image, class, calibration, loaded, device, watch)?;
+        let milliseconds = milliseconds + start.elapsed().as_secs_f64() * 1e3;
+        Ok(Seen { map, image, milliseconds })
+    }
+
+    /// Draws an image, writes its files and its line.
+    fn write(
+        &self,
+        target: &Target,
+        files: &PictureFiles,
+        seen: Result<Seen, InspectError>,
+        list: &mut GrowingList,
+    ) -> Outcome {
+        let with_npy = self.output.npy;
+        let drawn = seen.and_then(|seen| {
+            refuse_taken(files, with_npy)?;
+            self.output.draw(target, files, seen, self.calibration.as_ref())
+        });
+        let (prediction, drawn) = match drawn {
+            Ok(drawn) => drawn,
+            Err(error) => return Outcome::Failed(error),
+        };
+        let written = NewFiles::write(files, &drawn, with_npy)
+            .and_then(|new| list.push(&prediction).map(|()| new.keep()));
+        match written {
+            Ok(()) => Outcome::Written(Box::new(prediction), drawn.own_range),
+            Err(error) => Outcome::Ended(error),
+        }
+    }
+}
+
+impl PredictOutput {
+    /// The line and the pictures of an image.
+    fn draw(
+        &self,
+        target: &Target,
+        files: &PictureFiles,
+        seen: Seen,
+        calibration: Option<&Calibration>,
+    ) -> Result<(Prediction, Drawn), InspectError> {
+        let Seen { map: SeenMap { map, image_score, score, tiles, judged }, image, milliseconds } =
+            seen;
+        let (width, height) = (map.width, map.height);
+        let view = MapView::new(width, height, &map.values)?;
+        let legend = Legend::of(&target.class, score, judged.as_ref());
+        let range = colours(self.range, calibration, view)?;
+        let (title, score_shown) = (legend.title.as_str(), legend.score);
+        let overlay = Overlay { image: &image, map: view, range, title, score: score_shown };
+        let overlay = overlay.draw()?;
+        let (own_range, peak) = (view.range(), view.peak());
+        let own = |at: usize, side: u32, of: usize| {
+            ((at as f64 + 0.5) * f64::from(side) / of as f64) as u32
+        };
+        let prediction = Prediction {
+            path: shown_path(&target.path),
+            path_encoding: target.path.to_str().is_none().then_some("percent"),
+            class: target.class.clone(),
+            score,
+            image_score,
+            maximum: peak.value,
+            maximum_x: own(peak.x, image.width(), width),
+            maximum_y: own(peak.y, image.height(), height),
+            milliseconds,
+            tiles,
+            map: shown_path(&files.map()),
+            overlay: shown_path(&files.overlay()),
+            judged,
+        };
+        let range = self.range.unwrap_or(own_range);
+        Ok((prediction, Drawn { map, range, own_range, overlay }))
+    }
+}
+
+impl Predicted {
+    /// Counts an image and tells of it, where there is one.
+    fn tell_of(
+        &mut self,
+        outcome: Option<Outcome>,
+        watch: &mut dyn Watcher,
+        tell: Tell<'_>,
+    ) -> Result<ControlFlow<()>, InspectError> {
+        let (said, told) = match outcome {
+            None => return Ok(ControlFlow::Continue(())),
+            Some(Outcome::Ended(error)) => return Err(error),
+            Some(Outcome::Failed(error)) => {
+                self.failed += 1;
+                ("failed".to_owned(), tell(Err(error)))
+            }
+            Some(Outcome::Written(prediction, range)) => {
+                self.done += 1;
+                let is_anomalous = prediction.judged.is_some_and(|judged| judged.is_anomalous());
+                self.anomalous += usize::from(is_anomalous);
+                self.range = Some(self.range.map_or(range, |all| all.union(range)));
+                (format!("score {:.3}", prediction.score), tell(Ok(&prediction)))
+            }
+        };
+        watch.advance(said);
+        Ok(told)
+    }
+}
+
+/// The threads beside the one that looks.
+struct Stages<'scope> {
+    decoder: Decoder,
+    writer: Writer<'scope>,
+}
+
+/// Reads images ahead, in order. `None` of it is that its thread panicked, which the scope passes on.
+struct Decoder {
+    asks: Sender<usize>,
+    images: Receiver<Result<Decoded, InspectError>>,
+    /// How many were asked for.
+    asked: usize,
+    count: usize,
+}
+
+impl Decoder {
+    fn start<'scope>(scope: &'scope Scope<'scope, '_>, targets: &'scope [Target]) -> Self {
+        let ((asks, asked), (give, images)) = (channel(), channel());
+        scope.spawn(move || {
+            let decode = |index: usize| -> Result<Decoded, InspectError> {
+                let start = Instant::now();
+                let image = decode_rgb(&targets[index].path)?;
+                Ok(Decoded { image, milliseconds: start.elapsed().as_secs_f64() * 1e3 })
+            };
+            // Nobody waits for more once the run has ended.
+            let _ = asked.iter().try_for_each(|index| give.send(decode(index)));
+        });
+        Self { asks, images, asked: 0, count: targets.len() }
+    }
+
+    fn ask_for(&mut self, index: usize) {
+        if index == self.asked && index < self.count {
+            self.asked += 1;
+            // Taking it says whether the thread is gone.
+            let _ = self.asks.send(index);
+        }
+    }
+
+    fn take(&mut self, index: usize) -> Option<Result<Decoded, InspectError>> {
+        self.ask_for(index);
+        self.images.recv().ok()
+    }
+}
+
+/// Draws and writes one image at a time.
+struct Writer<'scope> {
+    jobs: Sender<(usize, Result<Seen, InspectError>)>,
+    outcomes: Receiver<Outcome>,
+    is_waiting: bool,
+    thread: ScopedJoinHandle<'scope, Result<PathBuf, InspectError>>,
+}
+
+impl<'scope> Writer<'scope> {
+    fn start(
+        scope: &'scope Scope<'scope, '_>,
+        run: &'scope Run<'_>,
+        files: &'scope [PictureFiles],
+        mut list: GrowingList,
+    ) -> Self {
+        let ((jobs, handed), (answer, outcomes)) = (channel(), channel());
+        let thread = scope.spawn(move || {
+            for (index, seen) in handed {
+                let written = run.write(&run.targets[index], &files[index], seen, &mut list);
+                if answer.send(written).is_err() {
+                    break;
+                }
+            }
+            list.finish()
+        });
+        Self { jobs, outcomes, is_waiting: false, thread }
+    }
+
+    fn hand(&mut self, index: usize, seen: Result<Seen, InspectError>) {
+        self.is_waiting = self.jobs.send((index, seen)).is_ok();
+    }
+
+    /// What became of the image that was handed over last and not waited for.
+    fn wait(&mut self) -> Option<Outcome> {
+        std::mem::take(&mut self.is_waiting).then(|| self.outcomes.recv().ok()).flatten()
+    }
+
+    fn finish(self) -> Result<(), InspectError> {
+        let Self { jobs, thread, .. } = self;
+        drop(jobs);
+        match thread.join() {
+            Ok(finished) => finished.map(drop),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
