@@ -8,19 +8,20 @@ use std::time::Instant;
 use anomaly::{Calibration, Domain};
 use burn::tensor::backend::Backend;
 use image::RgbImage;
-use moeclip_data::{Sample, Split, decode_rgb, images};
+use moeclip_data::decode_rgb;
 use moeclip_eval::pictures::{Overlay, write_map_png, write_npy_f32, write_png};
 use moeclip_eval::{MapRange, MapView};
 use serde::Serialize;
 use whole_file::WholeFile;
 
 use crate::backends::{Compute, Job, run_on};
-use crate::error::{Context, refuse};
+use crate::error::Context;
+use crate::pictures::Pictures;
 use crate::registry::{MethodFiles, MethodName};
 use crate::view::{Legend, colours};
 use crate::{
-    ClipSource, DataRequest, Dataset, InspectError, Judged, LoadedDetector, SeenMap, Viewing,
-    Warning, Watcher, WorkKind, calibration_of,
+    ClipSource, InspectError, Judged, LoadedDetector, SeenMap, Viewing, Warning, Watcher, WorkKind,
+    calibration_of,
 };
 
 /// Images to look at, and what is to become of their maps.
@@ -129,24 +130,6 @@ impl PredictRequest {
         self.output.viewing.check()?;
         run_on(self.compute, Predicting { request: self, watch, tell })
     }
-
-    /// The images to look at, with what they show.
-    fn targets(&self, watch: &mut dyn Watcher) -> Result<Vec<Target>, InspectError> {
-        if let Some(class) = &self.class {
-            if class.trim().is_empty() {
-                refuse!("--class is empty; say what the images show, as in \"metal nut\"");
-            }
-            let target = |path| Target { path, class: class.clone() };
-            return Ok(images(&self.input)?.into_iter().map(target).collect());
-        }
-        let samples = Dataset::open(&self.input, &DataRequest::default(), watch)
-            .and_then(|dataset| dataset.samples(Split::Test, watch))
-            .context(
-                "no --class NAME says what the images show, and the folder does not tell either",
-            )?;
-        let target = |sample: Sample| Target { path: sample.image, class: sample.prompt };
-        Ok(samples.into_iter().map(target).collect())
-    }
 }
 
 struct Predicting<'a> {
@@ -161,7 +144,8 @@ impl Job for Predicting<'_> {
 
     fn run<B: Backend>(self, device: B::Device) -> Result<Predicted, InspectError> {
         let Self { request, watch, tell } = self;
-        let targets = request.targets(watch)?;
+        let Pictures { targets, lost, .. } =
+            Pictures::of(&request.input, request.class.as_deref(), watch)?;
         let mut classes: Vec<String> = targets.iter().map(|target| target.class.clone()).collect();
         classes.sort();
         classes.dedup();
@@ -177,7 +161,10 @@ impl Job for Predicting<'_> {
         let calibration = request.output.viewing.holding(calibration, watch);
         warn_of_other_classes(calibration.as_ref(), &classes, watch);
         let mut loaded = method.load::<B>(clip, &classes, domain, compute, &device, watch)?;
-        predict(&targets, &mut loaded, calibration, &request.output, &device, watch, tell)
+        let output = &request.output;
+        let predicted = predict(&targets, &mut loaded, calibration, output, &device, watch, tell)?;
+        let (images, failed) = (predicted.images + lost, predicted.failed + lost);
+        Ok(Predicted { images, failed, ..predicted })
     }
 }
 

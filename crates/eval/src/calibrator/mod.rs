@@ -11,7 +11,7 @@ mod order;
 
 use crate::error::{require_finite, require_length};
 use crate::metrics::{MaskedMap, PixelScores, Workspace};
-use crate::{EvalError, MapRange, MapView};
+use crate::{EvalError, FalsePositives, MapRange, MapView};
 use anomaly::{
     Calibration, CalibrationConditions, CalibrationImages, ImageThreshold, PixelThreshold,
     RateInterval, ScoreRange, ScoreRule,
@@ -61,12 +61,16 @@ impl CalibrationTargets {
     /// # Errors
     /// [`EvalError::TooFewImages`] that says how many are needed.
     pub fn require(&self, images: usize) -> Result<(), EvalError> {
-        let rate = self.image_fpr.min(self.pixel_fpr);
-        let needed = order::images_needed(rate);
-        if images >= needed {
-            return Ok(());
-        }
-        Err(EvalError::TooFewImages { found: images, needed, rate })
+        let (found, needed) = (images, order::images_needed);
+        let rate = match (needed(self.image_fpr), needed(self.pixel_fpr)) {
+            (of_images, of_pixels) if found >= of_images.max(of_pixels) => return Ok(()),
+            (of_images, of_pixels) if of_images >= of_pixels => {
+                FalsePositives::Images(self.image_fpr)
+            }
+            _ => FalsePositives::Pixels(self.pixel_fpr),
+        };
+        let needed = needed(self.image_fpr.min(self.pixel_fpr));
+        Err(EvalError::TooFewImages { found, needed, rate })
     }
 }
 

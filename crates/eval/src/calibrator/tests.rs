@@ -133,9 +133,9 @@ fn what_no_threshold_can_be_made_of_is_refused_in_one_line() {
         (
             targets(0.01, 0.5),
             ladder(98),
-            "98 normal images are too few for a false-positive rate of 0.01",
+            "98 normal images are too few for a false-positive rate of 0.01 of the images",
         ),
-        (targets(0.5, 0.05), ladder(18), "at least 19"),
+        (targets(0.5, 0.05), ladder(18), "rate of 0.05 of the pixels; at least 19"),
         (targets(0.5, 0.5), Vec::new(), "at least 1"),
         (targets(0.5, 0.5), flat_maps, "map of every image is 1"),
         (targets(0.5, 0.5), flat_heads, "score of the image head of every image is 0.5"),
