@@ -20,7 +20,7 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let folder = PathBuf::from(arguments.next().context("usage: pipeline FOLDER [PASSES]")?);
     let passes: usize = arguments.next().map_or(Ok(3), |passes| passes.parse())?;
-    let dataset = dataset(images(&folder)?)?;
+    let dataset = dataset(images(&folder)?.images)?;
     let mut last = run(&dataset)?;
     let mut speeds = Vec::with_capacity(passes);
     for _ in 0..passes {

@@ -138,7 +138,7 @@ impl DiskCopy<'_> {
         let expected = |file: Option<&str>| file.map(|file| root.path().join(file));
         assert_eq!(images(Label::Normal), Vec::from_iter(&expected(self.normal)), "{dataset}");
         assert_eq!(images(Label::Anomalous), Vec::from_iter(&expected(self.anomalous)));
-        let masks = samples.iter().filter_map(|s| s.mask.as_ref());
+        let masks = samples.iter().flat_map(|s| &s.masks);
         assert_eq!(Vec::from_iter(masks), Vec::from_iter(&expected(self.mask)), "{dataset}");
         samples
     }

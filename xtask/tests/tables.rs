@@ -93,7 +93,7 @@ fn report(
             name: &name,
             group: sample.group.as_deref(),
             map: MapView::new(2, 2, &values).unwrap(),
-            mask: sample.mask.as_ref().map(|_| &CORNER[..]),
+            mask: sample.masks.first().map(|_| &CORNER[..]),
             label,
             image_score: 0.5,
         };

@@ -10,12 +10,16 @@ use crate::augment::{Augmentation, Placement};
 use crate::batch::Collated;
 use crate::cache::{Cache, Resized};
 use crate::content::ContentHash;
-use crate::decode::{decode_mask, decode_rgb_bytes, read};
+use crate::decode::{decode_rgb_bytes, read};
+use crate::descriptor::MaskFormat;
 use crate::error::DataError;
+use crate::fault::{Fault, FaultLog};
+use crate::masks::unite;
 use crate::order::augmentation_rng;
 use crate::preprocess::Preprocessing;
 use crate::sample::{ImageSize, Label, Sample};
 use crate::spare;
+use crate::verify::MaskFile;
 
 /// A picture as the model takes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,7 +116,7 @@ pub(crate) struct ItemFacts {
 impl ItemFacts {
     fn of(sample: &Sample, original: ImageSize) -> Self {
         Self {
-            has_mask: sample.mask.is_some(),
+            has_mask: !sample.masks.is_empty(),
             label: sample.label,
             class: sample.class.clone(),
             prompt: sample.prompt.clone(),
@@ -129,6 +133,9 @@ pub struct ImageDataset {
     preprocessing: Preprocessing,
     augmentation: Option<Augmentation>,
     cache: Option<Cache>,
+    /// What masks are checked against, where they are.
+    mask_format: Option<MaskFormat>,
+    faults: FaultLog,
     seed: u64,
     epoch: u64,
 }
@@ -136,8 +143,16 @@ pub struct ImageDataset {
 impl ImageDataset {
     /// Without augmentation.
     pub fn new(samples: Vec<Sample>, preprocessing: Preprocessing) -> Self {
-        let (augmentation, cache) = (None, None);
-        Self { samples: samples.into(), preprocessing, augmentation, cache, seed: 0, epoch: 0 }
+        Self {
+            samples: samples.into(),
+            preprocessing,
+            augmentation: None,
+            cache: None,
+            mask_format: None,
+            faults: FaultLog::default(),
+            seed: 0,
+            epoch: 0,
+        }
     }
 
     /// The same, augmented; `seed` decides all movements.
@@ -152,6 +167,20 @@ impl ImageDataset {
     /// The same, keeping decoded and resized images on disk. What comes out is the same.
     pub fn cached(self, cache: Cache) -> Self {
         Self { cache: Some(cache), ..self }
+    }
+
+    /// The same, holding each mask that it reads against what masks should be. What comes out is the
+    /// same; what is wrong, [`ImageDataset::take_faults`] says.
+    pub fn checking_masks(self, format: MaskFormat) -> Self {
+        Self { mask_format: Some(format), faults: FaultLog::default(), ..self }
+    }
+
+    /// The faults of files that were read since this was asked last, each once and by path, as
+    /// [`verify`](crate::verify()) names them. Copies of a dataset have them in common.
+    pub fn take_faults(&self) -> Vec<Fault> {
+        let mut faults = self.faults.take();
+        faults.sort();
+        faults
     }
 
     /// The same with the movements of another epoch.
@@ -193,8 +222,8 @@ impl ImageDataset {
                 batch.images.extend(placement.apply(&values, batch.size));
             }
         }
-        if let Some(path) = &sample.mask {
-            let mask = self.load_mask(path, sample, original)?;
+        if !sample.masks.is_empty() {
+            let mask = self.load_mask(sample, original)?;
             let moved = placement.map(|placement| placement.apply(&mask, batch.size));
             batch.next_mask().copy_from_slice(moved.as_ref().unwrap_or(&mask));
         }
@@ -214,23 +243,17 @@ impl ImageDataset {
         self.augmentation.map(|drawn| drawn.draw(self.preprocessing.size(), &mut rng))
     }
 
-    fn load_mask(
-        &self,
-        path: &Path,
-        sample: &Sample,
-        image: ImageSize,
-    ) -> Result<Vec<f32>, DataError> {
-        let picture = decode_mask(path)?;
-        let mask = ImageSize { width: picture.width(), height: picture.height() };
-        if mask != image {
-            return Err(DataError::MaskSize {
-                path: path.to_path_buf(),
-                mask,
-                image_path: sample.image.clone(),
-                image,
-            });
-        }
-        Ok(self.preprocessing.mask(&picture))
+    /// All masks of a sample as one.
+    fn load_mask(&self, sample: &Sample, image: ImageSize) -> Result<Vec<f32>, DataError> {
+        let masks = sample.masks.iter().map(|path| {
+            let mask = MaskFile::read(path)?;
+            if let Some(format) = self.mask_format {
+                self.faults.note(mask.faults(sample, Some(image), format));
+            }
+            Ok(mask)
+        });
+        let mask = unite(masks, sample, image)?;
+        Ok(self.preprocessing.mask(&mask))
     }
 }
 

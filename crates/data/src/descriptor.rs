@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::DataError;
 use crate::fault::{Fault, FaultKind};
 use crate::folder::name;
-use crate::layout::{Layout, Scan};
+use crate::layout::{Layout, Scan, benchmark_of};
 use crate::preprocess::MaskRule;
 use crate::sample::{Sample, Split};
 
@@ -176,7 +176,8 @@ impl Descriptor {
         std::fs::metadata(root).map_err(|e| DataError::unreadable(root, e))?;
         self.layouts.iter().find(|layout| layout.recognises(root)).ok_or_else(|| {
             let marks: Vec<String> = self.layouts.iter().map(Layout::marks).collect();
-            let reason = format!("not {}: none of {} here", self.name, marks.join(", "));
+            let seems = benchmark_of(root).map(|it| format!("; {it}")).unwrap_or_default();
+            let reason = format!("not {}: none of {} here{seems}", self.name, marks.join(", "));
             DataError::layout(root, reason)
         })
     }
@@ -237,6 +238,9 @@ impl Descriptor {
         }
         if self.layouts.is_empty() {
             return refuse("layouts: none; say how the images lie in at least one".into());
+        }
+        if let Some(wrong) = self.layouts.iter().find_map(|layout| layout.check().err()) {
+            return refuse(format!("layouts: {wrong}"));
         }
         let names = || self.classes.iter().flat_map(Class::names);
         let mut seen = std::collections::BTreeSet::new();

@@ -1,11 +1,15 @@
 //! What can be wrong with a copy of a dataset, one file at a time, each kind with a name of its own.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::mem;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
 use crate::error::DataError;
+use crate::folder::is_image;
 
 /// How many faults a message names before it only counts.
 const NAMED: usize = 4;
@@ -24,6 +28,13 @@ pub enum FaultKind {
     BadListing,
     /// An image lies where no class or defect is.
     StrayImage,
+    /// A link that leads nowhere or in a circle, where an image or a folder of images may be meant.
+    BrokenLink,
+    /// A picture of a format that is not read, or under an ending that is not looked at. The one fault
+    /// with which a copy can be used.
+    NotRead,
+    /// Masks and images whose names do not go together, as far as the description says.
+    MaskNames,
     /// An anomalous image without a mask, in a set that has masks.
     MaskMissing,
     /// A mask without an image.
@@ -55,6 +66,9 @@ impl FaultKind {
             Self::UnknownClass => "unknown-class",
             Self::BadListing => "bad-listing",
             Self::StrayImage => "stray-image",
+            Self::BrokenLink => "broken-link",
+            Self::NotRead => "not-read",
+            Self::MaskNames => "mask-names",
             Self::MaskMissing => "mask-missing",
             Self::ImageMissing => "image-missing",
             Self::MaskAmbiguous => "mask-ambiguous",
@@ -85,6 +99,11 @@ impl Fault {
     pub fn new(kind: FaultKind, path: impl Into<PathBuf>, detail: impl Into<String>) -> Self {
         Self { kind, path: path.into(), detail: detail.into() }
     }
+
+    /// Whether it is of a link that was named like an image and leads nowhere.
+    pub fn is_lost_image(&self) -> bool {
+        self.kind == FaultKind::BrokenLink && is_image(&self.path)
+    }
 }
 
 impl fmt::Display for Fault {
@@ -93,8 +112,41 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Faults of files, noticed while they are read on any thread, for a caller to tell. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FaultLog(Arc<Mutex<Noticed>>);
+
+#[derive(Debug, Default)]
+struct Noticed {
+    known: BTreeSet<(FaultKind, PathBuf)>,
+    fresh: Vec<Fault>,
+}
+
+impl FaultLog {
+    /// Remembers faults; one of a file that is known is passed over.
+    pub(crate) fn note(&self, faults: impl IntoIterator<Item = Fault>) {
+        let mut faults = faults.into_iter().peekable();
+        // Mostly there are none.
+        if faults.peek().is_none() {
+            return;
+        }
+        let mut noticed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for fault in faults {
+            if noticed.known.insert((fault.kind, fault.path.clone())) {
+                noticed.fresh.push(fault);
+            }
+        }
+    }
+
+    /// Those noticed since the last time, in no order that threads keep.
+    pub(crate) fn take(&self) -> Vec<Fault> {
+        let mut noticed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::take(&mut noticed.fresh)
+    }
+}
+
 /// The error of a dataset that cannot be used as it is: the first few faults, relative to `root`.
-pub(crate) fn refuse(root: &Path, faults: &[Fault]) -> DataError {
+pub(crate) fn refuse(root: &Path, faults: &[&Fault]) -> DataError {
     let named = faults.iter().take(NAMED).map(|fault| {
         let path = fault.path.strip_prefix(root).unwrap_or(&fault.path);
         match path.as_os_str().is_empty() {

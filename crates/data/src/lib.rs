@@ -47,6 +47,7 @@ mod hold_out;
 mod jpeg;
 mod layout;
 mod loader;
+mod masks;
 mod order;
 mod preprocess;
 mod sample;
@@ -64,13 +65,14 @@ pub use decode::{decode_mask, decode_mask_bytes, decode_rgb, decode_rgb_bytes};
 pub use descriptor::{Class, Descriptor, Grouping, MaskFormat, MaskValues, PromptNames};
 pub use error::DataError;
 pub use fault::{Fault, FaultKind};
-pub use folder::{IMAGE_EXTENSIONS, images};
+pub use folder::{FoundImages, IMAGE_EXTENSIONS, by_ending, images};
 pub use hold_out::{HeldOutSplit, hold_out};
 pub use layout::{
     CsvList, Folder, Jsonl, LabelsCsv, Layout, ListFormat, Listing, MetaJson, Record, Scan,
     SplitCsv, Tree, scan,
 };
 pub use loader::{Batches, LoaderOptions};
+pub use masks::read_masks;
 pub use order::{augmentation_rng, epoch_order};
 pub use preprocess::{CLIP_MEAN, CLIP_STD, MAX_SIZE, MaskRule, Preprocessing};
 pub use sample::{Counts, ImageSize, Label, Sample, Split};

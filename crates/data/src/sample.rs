@@ -63,8 +63,9 @@ impl fmt::Display for ImageSize {
 pub struct Sample {
     /// The picture.
     pub image: PathBuf,
-    /// The mask of its anomalous pixels; `None` for a normal image and where a class has no masks.
-    pub mask: Option<PathBuf>,
+    /// The masks of its anomalous pixels, united where there are several; none for a normal image and
+    /// where a class has no masks.
+    pub masks: Vec<PathBuf>,
     /// The class that the sample is scored with, such as `pipe_fryum`.
     pub class: String,
     /// The class as it stands in a prompt, such as "pipe fryum".
@@ -83,7 +84,7 @@ impl Sample {
     pub fn new(image: PathBuf, class: &str, label: Label, defect: &str) -> Self {
         Self {
             image,
-            mask: None,
+            masks: Vec::new(),
             class: class.to_owned(),
             prompt: class.replace('_', " "),
             label,
@@ -115,7 +116,7 @@ impl Counts {
             anomalous_without_mask: samples
                 .iter()
                 .filter(anomalous)
-                .filter(|s| s.mask.is_none())
+                .filter(|s| s.masks.is_empty())
                 .count(),
         }
     }

@@ -15,7 +15,7 @@ use statrs::distribution::{Beta, Binomial, ContinuousCDF, DiscreteCDF};
 
 use crate::error::{require_finite, require_length};
 use crate::metrics::{MaskedMap, PixelScores, Workspace};
-use crate::{EvalError, MapRange, MapView};
+use crate::{EvalError, FalsePositives, MapRange, MapView};
 
 /// The rates of false alarms that thresholds are set for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,11 +60,17 @@ impl CalibrationTargets {
     /// # Errors
     /// [`EvalError::TooFewImages`] that says how many are needed.
     pub fn require(&self, images: usize) -> Result<(), EvalError> {
-        let rate = self.image_fpr.min(self.pixel_fpr);
-        let needed = images_needed(rate);
+        let of_images = images_needed(self.image_fpr);
+        let of_pixels = images_needed(self.pixel_fpr);
+        let needed = of_images.max(of_pixels);
         if images >= needed {
             return Ok(());
         }
+        let rate = if of_images >= of_pixels {
+            FalsePositives::Images(self.image_fpr)
+        } else {
+            FalsePositives::Pixels(self.pixel_fpr)
+        };
         Err(EvalError::TooFewImages { found: images, needed, rate })
     }
 }
@@ -366,9 +372,9 @@ mod tests {
             (
                 targets(0.01, 0.5),
                 ladder(98),
-                "98 normal images are too few for a false-positive rate of 0.01",
+                "98 normal images are too few for a false-positive rate of 0.01 of the images",
             ),
-            (targets(0.5, 0.05), ladder(18), "at least 19"),
+            (targets(0.5, 0.05), ladder(18), "rate of 0.05 of the pixels; at least 19"),
             (targets(0.5, 0.5), Vec::new(), "at least 1"),
             (targets(0.5, 0.5), flat_maps, "map of every image is 1"),
             (targets(0.5, 0.5), flat_heads, "score of the image head of every image is 0.5"),

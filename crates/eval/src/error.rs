@@ -1,6 +1,7 @@
 //! The one error of this crate, so that a caller handles bad scores, bad shapes and unwritable
 //! files in one place.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -94,7 +95,7 @@ pub enum EvalError {
         /// Images needed.
         needed: usize,
         /// The rate asked for.
-        rate: f64,
+        rate: FalsePositives,
     },
     /// Numbers without a range: nothing can be calibrated by them.
     #[error(
@@ -190,4 +191,22 @@ pub(crate) fn require_length(what: &str, expected: usize, found: usize) -> Resul
     }
     let what = what.to_owned();
     Err(EvalError::Length { what, expected, found })
+}
+
+/// A rate of false alarms, and of what.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FalsePositives {
+    /// The share of images.
+    Images(f64),
+    /// The share of an image's pixels.
+    Pixels(f64),
+}
+
+impl fmt::Display for FalsePositives {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Images(rate) => write!(f, "{rate} of the images"),
+            Self::Pixels(rate) => write!(f, "{rate} of the pixels"),
+        }
+    }
 }

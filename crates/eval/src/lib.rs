@@ -21,6 +21,6 @@ pub mod report;
 mod store;
 
 pub use calibrator::{CalibrationTargets, Calibrator};
-pub use error::EvalError;
+pub use error::{EvalError, FalsePositives};
 pub use map::{MapRange, MapView, Peak};
 pub use store::{ResultFolder, StoredResult};

@@ -8,11 +8,12 @@ use burn::tensor::backend::Backend;
 use moeclip::AdapterFile;
 use moeclip_data::{ImageDataset, Label, Sample, Split};
 use moeclip_eval::metrics::Workspace;
-use moeclip_eval::{CalibrationTargets, Calibrator};
+use moeclip_eval::{CalibrationTargets, Calibrator, EvalError, FalsePositives};
 use serde::Serialize;
 
 use crate::backends::{Compute, Job, run_on};
 use crate::error::{Context, refuse};
+use crate::pictures::within;
 use crate::registry::{MethodFiles, MethodName};
 use crate::{
     CacheRequest, ClipSource, DataRequest, Dataset, InspectError, LoadedDetector, Warning, Watcher,
@@ -91,7 +92,7 @@ impl Job for CalibrateJob<'_> {
         refuse_unwritable(out)?;
         let normal = request.normal_images(watch)?;
         let named = || request.data.display().to_string();
-        targets.require(normal.samples.len()).with_context(named)?;
+        require(targets, normal.samples.len()).with_context(named)?;
         let domain = request.domain.unwrap_or(normal.dataset.descriptor.domain);
         let classes = prompt_names(&normal.samples);
         let images = normal.described(adapter, classes.clone(), watch)?;
@@ -155,6 +156,18 @@ impl Calibrating {
     }
 }
 
+/// Refuses too few images, by the name of the option that asks for more.
+fn require(targets: CalibrationTargets, images: usize) -> Result<(), InspectError> {
+    let Err(error) = targets.require(images) else { return Ok(()) };
+    match error {
+        EvalError::TooFewImages { rate: FalsePositives::Pixels(_), .. } => {
+            refuse!("--pixel-fpr (0.01 where it is not given): {error}")
+        }
+        EvalError::TooFewImages { .. } => refuse!("--fpr (0.01 where it is not given): {error}"),
+        other => Err(other.into()),
+    }
+}
+
 /// The images that are calibrated on.
 struct NormalImages {
     dataset: Dataset,
@@ -165,21 +178,7 @@ struct NormalImages {
 impl CalibrateRequest {
     /// The normal images of what was named; warns of how many anomalous ones are left out.
     fn normal_images(&self, watch: &mut dyn Watcher) -> Result<NormalImages, InspectError> {
-        let mut options = self.options.clone();
-        let is_own_folder = options.class.is_some() && options.anomalous.is_empty();
-        if is_own_folder && options.normal.is_empty() {
-            options.normal.push(PathBuf::from("."));
-        }
-        let own = if options.normal.is_empty() { Split::Train } else { Split::Test };
-        let split = self.split.unwrap_or(own);
-        let found = Dataset::open(&self.data, &options, watch).and_then(|dataset| {
-            let samples = dataset.samples(split, watch)?;
-            Ok((dataset, samples))
-        });
-        let (dataset, all) = found.with_context(|| match options.normal.is_empty() {
-            true => "give --class NAME for a folder of normal images, or another --split",
-            false => "no normal images",
-        })?;
+        let LabelledImages { dataset, samples: all, split } = self.labelled_images(watch)?;
         let count = all.len();
         let is_normal = |sample: &Sample| sample.label == Label::Normal;
         let samples: Vec<Sample> = all.into_iter().filter(is_normal).collect();
@@ -194,6 +193,85 @@ impl CalibrateRequest {
         }
         Ok(NormalImages { dataset, samples, split })
     }
+
+    /// All images of what was named, of the split that is calibrated on.
+    fn labelled_images(&self, watch: &mut dyn Watcher) -> Result<LabelledImages, InspectError> {
+        let mut options = self.options.clone();
+        let is_own = !options.normal.is_empty() || !options.anomalous.is_empty();
+        if let Some(class) = options.class.take_if(|_| !is_own) {
+            return match options.described_as {
+                Some(_) => self.of_class(Dataset::open(&self.data, &options, watch)?, class, watch),
+                None => match Dataset::known(&self.data, &options, watch)? {
+                    Some(dataset) => {
+                        dataset.tell_layout(watch);
+                        self.of_class(dataset, class, watch)
+                    }
+                    None => self.of_folder(class, watch),
+                },
+            };
+        }
+        let own = if options.normal.is_empty() { Split::Train } else { Split::Test };
+        let split = self.split.unwrap_or(own);
+        let found = Dataset::open(&self.data, &options, watch).and_then(|dataset| {
+            let samples = dataset.samples_there(split, watch)?;
+            Ok(LabelledImages { dataset, samples, split })
+        });
+        found.with_context(|| match options.normal.is_empty() {
+            true => "give --class NAME for a folder of normal images, or another --split",
+            false => "no normal images",
+        })
+    }
+
+    /// Those of a dataset, all of which show `class`: of train where there is such a split.
+    fn of_class(
+        &self,
+        dataset: Dataset,
+        class: String,
+        watch: &mut dyn Watcher,
+    ) -> Result<LabelledImages, InspectError> {
+        let scan = dataset.descriptor.scan(&dataset.root, Split::Train);
+        let has_train = scan.is_ok_and(|scan| !scan.samples.is_empty());
+        let split = match (self.split, has_train) {
+            (Some(split), _) => split,
+            (None, true) => Split::Train,
+            (None, false) => {
+                watch.warn(Warning::CalibratedOnTest { folder: dataset.root.clone() });
+                Split::Test
+            }
+        };
+        let mut samples = dataset.samples_there(split, watch)?;
+        samples.iter_mut().for_each(|sample| sample.prompt.clone_from(&class));
+        Ok(LabelledImages { dataset, samples, split })
+    }
+
+    /// A folder all of whose images are normal and show `class`.
+    fn of_folder(
+        &self,
+        class: String,
+        watch: &mut dyn Watcher,
+    ) -> Result<LabelledImages, InspectError> {
+        if let Some(inner) = within(&self.data)?.first() {
+            let (data, inner, layout) =
+                (self.data.display(), inner.root.display(), inner.layout_name());
+            refuse!(
+                "{data}: not all that lies here are normal images: {inner} is a dataset of its own, \
+                 by {layout}; name that, or a folder of normal images"
+            );
+        }
+        let (normal, class) = (vec![PathBuf::from(".")], Some(class));
+        let options = DataRequest { normal, class, ..self.options.clone() };
+        let dataset = Dataset::open(&self.data, &options, watch)?;
+        let split = self.split.unwrap_or(Split::Test);
+        let samples = dataset.samples_there(split, watch).context("no normal images")?;
+        Ok(LabelledImages { dataset, samples, split })
+    }
+}
+
+/// Images of a dataset, normal and anomalous.
+struct LabelledImages {
+    dataset: Dataset,
+    samples: Vec<Sample>,
+    split: Split,
 }
 
 impl NormalImages {

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use moeclip_data::{
-    Cache, Counts, Descriptor, Folder, ImageDataset, Layout, PromptNames, Sample, Split,
+    Cache, Counts, Descriptor, Fault, FaultKind, Folder, ImageDataset, Layout, PromptNames, Sample,
+    Scan, Split, by_ending,
 };
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,24 @@ pub fn tell_trouble(cache: &Option<Cache>, watch: &mut dyn Watcher) {
     }
 }
 
+/// Warns of what is wrong with masks that were read, of the first few by name.
+pub fn tell_mask_faults(dataset: &ImageDataset, watch: &mut dyn Watcher) {
+    let faults = dataset.take_faults();
+    tell_each(&faults, watch);
+}
+
+/// How many faults of files are told before they are only counted.
+const TOLD: usize = 4;
+
+pub(crate) fn tell_each(faults: &[Fault], watch: &mut dyn Watcher) {
+    for fault in faults.iter().take(TOLD) {
+        watch.warn(Warning::Fault { fault: fault.to_string() });
+    }
+    if let Some(more) = faults.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        watch.warn(Warning::MoreFaults { more });
+    }
+}
+
 /// A described folder of images.
 #[derive(Debug, Clone)]
 pub struct Dataset {
@@ -111,32 +130,82 @@ impl Dataset {
         if let Some(name) = &options.described_as {
             return Ok(Self { descriptor: descriptor(name)?, root: target.to_path_buf() });
         }
-        if target.exists() { Self::at(target, watch) } else { Self::called(target, options) }
+        if !target.exists() {
+            return Self::called(target, options);
+        }
+        Self::at(target, watch)?.with_context(|| {
+            let target = target.display();
+            format!(
+                "{target}: is neither a list (.csv, .tsv, .txt, .json, .jsonl) nor a description \
+                 (.toml) nor a folder"
+            )
+        })
+    }
+
+    /// The data at a path that needs no further words: it is described, is a list, or has a layout
+    /// that is known; or a known dataset's name where there is no such path. `None` for a picture and
+    /// for any other folder.
+    ///
+    /// # Errors
+    /// A description that cannot be read; a known dataset that is not there.
+    pub fn known(
+        target: &Path,
+        options: &DataRequest,
+        watch: &mut dyn Watcher,
+    ) -> Result<Option<Self>, InspectError> {
+        if !target.exists() {
+            return match find(&target.to_string_lossy())? {
+                Some(_) => Self::called(target, options).map(Some),
+                None => Ok(None),
+            };
+        }
+        let found = Self::at(target, watch)?;
+        let is_described = |dataset: &Self| dataset.descriptor.layout(&dataset.root).is_ok();
+        Ok(found.filter(is_described))
     }
 
     /// The data at a path: described by a TOML file, by its well-known name, or by what it looks
-    /// like.
-    fn at(path: &Path, watch: &mut dyn Watcher) -> Result<Self, InspectError> {
-        let beside = path.join(BESIDE);
-        if beside.is_file() {
-            return Self::of_toml(&beside);
+    /// like. `None` for a file that is no list.
+    fn at(path: &Path, watch: &mut dyn Watcher) -> Result<Option<Self>, InspectError> {
+        if let Some(described) = Self::beside(path)? {
+            return Ok(Some(described));
         }
-        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
-            return Self::of_toml(path);
+        let is_file = path.is_file();
+        let is_toml = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("toml"));
+        if is_toml && is_file {
+            return Self::of_toml(path).map(Some);
         }
         let name = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-        let name = name.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        // Of a folder's name all is its name, points too.
+        let name = if is_file { name.file_stem() } else { name.file_name() };
+        let name = name.unwrap_or_default().to_string_lossy().into_owned();
         let root = path.to_path_buf();
         if let Some(descriptor) = find(&name)?
-            && path.is_dir()
+            && !is_file
             && descriptor.layout(path).is_ok()
         {
             let dataset = descriptor.name.clone();
             watch.warn(Warning::ReadAs { folder: root.clone(), dataset });
-            return Ok(Self { descriptor, root });
+            return Ok(Some(Self { descriptor, root }));
         }
-        let root = if path.is_file() { parent(path) } else { root };
-        Ok(Self { descriptor: Descriptor::undescribed(name, Layout::guess(path)), root })
+        let layouts = Layout::guess(path);
+        if layouts.is_empty() {
+            return Ok(None);
+        }
+        let root = if is_file { parent(path) } else { root };
+        Ok(Some(Self { descriptor: Descriptor::undescribed(name, layouts), root }))
+    }
+
+    /// The data that a description in the folder `path` describes; `None` where there is none.
+    pub(crate) fn beside(path: &Path) -> Result<Option<Self>, InspectError> {
+        let beside = path.join(BESIDE);
+        if beside.is_file() { Self::of_toml(&beside).map(Some) } else { Ok(None) }
+    }
+
+    /// A folder that nobody described.
+    pub(crate) fn undescribed(folder: &Path, layouts: Vec<Layout>) -> Self {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        Self { descriptor: Descriptor::undescribed(name, layouts), root: folder.to_path_buf() }
     }
 
     fn of_toml(path: &Path) -> Result<Self, InspectError> {
@@ -177,7 +246,32 @@ impl Dataset {
         split: Split,
         watch: &mut dyn Watcher,
     ) -> Result<Vec<Sample>, InspectError> {
-        let samples = self.descriptor.samples(&self.root, split)?;
+        self.samples_of(self.descriptor.scan(&self.root, split)?, split, watch)
+    }
+
+    /// As [`Dataset::samples`], without those that links or folders fail to lead to. Warns of them.
+    ///
+    /// # Errors
+    /// As [`Descriptor::samples`], for all other faults.
+    pub fn samples_there(
+        &self,
+        split: Split,
+        watch: &mut dyn Watcher,
+    ) -> Result<Vec<Sample>, InspectError> {
+        let mut scan = self.descriptor.scan(&self.root, split)?;
+        let lost: Vec<Fault> = scan.faults.extract_if(.., |fault| is_lost(fault)).collect();
+        tell_each(&lost, watch);
+        self.samples_of(scan, split, watch)
+    }
+
+    fn samples_of(
+        &self,
+        scan: Scan,
+        split: Split,
+        watch: &mut dyn Watcher,
+    ) -> Result<Vec<Sample>, InspectError> {
+        tell_not_read(&self.root, &scan.faults, watch);
+        let samples = scan.strict(&self.root)?;
         if split == Split::Test {
             self.note_counts(&samples, watch);
         }
@@ -213,6 +307,20 @@ impl DataRequest {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let descriptor = Descriptor::undescribed(name, vec![Layout::Folder(folder)]);
         Ok(Dataset { descriptor, root: target.to_path_buf() })
+    }
+}
+
+/// Whether a fault is of files that cannot be reached, and of no other.
+fn is_lost(fault: &Fault) -> bool {
+    matches!(fault.kind, FaultKind::BrokenLink | FaultKind::Unreadable)
+}
+
+/// Warns of pictures in `folder` that are not read, counted by their endings.
+pub(crate) fn tell_not_read(folder: &Path, faults: &[Fault], watch: &mut dyn Watcher) {
+    let not_read = faults.iter().filter(|fault| fault.kind == FaultKind::NotRead);
+    let endings = by_ending(not_read.map(|fault| fault.path.as_path()));
+    if !endings.is_empty() {
+        watch.warn(Warning::NotRead { folder: folder.to_path_buf(), endings });
     }
 }
 

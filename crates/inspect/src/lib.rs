@@ -18,6 +18,7 @@ mod evaluate;
 mod methods;
 mod open;
 mod overlap;
+mod pictures;
 mod precision;
 mod predict;
 mod registry;
@@ -30,7 +31,7 @@ pub use calibrate::{CalibrateRequest, Calibrated, calibrate, refuse_unwritable};
 pub use cases::{SeenImage, draw};
 pub use catalogue::{DataRoot, find, known, published};
 pub use child::{ChildJob, Launcher, TrainRequest};
-pub use data::{CacheRequest, DataRequest, Dataset, cached, tell_trouble};
+pub use data::{CacheRequest, DataRequest, Dataset, cached, tell_mask_faults, tell_trouble};
 pub use error::{InspectError, one_line};
 pub use evaluate::{
     EvalRequest, Evaluated, Measuring, PIXEL_MEMORY, evaluate, for_each_image, to_bools,

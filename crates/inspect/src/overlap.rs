@@ -33,8 +33,8 @@ pub fn fingerprint(
     let mut images = fingerprints(samples, watch)?;
     let mut lines = String::new();
     for (sample, image) in std::iter::zip(samples, &images) {
-        let mask = sample.mask.as_deref().map(ContentHash::of_file).transpose()?;
-        let mask = mask.map_or_else(String::new, |mask| mask.short());
+        let masks = sample.masks.iter().map(|mask| Ok(ContentHash::of_file(mask)?.short()));
+        let mask = masks.collect::<Result<Vec<_>, InspectError>>()?.join("+");
         let (label, prompt) = (sample.label.index(), &sample.prompt);
         lines.push_str(&format!("{image} {mask} {label} {prompt}\n"));
     }

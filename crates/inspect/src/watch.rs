@@ -166,6 +166,64 @@ pub enum Warning {
         /// Images as published.
         expected: usize,
     },
+    /// Files that look like pictures and are passed over.
+    #[error(
+        "{}: pictures that are not read: {endings}; convert them to PNG, or rename those that are PNG, \
+         JPEG, BMP, TIFF or WebP",
+        .folder.display()
+    )]
+    NotRead {
+        /// Where they lie.
+        folder: PathBuf,
+        /// How many of which ending.
+        endings: String,
+    },
+    /// A file is not as it should be.
+    #[error("{fault}")]
+    Fault {
+        /// Its kind, the file, what is wrong with it and what to do.
+        fault: String,
+    },
+    /// There are more such files than are named.
+    #[error("{more} more faults; `cargo xtask datasets verify` names all")]
+    MoreFaults {
+        /// How many.
+        more: usize,
+    },
+    /// A folder is a dataset, though a class was named.
+    #[error(
+        "{} is read as it is without --class, by {layout}: its images and no masks; --class only says \
+         what they show",
+        .folder.display()
+    )]
+    ReadByLayout {
+        /// The folder.
+        folder: PathBuf,
+        /// What its layout is known by.
+        layout: String,
+    },
+    /// A folder of images has a dataset within, whose masks are no images.
+    #[error(
+        "{} is a dataset of its own, by {layout}; {files} masks or other files of it are left out",
+        .folder.display()
+    )]
+    MasksLeftOut {
+        /// The dataset's folder.
+        folder: PathBuf,
+        /// What its layout is known by.
+        layout: String,
+        /// How many files are left out.
+        files: usize,
+    },
+    /// There is no train split.
+    #[error(
+        "{} has no train split; its normal test images are calibrated on, and cannot be measured on",
+        .folder.display()
+    )]
+    CalibratedOnTest {
+        /// The dataset's folder.
+        folder: PathBuf,
+    },
     /// Only normal images are calibrated on.
     #[error("{images} anomalous images are left out")]
     AnomalousLeftOut {
@@ -264,7 +322,11 @@ impl Warning {
     /// How bad it is.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Cache { .. } | Self::Unread { .. } => Severity::Warning,
+            Self::Cache { .. }
+            | Self::Unread { .. }
+            | Self::NotRead { .. }
+            | Self::Fault { .. }
+            | Self::MoreFaults { .. } => Severity::Warning,
             _ => Severity::Note,
         }
     }

@@ -14,11 +14,12 @@ use burn::tensor::backend::Backend;
 use clap::Args;
 use clip_vit::ClipCheckpoint;
 use inspect::backends::{DeviceChoice, Job, beside, run_on};
-use inspect::{Dataset, fingerprint, refuse_unwritable, tell_trouble};
+use inspect::{Dataset, Warning, fingerprint, refuse_unwritable, tell_trouble};
 use moeclip::Chosen;
-use moeclip_data::{Counts, Split, hold_out};
+use moeclip_data::{Counts, Fault, ImageDataset, Split, hold_out};
 use moeclip_train::{
-    Experiment, RunLog, StepMetrics, StopReason, TrainConfig, check_images, fit_watched,
+    AuxiliaryImages, Experiment, RunLog, StepMetrics, StopReason, TrainConfig, check_images,
+    fit_watched,
 };
 use serde::Serialize;
 
@@ -30,7 +31,7 @@ pub(crate) use self::settings::TrainSettings;
 use crate::arguments::{CacheArgs, ClipArgs, DataOptions};
 use crate::cli::Common;
 use crate::interrupt;
-use crate::output::{Terminal, print_json};
+use crate::output::{Terminal, print_json, tell};
 use crate::system::{gib, peak_memory};
 
 /// Train adapters on a dataset with masks.
@@ -165,6 +166,39 @@ fn drawn(log: &RunLog) -> Option<String> {
     plot.map(|file| file.display().to_string())
 }
 
+/// Most faults of masks that are told one by one.
+const FAULTS_TOLD: usize = 4;
+
+/// What is wrong with the masks that are trained on, told as they are read.
+struct MaskFaults {
+    images: Vec<ImageDataset>,
+    found: usize,
+}
+
+impl MaskFaults {
+    fn of(images: &AuxiliaryImages) -> Self {
+        let images = std::iter::once(&images.training).chain(&images.held_out);
+        Self { images: images.cloned().collect(), found: 0 }
+    }
+
+    /// What was found since this was called last, up to [`FAULTS_TOLD`].
+    fn take(&mut self) -> Vec<String> {
+        let mut faults: Vec<Fault> =
+            self.images.iter().flat_map(ImageDataset::take_faults).collect();
+        let told = FAULTS_TOLD.saturating_sub(self.found);
+        self.found += faults.len();
+        faults.truncate(told);
+        faults.iter().map(Fault::to_string).collect()
+    }
+
+    /// Tells how many there were besides.
+    fn count(&self) {
+        if let Some(more) = self.found.checked_sub(FAULTS_TOLD).filter(|more| *more > 0) {
+            tell(&Warning::MoreFaults { more });
+        }
+    }
+}
+
 impl TrainJob {
     fn begin<B: Backend>(&self, device: &B::Device) -> anyhow::Result<Begun<B>> {
         let TrainArgs { clip, out, saving, display, devices, .. } = &self.args;
@@ -194,7 +228,7 @@ impl TrainJob {
         Ok(Plan {
             fingerprint: fingerprint(&dataset, &samples, &mut Terminal::default())?,
             samples: parts,
-            mask_rule: dataset.descriptor.masks.rule,
+            mask_format: dataset.descriptor.masks,
             cache: self.args.cache.request().open()?,
             experiment,
         })
@@ -217,6 +251,7 @@ impl TrainJob {
         let extent = run.extent(self.args.settings.steps);
         let Run { learner, images, .. } = run;
         let mut display = self.args.display.show(extent, learner.steps(), &self.common);
+        let mut faults = MaskFaults::of(images);
         let ending = fit_watched(learner, images, extent, device, |now, metrics| {
             display.step(metrics);
             if self.common.json {
@@ -224,6 +259,7 @@ impl TrainJob {
                 let _ = print_json(metrics);
             }
             steps.note(metrics);
+            faults.take().into_iter().for_each(|fault| display.warn(fault));
             // The log first: a checkpoint that is there has its steps in the log.
             if let Some(Err(error)) = log.as_mut().map(|log| log.step(metrics)) {
                 display.warn(format!("{error}; the log ends before step {}", now.steps()));
@@ -235,7 +271,9 @@ impl TrainJob {
             let stop = interrupt::asked() || display.asked_to_stop();
             if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
+        faults.take().into_iter().for_each(|fault| display.warn(fault));
         display.finish();
+        faults.count();
         // Whatever ended it: a broken picture after hours must not cost the steps since the last.
         if steps.made > 0 {
             saving.at_end(learner);

@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::list::{ANOMALY, below};
-use super::masks::{Masks, Unpaired};
+use super::masks::{MaskNames, Masks, Unpaired};
 use super::{LayoutKind, Scan, own_name};
 use crate::error::DataError;
-use crate::folder::{images, name};
+use crate::fault::Fault;
+use crate::folder::{FoundImages, by_ending, images_below, name};
 use crate::sample::{Label, Sample, Split};
 
 /// One class in folders that are named by kind. All are relative to the root (`.` is the root itself)
 /// and searched with all folders below them, except those that are named on their own.
 ///
 /// The mask of `DIR/SUB/STEM.png` is `SUB/STEM.png` in a folder of masks, or lies there below the
-/// folder's name or its last part: `DIR/SUB/STEM.png`. A normal image is given a mask only from a
+/// folder's name or its last part: `DIR/SUB/STEM.png`. Several masks of one image are united:
+/// `STEM_mask_0.png` and so on, or all of a folder `STEM/`. A normal image is given a mask only from a
 /// folder of its own name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -33,6 +35,10 @@ pub struct Folder {
     pub masks: Vec<String>,
     /// What a mask's name has behind the name of its image, the first that fits.
     pub mask_suffixes: Vec<String>,
+    /// What a mask is called, without its ending, in place of the suffixes: `mask_STEM` where `STEM`
+    /// is the name of its image without ending, `NAME` with it; `STEM_*` for several masks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mask_names: Vec<String>,
 }
 
 impl Default for Folder {
@@ -44,6 +50,7 @@ impl Default for Folder {
             train: Vec::new(),
             masks: Vec::new(),
             mask_suffixes: vec!["_mask".into(), String::new()],
+            mask_names: Vec::new(),
         }
     }
 }
@@ -64,6 +71,7 @@ impl LayoutKind for Folder {
 
     fn scan(&self, root: &Path, split: Split) -> Result<Scan, DataError> {
         let folders = Folders::of(self, root)?;
+        let names = MaskNames::at(root, &self.mask_names, &self.mask_suffixes)?;
         let class = self.class.clone().unwrap_or_else(|| own_name(root));
         let parts: &[(&[PathBuf], Label)] = match split {
             Split::Train => &[(&folders.train, Label::Normal)],
@@ -71,24 +79,31 @@ impl LayoutKind for Folder {
                 &[(&folders.normal, Label::Normal), (&folders.anomalous, Label::Anomalous)]
             }
         };
-        let mut unpaired = Vec::new();
+        let (mut unpaired, mut faults) = (Vec::new(), Vec::new());
         for (dirs, label) in parts {
             // A copy without its train split is still one to test on.
             let is_there = |dir: &&PathBuf| split == Split::Test || root.join(dir).is_dir();
             for dir in dirs.iter().filter(is_there) {
-                let images = folders.images_of(dir)?;
+                let images = folders.images_of(dir, &mut faults)?;
                 unpaired.extend(images.into_iter().map(|i| i.unpaired(dir, &class, *label)));
             }
         }
         if unpaired.is_empty() {
-            let reason = format!("no image of the split {} in {}", split.name(), self.named(split));
+            let mut reason =
+                format!("no image of the split {} in {}", split.name(), self.named(split));
+            if !faults.is_empty() {
+                let others = by_ending(faults.iter().map(|fault| fault.path.as_path()));
+                reason.push_str(&format!("; not read there: {others}"));
+            }
             return Err(DataError::layout(root, reason));
         }
         if split == Split::Train || folders.masks.is_empty() {
             let samples = unpaired.into_iter().map(|u| u.sample).collect();
-            return Ok(Scan { samples, faults: Vec::new() });
+            return Ok(Scan { samples, faults });
         }
-        Ok(folders.masks()?.pair(unpaired, &self.mask_suffixes))
+        let mut paired = folders.masks(&mut faults)?.pair(unpaired, &names);
+        paired.faults.append(&mut faults);
+        Ok(paired)
     }
 }
 
@@ -159,16 +174,20 @@ impl<'a> Folders<'a> {
         self.normal.iter().chain(&self.anomalous).chain(&self.train).chain(&self.masks)
     }
 
-    /// The images below `dir`, without those of folders below it that are named on their own.
-    fn images_of(&self, dir: &Path) -> Result<Vec<Found>, DataError> {
+    /// The images below `dir`, without those of folders below it that are named on their own; `faults`
+    /// takes in what is wrong there.
+    fn images_of(&self, dir: &Path, faults: &mut Vec<Fault>) -> Result<Vec<Found>, DataError> {
         let folder = self.root.join(dir);
         if folder.is_file() {
             return Err(DataError::WrongKind { path: folder, found: "a file", needed: "a folder" });
         }
         let within = self.all().filter(|other| *other != dir && other.starts_with(dir));
         let within: Vec<PathBuf> = within.map(|other| self.root.join(other)).collect();
-        let mut images = images_below(&folder)?;
-        images.retain(|image| !within.iter().any(|other| image.starts_with(other)));
+        let is_own = |path: &Path| !within.iter().any(|other| path.starts_with(other));
+        let FoundImages { mut images, faults: mut found } = images_below(&folder)?;
+        images.retain(|image| is_own(image));
+        found.retain(|fault| is_own(&fault.path));
+        faults.append(&mut found);
         let found = |path: PathBuf| {
             let subfolder = path.parent().and_then(|parent| parent.strip_prefix(&folder).ok());
             Found { subfolder: subfolder.unwrap_or(Path::new("")).to_path_buf(), path }
@@ -176,10 +195,10 @@ impl<'a> Folders<'a> {
         Ok(images.into_iter().map(found).collect())
     }
 
-    fn masks(&self) -> Result<Masks, DataError> {
+    fn masks(&self, faults: &mut Vec<Fault>) -> Result<Masks, DataError> {
         let mut masks = Masks::default();
         for dir in &self.masks {
-            for mask in self.images_of(dir)? {
+            for mask in self.images_of(dir, faults)? {
                 masks.add(mask.subfolder, mask.path);
             }
         }
@@ -202,14 +221,6 @@ impl Found {
             Label::Anomalous => shown(&self.subfolder),
         };
         Unpaired { sample: Sample::new(self.path, class, label, &defect), folders }
-    }
-}
-
-/// The images below `folder` at any depth, sorted; none is no error.
-pub(super) fn images_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    match images(folder) {
-        Err(DataError::Layout { .. }) => Ok(Vec::new()),
-        found => found,
     }
 }
 

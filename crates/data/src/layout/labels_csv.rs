@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::folder::images_below;
 use super::list::{ListFormat, ListSource, Listing, Record, bad_line, read, shown};
 use super::{LayoutKind, Scan, own_name};
 use crate::error::DataError;
+use crate::folder::{FoundImages, images_below};
 use crate::sample::Split;
 
 /// A table with a header, whose first column is an image's name without extension, or its number, and
@@ -45,8 +45,9 @@ impl LayoutKind for LabelsCsv {
         let format = ListFormat::LabelsCsv;
         let source = ListSource { list: &list, format, images: &images, class: &class };
         let mut listing = read(&list, format)?;
-        let named = NamedImages::below(&images)?;
-        listing = named.resolve(listing, &list);
+        let FoundImages { images: files, faults } = images_below(&images)?;
+        listing = NamedImages::of(files, &images).resolve(listing, &list);
+        listing.faults.extend(faults);
         source.samples(listing, split)
     }
 }
@@ -59,9 +60,9 @@ struct NamedImages {
 }
 
 impl NamedImages {
-    fn below(folder: &Path) -> Result<Self, DataError> {
+    fn of(images: Vec<PathBuf>, folder: &Path) -> Self {
         let mut named = Self::default();
-        for image in images_below(folder)? {
+        for image in images {
             let name = image.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let image = image.strip_prefix(folder).unwrap_or(&image).to_path_buf();
             if let Some(number) = number(&name) {
@@ -69,13 +70,14 @@ impl NamedImages {
             }
             named.by_name.entry(name).or_default().push(image);
         }
-        Ok(named)
+        named
     }
 
     /// Puts the images in place of their names.
     fn resolve(&self, listing: Listing, list: &Path) -> Listing {
-        let mut resolved = Listing { records: Vec::new(), faults: listing.faults };
-        for record in listing.records {
+        let Listing { records, faults, of } = listing;
+        let mut resolved = Listing { records: Vec::new(), faults, of };
+        for record in records {
             match self.image(&record) {
                 Ok(image) => resolved.records.push(Record { image: image.clone(), ..record }),
                 Err(reason) => resolved.faults.push(bad_line(list, record.line, reason)),

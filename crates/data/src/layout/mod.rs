@@ -3,6 +3,7 @@
 //! A layout turns a folder into a [`Scan`]: the samples, and every file that does not fit. Nothing is
 //! decoded. [`Scan::strict`] refuses a folder with faults; `verify` lists them all.
 
+mod benchmark;
 mod csv_list;
 mod folder;
 mod jsonl;
@@ -18,6 +19,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use benchmark::benchmark_of;
 pub use csv_list::CsvList;
 pub use folder::Folder;
 pub use jsonl::Jsonl;
@@ -28,9 +30,10 @@ pub use split_csv::SplitCsv;
 pub use tree::Tree;
 
 use crate::error::DataError;
-use crate::fault::{Fault, refuse};
+use crate::fault::{Fault, FaultKind, refuse};
 use crate::folder::name;
 use crate::sample::{Sample, Split};
+use masks::MaskNames;
 
 /// One way in which datasets are laid out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,17 +82,33 @@ impl Layout {
                 Self::SplitCsv(SplitCsv::default()),
                 Self::MetaJson(MetaJson::default()),
                 Self::Tree(Tree::default()),
+                Self::Tree(Tree::mvtec_ad_2()),
             ];
         }
         let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
         let list = path.file_name().unwrap_or_default().into();
         match extension.to_ascii_lowercase().as_str() {
-            "jsonl" => vec![Self::Jsonl(Jsonl::of(list))],
+            "jsonl" | "ndjson" => vec![Self::Jsonl(Jsonl::of(list))],
             "json" => vec![Self::MetaJson(MetaJson { list })],
-            "csv" if split_csv::is_one(path) => vec![Self::SplitCsv(SplitCsv { list })],
-            "csv" => vec![Self::Csv(CsvList { list })],
+            "csv" | "tsv" | "tab" | "txt" => match split_csv::is_one(path) {
+                true => vec![Self::SplitCsv(SplitCsv { list })],
+                false => vec![Self::Csv(CsvList { list })],
+            },
             _ => Vec::new(),
         }
+    }
+
+    /// Whether its keys make sense.
+    ///
+    /// # Errors
+    /// What is wrong with which key.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let (names, suffixes) = match self {
+            Self::Tree(tree) => (&tree.mask_names, &tree.mask_suffixes),
+            Self::Folder(folder) => (&folder.mask_names, &folder.mask_suffixes),
+            _ => return Ok(()),
+        };
+        MaskNames::new(names, suffixes).map(drop)
     }
 
     /// Whether `root` looks as if this layout applied, by the folders or lists that are its marks.
@@ -125,12 +144,15 @@ impl Layout {
 }
 
 impl Scan {
-    /// The samples of a folder without faults.
+    /// The samples of a folder without faults. Pictures that are not read are none here: what lies
+    /// beside a dataset's files need not be of it.
     ///
     /// # Errors
     /// [`DataError::Layout`] naming the first faults, relative to `root`.
     pub fn strict(self, root: &Path) -> Result<Vec<Sample>, DataError> {
-        if self.faults.is_empty() { Ok(self.samples) } else { Err(refuse(root, &self.faults)) }
+        let is_grave = |fault: &&Fault| fault.kind != FaultKind::NotRead;
+        let grave: Vec<&Fault> = self.faults.iter().filter(is_grave).collect();
+        if grave.is_empty() { Ok(self.samples) } else { Err(refuse(root, &grave)) }
     }
 }
 

@@ -1,22 +1,24 @@
 //! The MVTec layout: `ROOT/CLASS/test/{good,DEFECT}/*.png` with masks in
-//! `ROOT/CLASS/ground_truth/DEFECT/`, and the trees that only name these folders otherwise.
+//! `ROOT/CLASS/ground_truth/DEFECT/`, and the trees that only name these folders otherwise: MVTec LOCO
+//! AD, whose images have a folder of masks each, and MVTec AD 2.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::masks::{Masks, Unpaired};
-use super::{LayoutKind, Scan, own_name};
+use super::masks::{MaskNames, Masks, Unpaired};
+use super::{LayoutKind, Scan, benchmark_of, own_name};
 use crate::error::DataError;
 use crate::fault::{Fault, FaultKind};
-use crate::folder::{folders_in, images_in, name};
+use crate::folder::{FoundImages, folders_in, images_below, images_in, name};
 use crate::sample::{Label, Sample, Split};
 use crate::written::PREDICTIONS;
 
 /// A folder per class, split and defect. `root` holds the classes or is itself one.
 ///
 /// Masks pair by name (`STEM_mask.png` or `STEM.png` in the folder of their defect), never by order.
-/// A class without a folder of masks has none.
+/// Several masks of one image are united: `STEM_mask_0.png` and so on, or all of a folder `STEM/`. A
+/// class without a folder of masks has none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Tree {
@@ -30,6 +32,10 @@ pub struct Tree {
     pub masks: String,
     /// What a mask's name has behind the name of its image, the first that fits.
     pub mask_suffixes: Vec<String>,
+    /// What a mask is called, without its ending, in place of the suffixes: `mask_STEM` where `STEM`
+    /// is the name of its image without ending, `NAME` with it; `STEM_*` for several masks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mask_names: Vec<String>,
 }
 
 impl Default for Tree {
@@ -40,6 +46,7 @@ impl Default for Tree {
             normal: vec!["good".into()],
             masks: "ground_truth".into(),
             mask_suffixes: vec!["_mask".into(), String::new()],
+            mask_names: Vec::new(),
         }
     }
 }
@@ -58,15 +65,22 @@ impl LayoutKind for Tree {
     }
 
     fn scan(&self, root: &Path, split: Split) -> Result<Scan, DataError> {
+        let names = MaskNames::at(root, &self.mask_names, &self.mask_suffixes)?;
         let mut scan = Scan::default();
         for class in self.class_folders(root, split)? {
-            self.scan_class(&class, split, &mut scan)?;
+            self.scan_class(&class, split, &names, &mut scan)?;
         }
         Ok(scan)
     }
 }
 
 impl Tree {
+    /// As MVTec AD 2 has it.
+    pub fn mvtec_ad_2() -> Self {
+        let (test, masks) = ("test_public".into(), "test_public/ground_truth".into());
+        Self { test, masks, ..Self::default() }
+    }
+
     fn folder(&self, split: Split) -> &str {
         match split {
             Split::Train => &self.train,
@@ -102,29 +116,39 @@ impl Tree {
         Ok(classes)
     }
 
-    fn scan_class(&self, class: &Path, split: Split, scan: &mut Scan) -> Result<(), DataError> {
-        let folder = class.join(self.folder(split));
+    fn scan_class(
+        &self,
+        class: &Path,
+        split: Split,
+        names: &MaskNames,
+        scan: &mut Scan,
+    ) -> Result<(), DataError> {
+        let (folder, ground_truth) = (class.join(self.folder(split)), class.join(&self.masks));
         let stray = |path| {
             let detail = "lies in no defect folder; move it to good/ or DEFECT/";
             Fault::new(FaultKind::StrayImage, path, detail)
         };
-        scan.faults.extend(images_in(&folder)?.into_iter().map(stray));
+        let FoundImages { images, faults } = images_in(&folder)?;
+        scan.faults.extend(faults);
+        scan.faults.extend(images.into_iter().map(stray));
         let class_name = own_name(class);
         let mut samples = Vec::new();
-        for defect in folders_in(&folder)? {
-            let images = images_in(&defect)?;
+        for defect in folders_in(&folder)?.into_iter().filter(|defect| *defect != ground_truth) {
+            let FoundImages { images, faults } = images_in(&defect)?;
+            scan.faults.extend(faults);
             let defect = name(&defect);
             let sample = |image| self.sample(image, &class_name, &defect);
             samples.extend(images.into_iter().map(sample));
         }
         // Maps of a tree lie as it does, and are no class that lacks its images.
         if samples.is_empty() && !class.join(PREDICTIONS).is_file() {
-            let detail = "no image in good/ or any DEFECT/ folder here; copy it again";
+            let seems = class.parent().and_then(benchmark_of);
+            let remedy = seems.unwrap_or_else(|| "copy it again".into());
+            let detail = format!("no image in good/ or any DEFECT/ folder here; {remedy}");
             scan.faults.push(Fault::new(FaultKind::MissingClass, &folder, detail));
         }
-        let ground_truth = class.join(&self.masks);
         if split == Split::Test && ground_truth.is_dir() {
-            let mut paired = self.pair(samples, &ground_truth)?;
+            let mut paired = self.pair(samples, &ground_truth, names)?;
             samples = paired.samples;
             scan.faults.append(&mut paired.faults);
         }
@@ -132,18 +156,26 @@ impl Tree {
         Ok(())
     }
 
-    /// Gives each sample of a class its mask from `ground_truth/DEFECT/`.
-    fn pair(&self, samples: Vec<Sample>, ground_truth: &Path) -> Result<Scan, DataError> {
+    /// Gives each sample of a class its masks from `ground_truth/DEFECT/`, or from
+    /// `ground_truth/DEFECT/STEM/`.
+    fn pair(
+        &self,
+        samples: Vec<Sample>,
+        ground_truth: &Path,
+        names: &MaskNames,
+    ) -> Result<Scan, DataError> {
         let mut masks = Masks::default();
-        for defect in folders_in(ground_truth)? {
-            let folder = PathBuf::from(name(&defect));
-            images_in(&defect)?.into_iter().for_each(|mask| masks.add(folder.clone(), mask));
+        let FoundImages { images, faults } = images_below(ground_truth)?;
+        masks.add_faults(faults);
+        for mask in images {
+            let folder = mask.parent().and_then(|folder| folder.strip_prefix(ground_truth).ok());
+            masks.add(folder.unwrap_or(Path::new("")).to_path_buf(), mask);
         }
         let unpaired = |sample: Sample| {
             let folders = vec![PathBuf::from(&sample.defect)];
             Unpaired { sample, folders }
         };
-        Ok(masks.pair(samples.into_iter().map(unpaired).collect(), &self.mask_suffixes))
+        Ok(masks.pair(samples.into_iter().map(unpaired).collect(), names))
     }
 
     fn sample(&self, image: PathBuf, class: &str, defect: &str) -> Sample {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub(crate) use picture::MaskFile;
 pub use tally::{ClassTally, ExpectedCount};
 
 use crate::descriptor::Descriptor;
@@ -31,7 +32,7 @@ pub struct Verification {
     pub images: usize,
     /// Images that were read, each with its mask; fewer than `images` when the caller stopped.
     pub checked: usize,
-    /// Masks that belong to an image.
+    /// Images that have a mask; several of one image count as one.
     pub masks: usize,
     /// All that is wrong, sorted by kind and path.
     pub faults: Vec<Fault>,
@@ -88,7 +89,7 @@ pub fn verify(
         classes,
         images: entries.len(),
         checked,
-        masks: entries.iter().filter(|entry| entry.sample.mask.is_some()).count(),
+        masks: entries.iter().filter(|entry| !entry.sample.masks.is_empty()).count(),
         faults,
     })
 }

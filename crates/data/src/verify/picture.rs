@@ -11,7 +11,7 @@ use crate::descriptor::{MaskFormat, MaskValues};
 use crate::error::DataError;
 use crate::fault::{Fault, FaultKind};
 use crate::preprocess::MaskRule;
-use crate::sample::{ImageSize, Label};
+use crate::sample::{ImageSize, Label, Sample};
 
 /// How many grey values a message lists.
 const LISTED: usize = 4;
@@ -23,17 +23,17 @@ pub(super) struct Finding {
     pub(super) faults: Vec<Fault>,
 }
 
-/// Reads an image, and then its mask: each file once, never both in memory.
+/// Reads an image, and then its masks: each file once, never two in memory.
 pub(super) fn check(entry: &ListedSample, format: MaskFormat) -> Finding {
     let image = read_image(&entry.sample.image);
     let mut faults = Vec::new();
     if let Err(error) = &image {
         faults.push(fault_of(FaultKind::Unreadable, &entry.sample.image, error));
     }
-    if let Some(path) = &entry.sample.mask {
-        let size = image.as_ref().ok().map(|image| image.size);
-        match Mask::read(path) {
-            Ok(mask) => faults.extend(mask.faults(entry, size, format)),
+    let size = image.as_ref().ok().map(|image| image.size);
+    for path in &entry.sample.masks {
+        match MaskFile::read(path) {
+            Ok(mask) => faults.extend(mask.faults(&entry.sample, size, format)),
             Err(error) => faults.push(fault_of(FaultKind::Unreadable, path, &error)),
         }
     }
@@ -59,9 +59,12 @@ fn read_image(path: &Path) -> Result<Image, DataError> {
     Ok(Image { size, content: ContentHash::of_bytes(&bytes) })
 }
 
-struct Mask<'a> {
-    path: &'a Path,
-    size: ImageSize,
+/// A mask as its file has it.
+pub(crate) struct MaskFile<'a> {
+    pub(crate) path: &'a Path,
+    /// The grey values, row by row.
+    pub(crate) picture: GrayImage,
+    pub(crate) size: ImageSize,
     /// The grey values that occur, rising.
     values: Vec<u8>,
     storage: Storage,
@@ -73,8 +76,8 @@ enum Storage {
     Lossy,
 }
 
-impl<'a> Mask<'a> {
-    fn read(path: &'a Path) -> Result<Self, DataError> {
+impl<'a> MaskFile<'a> {
+    pub(crate) fn read(path: &'a Path) -> Result<Self, DataError> {
         let bytes = read(path)?;
         let storage = match image::guess_format(&bytes) {
             Ok(ImageFormat::Jpeg) => Storage::Lossy,
@@ -82,19 +85,20 @@ impl<'a> Mask<'a> {
         };
         let picture = decode_mask_bytes(&bytes, path)?;
         let size = ImageSize { width: picture.width(), height: picture.height() };
-        Ok(Self { path, size, values: grey_values(&picture), storage })
+        Ok(Self { path, size, values: grey_values(&picture), storage, picture })
     }
 
-    fn faults(
+    /// What is wrong with it as a mask of `sample`, whose image has this size where it could be read.
+    pub(crate) fn faults(
         &self,
-        entry: &ListedSample,
+        sample: &Sample,
         image: Option<ImageSize>,
         format: MaskFormat,
     ) -> Vec<Fault> {
         let fault = |(kind, detail)| Fault::new(kind, self.path, detail);
         let found = [
             image.and_then(|image| self.misfit(image)),
-            self.marks(entry.sample.label, format.rule),
+            self.marks(sample.label, format.rule),
             self.storage_fault(format),
         ];
         found.into_iter().flatten().map(fault).collect()

@@ -94,7 +94,7 @@ impl ClassTally {
             Label::Normal => self.normal += 1,
             Label::Anomalous => self.anomalous += 1,
         }
-        self.masks += usize::from(sample.mask.is_some());
+        self.masks += usize::from(!sample.masks.is_empty());
     }
 
     fn fault(&self, folder: PathBuf) -> Option<Fault> {

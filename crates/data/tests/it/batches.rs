@@ -193,8 +193,8 @@ fn an_unreadable_image_spoils_its_batch_alone() {
 fn a_mask_of_another_size_is_named() {
     let root = tree();
     let dataset = dataset(root.path());
-    let sample = dataset.samples().iter().find(|s| s.mask.is_some()).unwrap();
-    GrayImage::new(24, 20).save(sample.mask.as_ref().unwrap()).unwrap();
+    let sample = dataset.samples().iter().find(|s| !s.masks.is_empty()).unwrap();
+    GrayImage::new(24, 20).save(&sample.masks[0]).unwrap();
     let (text, _) = first_error(&dataset);
     assert!(text.contains("the mask is 24x20 pixels") && text.contains("is 20x24"), "{text}");
 }

@@ -43,8 +43,8 @@ fn stem(path: &Path) -> &str {
 /// Image, label, defect, and folder and stem of the mask.
 fn facts(sample: &Sample) -> String {
     let mask = sample
-        .mask
-        .as_deref()
+        .masks
+        .first()
         .map_or("-".into(), |mask| format!("{}/{}", stem(mask.parent().unwrap()), stem(mask)));
     let label = if sample.label == Label::Normal { "normal" } else { "anomalous" };
     format!("{} {label} {} {mask}", stem(&sample.image), sample.defect)
@@ -104,7 +104,7 @@ fn a_mask_goes_where_it_fits_best() {
     let expected = ["7 anomalous y y/7", "7 anomalous y y/7"];
     let copy = Copy { files: &files, keys };
     check(&copy, Split::Test, &expected);
-    let masks = copy.whole(Split::Test).into_iter().filter_map(|sample| sample.mask);
+    let masks = copy.whole(Split::Test).into_iter().flat_map(|sample| sample.masks);
     let is_other = masks.map(|mask| mask.iter().any(|part| part == "other"));
     assert_eq!(is_other.collect::<Vec<_>>(), [true, false]);
 }
@@ -114,7 +114,7 @@ fn a_mask_is_not_lent_to_an_image_that_it_fits_less_well() {
     let files = ["x/y/7.png", "y/7.png", "masks/y/7.png"];
     let keys = "anomalous = [\"x\", \"y\"]\nmasks = [\"masks\"]";
     let scan = Copy { files: &files, keys }.scan(Split::Test).unwrap();
-    let masked: Vec<_> = scan.samples.iter().map(|sample| sample.mask.is_some()).collect();
+    let masked: Vec<_> = scan.samples.iter().map(|sample| !sample.masks.is_empty()).collect();
     assert_eq!(masked, [false, true]);
     assert_eq!(kinds(&scan.faults), [FaultKind::MaskMissing]);
 }

@@ -43,7 +43,7 @@ fn tree<'a>(files: &'a [&'a str], layout: &'a str) -> Copy<'a> {
 
 fn facts(sample: &Sample) -> String {
     let stem = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
-    let mask = sample.mask.as_deref().map_or("-".into(), stem);
+    let mask = sample.masks.first().map_or("-".into(), |mask| stem(mask));
     format!("{} {} {:?} {mask}", sample.class, stem(&sample.image), sample.label)
 }
 
@@ -338,7 +338,8 @@ fn what_nobody_described_is_guessed_from_its_marks() {
     };
     assert_eq!(guess("a.JSONL", ""), ["a.JSONL"]);
     assert_eq!(guess("a.json", ""), ["a.json"]);
-    assert_eq!(guess("a.txt", ""), [""; 0]);
+    assert_eq!(guess("a.TXT", ""), ["a.TXT"]);
+    assert_eq!(guess("a.yaml", ""), [""; 0]);
     guess("own.csv", "image,label\n");
     let is_split = |file: &str, text: &str| {
         fs::write(root.path().join(file), text).unwrap();

@@ -188,7 +188,7 @@ fn the_keys_of_both_kinds_of_lists_are_known() {
     for (record, mask) in listing.records.iter().zip(["m.png", "n.png"]) {
         let words = [&record.class, &record.defect, &record.prompt, &record.group];
         assert_eq!(words.map(|w| w.as_deref().unwrap()), ["nut", "bent", "metal nut", "p1"]);
-        assert_eq!(record.mask.as_deref(), Some(Path::new(mask)));
+        assert_eq!(record.masks, [Path::new(mask)]);
     }
 }
 
@@ -198,8 +198,13 @@ fn lists_of_another_form_are_refused_as_a_whole() {
     let ignored = format!("{{\"image_path\": \"a\", \"x\": {deep}");
     for (format, text, says) in [
         (ListFormat::Csv, "", "there is no header; the columns are image, label, mask"),
-        (ListFormat::Csv, "\n\nimage,label,sise\n", "line 3: there is no column \"sise\""),
-        (ListFormat::Csv, "image;label\n", "there is no column \"image;label\""),
+        (
+            ListFormat::Csv,
+            "\n\nimage,lable\n",
+            "line 3: there is no column \"lable\"; is it label?",
+        ),
+        (ListFormat::Csv, "image,label,masks\n", "there is no column \"masks\"; is it mask?"),
+        (ListFormat::Csv, "image,state\n", "the column label is missing (there is \"state\")"),
         (ListFormat::Csv, "image,mask\n", "the column label is missing"),
         (ListFormat::Csv, "image,label,Image\n", "two columns are called image"),
         (ListFormat::SplitCsv, "object,split,label,image\n", "the column mask is missing"),
@@ -207,7 +212,7 @@ fn lists_of_another_form_are_refused_as_a_whole() {
         (ListFormat::LabelsCsv, "id\n1\n", "the first line is no header"),
         (ListFormat::MetaJson, "", "line 1: EOF"),
         (ListFormat::MetaJson, "{}", "names neither train nor test"),
-        (ListFormat::MetaJson, "{\"train\": []}", "expected an object of classes"),
+        (ListFormat::MetaJson, "{\"train\": 3}", "expected an object of classes"),
         (ListFormat::MetaJson, "{\"test\": {\"a\": {}}}", "expected a list of samples"),
         (ListFormat::MetaJson, "{\n\"test\": {\"a\": [}}}", "line 2: "),
         (ListFormat::MetaJson, "{\"test\": {}} {}", "trailing characters"),
@@ -225,6 +230,11 @@ fn lists_of_another_form_are_refused_as_a_whole() {
 #[test]
 fn lists_without_end_are_cut_short() {
     let listing = parse(ListFormat::Jsonl, &"{\n".repeat(5000));
+    let detail = "line 1: column 1: EOF while parsing an object (one JSON object is needed) (4999 more \
+                  lines too, the last is 5000)";
+    assert_eq!(details(&listing.faults), [detail]);
+    let lines: String = (0..5000).map(|line| format!("{line}\n")).collect();
+    let listing = parse(ListFormat::Jsonl, &lines);
     assert_eq!(listing.faults.len(), 1001);
     assert!(listing.faults[1000].detail.starts_with("4000 more lines cannot be read"));
     let table = format!("image,label\n{}", "a,0\n".repeat(1_000_001));
@@ -260,7 +270,10 @@ fn no_text_leads_outside_or_crashes() {
         details(&listing.faults);
         for record in listing.records {
             let inside = |path: &Path| path.components().all(|c| matches!(c, Component::Normal(_)));
-            assert!(inside(&record.image) && record.mask.as_deref().is_none_or(inside), "{text:?}");
+            assert!(
+                inside(&record.image) && record.masks.iter().all(|mask| inside(mask)),
+                "{text:?}"
+            );
             accepted += 1;
         }
     }

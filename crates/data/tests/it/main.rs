@@ -7,6 +7,8 @@ mod dicom;
 mod folders;
 mod layouts;
 mod lists;
+mod people;
 mod pillow;
+mod tables;
 mod tree;
 mod verify;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use moeclip_data::{
-    Counts, DataError, FaultKind, Label, Layout, Sample, Split, Tree, images, scan,
+    Counts, DataError, FaultKind, FoundImages, Label, Layout, Sample, Split, Tree, images, scan,
 };
 use tempfile::TempDir;
 
@@ -59,7 +59,7 @@ fn a_whole_tree_is_sorted_and_paired_by_name() {
         "pipe_fryum/test/good/001.png",
     ];
     assert_eq!(found, expected);
-    let masks = relative(&root, samples.iter().filter_map(|s| s.mask.clone()));
+    let masks = relative(&root, samples.iter().flat_map(|s| s.masks.clone()));
     let expected =
         ["pipe_fryum/ground_truth/crack/a_mask.png", "pipe_fryum/ground_truth/crack/b.png"];
     assert_eq!(masks, expected);
@@ -89,13 +89,13 @@ fn the_train_split_has_normal_images_without_masks() {
         tree(&["bolt/train/good/0.png", "bolt/test/crack/0.png", "bolt/ground_truth/crack/0.png"]);
     let samples = scan(root.path(), Split::Train).unwrap();
     assert_eq!(relative(&root, samples.iter().map(|s| s.image.clone())), ["bolt/train/good/0.png"]);
-    assert_eq!(samples[0].mask, None);
+    assert!(samples[0].masks.is_empty());
 }
 
 #[test]
 fn masks_of_normal_images_are_taken_where_they_are() {
     let root = tree(&["b/test/good/0.png", "b/ground_truth/good/0_mask.png"]);
-    assert!(scan_test(&root).unwrap()[0].mask.is_some());
+    assert!(!scan_test(&root).unwrap()[0].masks.is_empty());
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn an_image_named_like_a_mask_keeps_its_own() {
         "b/ground_truth/x/0_mask.png",
         "b/ground_truth/x/0_mask_mask.png",
     ]);
-    let masks = scan_test(&root).unwrap().into_iter().filter_map(|s| s.mask);
+    let masks = scan_test(&root).unwrap().into_iter().flat_map(|s| s.masks);
     let expected = ["b/ground_truth/x/0_mask.png", "b/ground_truth/x/0_mask_mask.png"];
     assert_eq!(relative(&root, masks), expected);
 }
@@ -177,9 +177,10 @@ fn other_layouts_are_refused() {
 fn images_of_any_folder_are_found_below_it() {
     let root = tree(&["b/2.jpeg", "b/c/1.PNG", "a.webp", "notes.txt", ".hidden/0.png", "b/.0.png"]);
     let found = images(root.path()).unwrap();
-    assert_eq!(relative(&root, found), ["a.webp", "b/2.jpeg", "b/c/1.PNG"]);
+    assert_eq!(found.faults, []);
+    assert_eq!(relative(&root, found.images), ["a.webp", "b/2.jpeg", "b/c/1.PNG"]);
     let single = root.path().join("notes.txt");
-    assert_eq!(images(&single).unwrap(), [single], "a named file's content decides later");
+    assert_eq!(images(&single).unwrap().images, [single], "a named file's content decides later");
 }
 
 #[test]
@@ -187,15 +188,42 @@ fn a_folder_without_images_is_an_error() {
     let root = tree(&["notes.txt"]);
     let text = images(root.path()).unwrap_err().to_string();
     assert!(text.contains("no image in this folder"), "{text}");
+    assert!(text.ends_with("there are: .txt 1"), "{text}");
     assert!(images(&root.path().join("missing")).is_err());
 }
 
 #[cfg(unix)]
 #[test]
-fn a_circle_of_links_is_an_error() {
-    let root = tree(&["a/0.png"]);
-    std::os::unix::fs::symlink(root.path(), root.path().join("a/again")).unwrap();
-    assert!(images(root.path()).is_err());
+fn links_that_lead_nowhere_or_in_a_circle_hide_no_image() {
+    let root = tree(&["a/0.png", "b/1.png"]);
+    let link = |to: &Path, at: &str| {
+        std::os::unix::fs::symlink(to, root.path().join(at)).unwrap();
+    };
+    link(root.path(), "a/again");
+    link(Path::new("gone.png"), "a/2.png");
+    link(Path::new("gone"), "a/3");
+    link(Path::new("gone.txt"), "a/notes.txt");
+    link(Path::new("gone.png"), "a/._2.png");
+    link(Path::new("4.png"), "b/4.png");
+    let FoundImages { images, faults } = images(root.path()).unwrap();
+    assert_eq!(relative(&root, images), ["a/0.png", "b/1.png"]);
+    assert!(faults.iter().all(|fault| fault.kind == FaultKind::BrokenLink), "{faults:?}");
+    let links = faults.iter().map(|fault| fault.path.clone());
+    assert_eq!(relative(&root, links), ["a/2.png", "a/3", "a/again", "b/4.png"]);
+    assert!(faults[0].detail.contains("gone.png") && faults[2].detail.contains("back to"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_picture_that_is_named_and_not_there_is_a_fault_of_a_tree() {
+    let root = tree(&["b/test/good/0.png", "b/test/x/0.png", "b/ground_truth/x/0_mask.png"]);
+    for link in ["b/test/good/1.png", "b/test/x/1.png"] {
+        std::os::unix::fs::symlink("../../../annex/1.png", root.path().join(link)).unwrap();
+    }
+    let text = scan_test(&root).unwrap_err().to_string();
+    for link in ["b/test/good/1.png: a link to", "b/test/x/1.png: a link to"] {
+        assert!(text.contains(link), "{text}");
+    }
 }
 
 #[test]

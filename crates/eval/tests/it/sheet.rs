@@ -33,7 +33,7 @@ fn normal(image: PathBuf) -> Sample {
 }
 
 fn anomalous(image: PathBuf, mask: Option<PathBuf>) -> Sample {
-    Sample { mask, ..Sample::new(image, "bolt", Label::Anomalous, "bent") }
+    Sample { masks: Vec::from_iter(mask), ..Sample::new(image, "bolt", Label::Anomalous, "bent") }
 }
 
 /// An image of this size with a mask that marks a block with the value 100.

@@ -96,10 +96,10 @@ fn assumed(assumed: &Assumed) -> String {
     format!("AssumedArgs {{ taps: {taps:?}, top_k: {top_k:?}, alpha: {alpha:?} }}")
 }
 
-/// The key of an image: of its file, its mask's file, and the words for what it shows.
+/// The key of an image: of its file, the files of its masks, and the words for what it shows.
 pub(crate) fn key_of(image: &str, sample: &Sample) -> Result<String, InspectError> {
-    let mask = sample.mask.as_deref().map(ContentHash::of_file).transpose()?;
-    let mask = mask.map(|mask| mask.to_string()).unwrap_or_default();
+    let masks = sample.masks.iter().map(|mask| Ok(ContentHash::of_file(mask)?.to_string()));
+    let mask = masks.collect::<Result<Vec<_>, InspectError>>()?.join("+");
     let text = format!("{image}\n{mask}\n{}", sample.prompt);
     Ok(ContentHash::of_bytes(text.as_bytes()).short())
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anomaly::{Calibration, Domain};
 use burn::tensor::backend::Backend;
-use moeclip_data::{PREDICTIONS, Sample, Split, images, is_written};
+use moeclip_data::{PREDICTIONS, is_written};
 use moeclip_eval::MapRange;
 use serde::Serialize;
 
@@ -18,11 +18,11 @@ pub use self::names::{result_name, shown_path};
 use self::results::Reserved;
 use self::run::Run;
 use crate::backends::{Compute, Job, run_on};
-use crate::error::{Context, refuse};
+use crate::error::refuse;
+use crate::pictures::Pictures;
 use crate::registry::{MethodFiles, MethodName};
 use crate::{
-    ClipSource, DataRequest, Dataset, InspectError, Judged, LoadedDetector, Viewing, Warning,
-    Watcher, calibration_of,
+    ClipSource, InspectError, Judged, LoadedDetector, Viewing, Warning, Watcher, calibration_of,
 };
 
 /// Images to look at, and what is to become of their maps.
@@ -135,31 +135,6 @@ impl PredictRequest {
         self.output.viewing.check()?;
         run_on(self.compute, Predicting { request: self, watch, tell })
     }
-
-    /// The images to look at, with what they show.
-    fn targets(&self, watch: &mut dyn Watcher) -> Result<Targets, InspectError> {
-        if let Some(class) = &self.class {
-            if class.trim().is_empty() {
-                refuse!("--class is empty; say what the images show, as in \"metal nut\"");
-            }
-            let target = |path| Target { path, class: class.clone() };
-            let images = images(&self.input)?.into_iter().map(target).collect();
-            return Ok(Targets { images, folder: self.input.clone() });
-        }
-        let found = Dataset::open(&self.input, &DataRequest::default(), watch)
-            .and_then(|dataset| Ok((dataset.samples(Split::Test, watch)?, dataset.root)));
-        let (samples, folder) = found.context(
-            "no --class NAME says what the images show, and the folder does not tell either",
-        )?;
-        let target = |sample: Sample| Target { path: sample.image, class: sample.prompt };
-        Ok(Targets { images: samples.into_iter().map(target).collect(), folder })
-    }
-}
-
-/// Images and the folder that they were found in.
-struct Targets {
-    images: Vec<Target>,
-    folder: PathBuf,
 }
 
 struct Predicting<'a> {
@@ -174,7 +149,8 @@ impl Job for Predicting<'_> {
 
     fn run<B: Backend>(self, device: B::Device) -> Result<Predicted, InspectError> {
         let Self { request, watch, tell } = self;
-        let Targets { images: targets, folder } = request.targets(watch)?;
+        let Pictures { targets, folder, lost } =
+            Pictures::of(&request.input, request.class.as_deref(), watch)?;
         let mut classes: Vec<String> = targets.iter().map(|target| target.class.clone()).collect();
         classes.sort();
         classes.dedup();
@@ -193,7 +169,9 @@ impl Job for Predicting<'_> {
         warn_of_other_classes(calibration.as_ref(), &classes, watch);
         let mut loaded = method.load::<B>(clip, &classes, domain, compute, &device, watch)?;
         let run = Run { targets: &targets, output: &output, calibration };
-        run.predict(reserved, &mut loaded, &device, watch, tell)
+        let predicted = run.predict(reserved, &mut loaded, &device, watch, tell)?;
+        let (images, failed) = (predicted.images + lost, predicted.failed + lost);
+        Ok(Predicted { images, failed, ..predicted })
     }
 }
 

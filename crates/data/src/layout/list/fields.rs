@@ -5,6 +5,12 @@ use std::path::PathBuf;
 use super::Record;
 use crate::sample::{Label, Split};
 
+/// What stands between several masks in one value.
+pub(super) const BETWEEN_MASKS: char = '|';
+
+/// What programs write where nothing is, pandas among them.
+const NOTHING: [&str; 8] = ["none", "nan", "<na>", "nat", "na", "n/a", "#n/a", "null"];
+
 /// How much of a list's own text a message repeats, in characters.
 const SHOWN: usize = 120;
 
@@ -12,6 +18,7 @@ const SHOWN: usize = 120;
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     pub(super) image: String,
+    /// Several with [`BETWEEN_MASKS`].
     pub(super) mask: String,
     pub(super) label: String,
     pub(super) split: String,
@@ -23,12 +30,19 @@ pub(super) struct Fields {
 
 impl Fields {
     /// The record of `line`, or what is wrong with it.
-    pub(super) fn check(self, line: usize) -> Result<Record, String> {
+    pub(super) fn check(mut self, line: usize) -> Result<Record, String> {
+        for value in self.values() {
+            if NOTHING.iter().any(|nothing| value.trim().eq_ignore_ascii_case(nothing)) {
+                value.clear();
+            }
+        }
         let image = path("image", &self.image)?.ok_or("names no image")?;
+        let masks = self.mask.split(BETWEEN_MASKS).map(str::trim);
+        let masks = masks.filter_map(|mask| path("mask", mask).transpose());
         Ok(Record {
             line,
             image,
-            mask: path("mask", &self.mask)?,
+            masks: masks.collect::<Result<_, _>>()?,
             label: label(&self.label)?,
             split: split(&self.split)?,
             class: words("class", self.class)?,
@@ -36,6 +50,11 @@ impl Fields {
             defect: words("defect", self.defect)?,
             group: words("group", self.group)?,
         })
+    }
+
+    fn values(&mut self) -> [&mut String; 8] {
+        let Self { image, mask, label, split, class, prompt, defect, group } = self;
+        [image, mask, label, split, class, prompt, defect, group]
     }
 }
 
@@ -87,10 +106,12 @@ fn path(key: &str, text: &str) -> Result<Option<PathBuf>, String> {
 
 /// Words and numbers that lists use; 0.0 and 1.0 are what the authors write.
 pub(super) fn label(text: &str) -> Result<Label, String> {
-    let number = text.parse::<f64>().ok();
+    // Where commas are decimal points, they separate no columns.
+    let number = text.replace(',', ".").parse::<f64>().ok();
     match text.to_ascii_lowercase().as_str() {
-        "normal" | "good" => Ok(Label::Normal),
-        "anomalous" | "anomaly" => Ok(Label::Anomalous),
+        "normal" | "good" | "ok" | "pass" | "false" => Ok(Label::Normal),
+        "anomalous" | "anomaly" | "abnormal" | "ng" | "nok" | "bad" | "fail" | "defect"
+        | "defective" | "true" => Ok(Label::Anomalous),
         _ if number == Some(0.0) => Ok(Label::Normal),
         _ if number == Some(1.0) => Ok(Label::Anomalous),
         "" => Err("has no label; say normal or anomalous, 0 or 1".into()),

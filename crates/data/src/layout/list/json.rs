@@ -6,28 +6,32 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::Collector;
-use super::fields::{Fields, shown};
+use super::fields::{BETWEEN_MASKS, Fields, shown};
 use crate::error::DataError;
 
 /// What a sample's keys are called. The first names are those of AA-CLIP's lists, which the authors'
-/// follow, the second ones AnomalyCLIP's; the others are about as well.
-const KEYS: [(&[&str], Field); 8] = [
+/// follow, the second ones AnomalyCLIP's; the others are about as well, Real-IAD's among them.
+pub(super) const KEYS: [(&[&str], Field); 8] = [
     (&["image_path", "img_path", "image", "filename"], |fields| &mut fields.image),
     (&["mask_path", "mask", "maskname"], |fields| &mut fields.mask),
     (&["label", "anomaly"], |fields| &mut fields.label),
-    (&["class_name", "cls_name", "class", "clsname"], |fields| &mut fields.class),
-    (&["defect", "specie_name", "label_name"], |fields| &mut fields.defect),
+    (&["class_name", "cls_name", "class", "clsname", "category"], |fields| &mut fields.class),
+    (&["defect", "specie_name", "label_name", "anomaly_class"], |fields| &mut fields.defect),
     (&["prompt"], |fields| &mut fields.prompt),
     (&["group"], |fields| &mut fields.group),
     (&["split"], |fields| &mut fields.split),
 ];
 
-type Field = fn(&mut Fields) -> &mut String;
+/// The key whose value may be a list of several.
+const MASK: &str = "mask_path";
+
+pub(super) type Field = fn(&mut Fields) -> &mut String;
 
 pub(super) fn parse_lines(text: &str, lines: &mut Collector) -> Result<(), DataError> {
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let node = serde_json::from_str::<Node>(line).map_err(|error| {
-            format!("column {}: {} (one JSON object is needed)", error.column(), reason(&error))
+            let column = error.column();
+            format!("column {column}: {} (one JSON object is needed)", reason(&error, line))
         });
         let record = node.and_then(Node::fields).and_then(|fields| fields.check(at + 1));
         lines.add(at + 1, record)?;
@@ -39,7 +43,8 @@ pub(super) fn parse_lines(text: &str, lines: &mut Collector) -> Result<(), DataE
 pub(super) enum Node {
     /// Text, or a number or truth value as text; nothing where it is null.
     Text(String),
-    List,
+    /// The texts of a list, as far as they are such.
+    List(Vec<Option<String>>),
     /// A sample, or why it is none.
     Object(Box<Result<Fields, String>>),
 }
@@ -50,7 +55,7 @@ impl Node {
         match self {
             Self::Object(fields) => *fields,
             Self::Text(text) => Err(format!("{} is no JSON object", shown(&text))),
-            Self::List => Err("a list is no JSON object".into()),
+            Self::List(_) => Err("a list is no JSON object".into()),
         }
     }
 }
@@ -95,8 +100,14 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Node::List)
+        let mut texts = Vec::new();
+        while let Some(node) = list.next_element()? {
+            texts.push(match node {
+                Node::Text(text) => Some(text),
+                _ => None,
+            });
+        }
+        Ok(Node::List(texts))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Node, A::Error> {
@@ -121,13 +132,35 @@ fn filled(mut fields: Fields, field: Field, names: &[&str], node: Node) -> Resul
         Node::Text(text) if said.is_empty() => *said = text,
         Node::Text(text) if text.is_empty() || text == *said => {}
         Node::Text(_) => return Err(format!("{}: there are two; remove one", names.join(" or "))),
+        Node::List(texts) if names.contains(&MASK) && said.is_empty() => {
+            let texts: Option<Vec<String>> = texts.into_iter().collect();
+            let texts = texts.ok_or_else(|| format!("{}: lists no texts", names.join(" or ")))?;
+            *said = texts.join(&String::from(BETWEEN_MASKS));
+        }
         _ => return Err(format!("{}: is no text or number", names.join(" or "))),
     }
     Ok(fields)
 }
 
-/// What is wrong, without the place.
-pub(super) fn reason(error: &serde_json::Error) -> String {
+/// What other programs write and JSON does not know, and what to write.
+const NO_JSON: [(&str, &str); 7] = [
+    ("NaN", "null"),
+    ("nan", "null"),
+    ("-Infinity", "a number"),
+    ("Infinity", "a number"),
+    ("None", "null"),
+    ("True", "true"),
+    ("False", "false"),
+];
+
+/// What is wrong, without the place; `line` is the text of the line in which it is.
+pub(super) fn reason(error: &serde_json::Error, line: &str) -> String {
+    let is_at = |at: usize, word: &str| (at + 1..=at + word.len() + 1).contains(&error.column());
+    let found =
+        NO_JSON.iter().find(|(word, _)| line.match_indices(word).any(|(at, word)| is_at(at, word)));
+    if let Some((word, instead)) = found.filter(|_| error.is_syntax()) {
+        return format!("{word} is no JSON; write {instead}");
+    }
     let text = error.to_string();
     let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
     what.chars().filter(|c| !c.is_control()).take(200).collect()

@@ -9,6 +9,7 @@ mod json;
 mod source;
 mod table;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(super) use fields::{below, shown};
@@ -22,14 +23,14 @@ use crate::sample::{Label, Split};
 /// Most samples of one list; a list of them all fits into memory.
 const MOST_SAMPLES: usize = 1_000_000;
 
-/// How many lines that cannot be read are named before they are only counted.
+/// How many wrongs of lines are named before the lines are only counted.
 const MOST_FAULTS: usize = 1000;
 
 /// How lists are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListFormat {
     /// A table with a header of `image`, `label` and, where wanted, `mask`, `class`, `prompt`,
-    /// `defect`, `split`, `group`.
+    /// `defect`, `split`, `group`; further columns are passed over.
     Csv,
     /// A table with a header of `object`, `split`, `label`, `image`, `mask`.
     SplitCsv,
@@ -38,7 +39,7 @@ pub enum ListFormat {
     /// One JSON object per line: `image_path`, `label`, `class_name`, `mask_path`.
     Jsonl,
     /// One JSON object of splits and classes: `img_path`, `mask_path`, `cls_name`, `specie_name`,
-    /// `anomaly`.
+    /// `anomaly`; or Real-IAD's, which lists the samples of a split without classes between.
     MetaJson,
 }
 
@@ -49,6 +50,8 @@ pub struct Listing {
     pub records: Vec<Record>,
     /// Lines that cannot be read.
     pub faults: Vec<Fault>,
+    /// Whose list it is, where its form tells, as in "Real-IAD's".
+    pub of: Option<&'static str>,
 }
 
 /// What a list says about one sample.
@@ -58,8 +61,8 @@ pub struct Record {
     pub line: usize,
     /// The picture, relative to the folder that the list's paths start from, and below it.
     pub image: PathBuf,
-    /// The mask, likewise.
-    pub mask: Option<PathBuf>,
+    /// The masks, likewise; several are united.
+    pub masks: Vec<PathBuf>,
     /// Normal or anomalous.
     pub label: Label,
     /// Which split it belongs to; `test` where the list does not say.
@@ -82,7 +85,8 @@ impl ListFormat {
     /// no JSON, or it is too long. Single lines that cannot be read are in [`Listing::faults`].
     pub fn parse(self, text: &str, path: &Path) -> Result<Listing, DataError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut lines = Collector { path, listing: Listing::default(), bad: 0 };
+        let mut lines =
+            Collector { path, listing: Listing::default(), bad: BTreeMap::new(), unnamed: 0 };
         match self {
             Self::Csv => table::parse(text, table::OWN, &mut lines)?,
             Self::SplitCsv => table::parse(text, table::SPLIT, &mut lines)?,
@@ -106,7 +110,17 @@ impl ListFormat {
 struct Collector<'a> {
     path: &'a Path,
     listing: Listing,
-    bad: usize,
+    /// What is wrong with lines that are named, the first line of each, and how many more have it.
+    bad: BTreeMap<String, BadLines>,
+    /// Lines that are not named.
+    unnamed: usize,
+}
+
+/// Lines with one and the same wrong.
+struct BadLines {
+    first: usize,
+    last: usize,
+    count: usize,
 }
 
 impl Collector<'_> {
@@ -118,18 +132,37 @@ impl Collector<'_> {
             }
             Ok(record) => self.listing.records.push(record),
             Err(reason) => {
-                self.bad += 1;
-                if self.bad <= MOST_FAULTS {
-                    self.listing.faults.push(bad_line(self.path, line, reason));
+                let is_full = self.bad.len() == MOST_FAULTS;
+                match self.bad.get_mut(&reason) {
+                    Some(same) => {
+                        same.last = line;
+                        same.count += 1;
+                    }
+                    None if is_full => self.unnamed += 1,
+                    None => {
+                        self.bad.insert(reason, BadLines { first: line, last: line, count: 1 });
+                    }
                 }
             }
         }
         Ok(())
     }
 
+    /// The list; lines that all have the same wrong are one fault.
     fn finish(mut self) -> Listing {
-        if self.bad > MOST_FAULTS {
-            let detail = format!("{} more lines cannot be read", self.bad - MOST_FAULTS);
+        let mut bad: Vec<(String, BadLines)> = self.bad.into_iter().collect();
+        bad.sort_by_key(|(_, lines)| lines.first);
+        for (reason, BadLines { first, last, count }) in bad {
+            let others = match count - 1 {
+                0 => String::new(),
+                1 => format!(" (line {last} too)"),
+                more => format!(" ({more} more lines too, the last is {last})"),
+            };
+            let fault = bad_line(self.path, first, format!("{reason}{others}"));
+            self.listing.faults.push(fault);
+        }
+        if self.unnamed > 0 {
+            let detail = format!("{} more lines cannot be read", self.unnamed);
             self.listing.faults.push(Fault::new(FaultKind::BadListing, self.path, detail));
         }
         self.listing

@@ -57,7 +57,7 @@ impl ListSource<'_> {
     ) -> Result<Scan, DataError> {
         self.check_split(split)?;
         fs::metadata(self.images).map_err(|e| DataError::unreadable(self.images, e))?;
-        let Listing { mut records, faults } = listing;
+        let Listing { mut records, faults, of } = listing;
         records.retain(|record| record.split == split);
         if records.is_empty() && faults.is_empty() {
             let reason = format!("holds no sample of the split {}", split.name());
@@ -65,9 +65,9 @@ impl ListSource<'_> {
         }
         let mut scan = Scan { samples: Vec::with_capacity(records.len()), faults };
         self.drop_repeated(&mut records, &mut scan.faults);
-        let has_masks = records.iter().any(|record| record.mask.is_some());
+        let has_masks = records.iter().any(|record| !record.masks.is_empty());
         for record in records {
-            self.add(record, has_masks, &mut scan);
+            self.add(record, has_masks, of, &mut scan);
         }
         Ok(scan)
     }
@@ -97,10 +97,20 @@ impl ListSource<'_> {
         });
     }
 
-    fn add(&self, record: Record, has_masks: bool, scan: &mut Scan) {
-        let Some(image) = self.file(&record, &record.image, &mut scan.faults) else { return };
+    fn add(&self, record: Record, has_masks: bool, of: Option<&'static str>, scan: &mut Scan) {
+        let mut file = |path: &PathBuf| {
+            let file = self.images.join(path);
+            if file.is_file() {
+                return Some(file);
+            }
+            let reason = not_there(path, of);
+            scan.faults.push(bad_line(self.list, record.line, reason));
+            None
+        };
+        let Some(image) = file(&record.image) else { return };
+        let masks: Vec<PathBuf> = record.masks.iter().filter_map(&mut file).collect();
         let is_anomalous = record.label == Label::Anomalous;
-        if is_anomalous && has_masks && record.mask.is_none() {
+        if is_anomalous && has_masks && record.masks.is_empty() {
             let line = record.line;
             let detail =
                 format!("line {line} names no mask for it, others have one; add it to the list");
@@ -110,23 +120,22 @@ impl ListSource<'_> {
         let defect =
             record.defect.as_deref().unwrap_or(if is_anomalous { ANOMALY } else { "good" });
         let mut sample = Sample::new(image, class, record.label, defect);
-        let mask = record.mask.as_ref();
-        sample.mask = mask.and_then(|mask| self.file(&record, mask, &mut scan.faults));
+        sample.masks = masks;
         sample.prompt = record.prompt.unwrap_or(sample.prompt);
         sample.group = record.group;
         scan.samples.push(sample);
     }
+}
 
-    /// The file that a record names, or a fault where it is not there.
-    fn file(&self, record: &Record, path: &Path, faults: &mut Vec<Fault>) -> Option<PathBuf> {
-        let file = self.images.join(path);
-        if file.is_file() {
-            return Some(file);
-        }
-        let path = shown(&path.to_string_lossy());
-        let reason = format!("{path} is not there; add the file or correct the list");
-        faults.push(bad_line(self.list, record.line, reason));
-        None
+/// What is wrong with a record whose file is not there, in a list that is somebody's.
+fn not_there(path: &Path, of: Option<&str>) -> String {
+    let path = shown(&path.to_string_lossy());
+    match of {
+        None => format!("{path} is not there; add the file or correct the list"),
+        Some(of) => format!(
+            "{path} is not there (this is {of} list; a dataset.toml of kind meta-json says with root \
+             and list where its images lie); add the file"
+        ),
     }
 }
 

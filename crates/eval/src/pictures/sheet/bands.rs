@@ -163,7 +163,7 @@ fn summary(samples: &[Sample], classes: usize) -> String {
 
 fn counts<'a>(samples: impl Iterator<Item = &'a Sample> + Clone) -> String {
     let with = |label| samples.clone().filter(|sample| sample.label == label).count();
-    let masks = samples.clone().filter(|sample| sample.mask.is_some()).count();
+    let masks = samples.clone().filter(|sample| !sample.masks.is_empty()).count();
     let (normal, anomalous) = (with(Label::Normal), with(Label::Anomalous));
     format!("{normal} normal, {anomalous} anomalous, {masks} masks")
 }

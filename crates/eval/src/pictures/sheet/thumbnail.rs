@@ -2,7 +2,7 @@
 
 use image::imageops::{self, FilterType};
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use moeclip_data::{DataError, ImageSize, MaskRule, Sample, decode_mask, decode_rgb};
+use moeclip_data::{DataError, ImageSize, MaskRule, Sample, decode_rgb, read_masks};
 
 use super::SheetOptions;
 
@@ -28,16 +28,8 @@ impl Thumbnail {
         let size = ImageSize { width: image.width(), height: image.height() };
         let mut thumbnail = Self { picture: shrunk(&image, options.thumbnail), mask_fault: None };
         drop(image);
-        if let Some(path) = &sample.mask {
-            let matching = decode_mask(path).and_then(|mask| {
-                let of_mask = ImageSize { width: mask.width(), height: mask.height() };
-                if of_mask == size {
-                    return Ok(mask);
-                }
-                let (path, image_path) = (path.clone(), sample.image.clone());
-                Err(DataError::MaskSize { path, mask: of_mask, image_path, image: size })
-            });
-            match matching {
+        if !sample.masks.is_empty() {
+            match read_masks(sample, size) {
                 Ok(mask) => thumbnail.outline(&mask, options.mask_rule),
                 Err(error) => thumbnail.mask_fault = Some(error),
             }

@@ -82,10 +82,10 @@ impl SheetTile {
     }
 
     fn label(&mut self, sample: &Sample) {
-        let (colour, text) = match (sample.label, &sample.mask) {
+        let (colour, text) = match (sample.label, sample.masks.is_empty()) {
             (Label::Normal, _) => (NORMAL, sample.defect.clone()),
-            (Label::Anomalous, Some(_)) => (OUTLINE, sample.defect.clone()),
-            (Label::Anomalous, None) => (OUTLINE, format!("{} (no mask)", sample.defect)),
+            (Label::Anomalous, false) => (OUTLINE, sample.defect.clone()),
+            (Label::Anomalous, true) => (OUTLINE, format!("{} (no mask)", sample.defect)),
         };
         let text = shortened(&text, (self.side / GLYPH) as usize);
         draw_text(&mut self.picture, Pen { x: 0, y: self.side + 3, scale: 1, colour }, &text);
