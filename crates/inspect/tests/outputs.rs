@@ -109,7 +109,7 @@ fn run(
     told: Told<'_>,
 ) -> Result<Predicted, InspectError> {
     let target = |path: PathBuf| Target { path, class: "plate".into() };
-    let targets: Vec<Target> = images(&output.input)?.into_iter().map(target).collect();
+    let targets: Vec<Target> = images(&output.input)?.images.into_iter().map(target).collect();
     run_on(&targets, output, listener, told)
 }
 
@@ -184,10 +184,10 @@ fn what_a_run_wrote_is_no_picture_of_the_next() {
     }
     // Moved and renamed, they are not pictures either.
     fs::rename(input.join("maps/0.png.map.png"), input.join("new.png")).unwrap();
-    assert_eq!(images(&input).unwrap().len(), 3);
+    assert_eq!(images(&input).unwrap().images.len(), 3);
     let (predicted, _) = whole_run(&input, &input);
     assert_eq!((predicted.images, predicted.done), (3, 3));
-    assert_eq!(images(&input).unwrap().len(), 3);
+    assert_eq!(images(&input).unwrap().images.len(), 3);
 }
 
 #[test]
