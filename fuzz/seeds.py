@@ -2,6 +2,8 @@
 import io
 import json
 import pathlib
+import struct
+import zipfile
 
 from PIL import Image
 
@@ -45,5 +47,34 @@ def lists():
         save(target, "whole", text.encode())
 
 
+def checkpoints():
+    header = json.dumps({"visual.proj": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}, "__metadata__": {"format": "pt"}}).encode()
+    save("checkpoint", "safetensors", struct.pack("<Q", len(header)) + header + bytes(8))
+
+    def text(word):
+        return b"X" + struct.pack("<I", len(word)) + word.encode()
+
+    def tensor(key, last):
+        storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text(key) + text("cpu") + b"K\x06" + last + b"tQ"
+        return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00K\x03K\x02\x86K\x01K\x03\x86\x89ccollections\nOrderedDict\n)RtR"
+
+    counter = text("steps") + b"ccollections\nCounter\n}K\x05K\x01s\x85R" + text("tags") + b"c__builtin__\nset\n](K\x01e\x85R"
+    state = b"\x80\x02}(" + text("state_dict") + b"}" + text("visual.proj") + tensor("0", b"") + b"s" + counter + b"u."
+    module = b"\x80\x02c__torch__\nM\n)\x81}" + text("visual") + tensor("0", b"") + b"sb."
+    for name, entries in {
+        "torch": {"data.pkl": state, "byteorder": b"little", "version": b"3\n"},
+        "torchscript": {"data.pkl": module, "constants.pkl": b"\x80\x02).", "version": b"3\n"},
+    }.items():
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+            for entry, data in dict(entries, **{"data/0": bytes(24)}).items():
+                archive.writestr(zipfile.ZipInfo(f"archive/{entry}"), data)
+        save("checkpoint", name, buffer.getvalue())
+    magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}" + text("little_endian") + b"\x88s."
+    old = magic + b"\x80\x02}" + text("w") + tensor("94", b"N") + b"s.\x80\x02](" + text("94") + b"e." + struct.pack("<Q", 6) + bytes(24)
+    save("checkpoint", "legacy", old)
+
+
 pictures()
 lists()
+checkpoints()

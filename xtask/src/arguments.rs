@@ -46,6 +46,10 @@ pub(crate) struct ClipShapeArgs {
     /// Activation that the CLIP was trained with, where its file does not say
     #[arg(long, value_parser = activations())]
     pub(crate) activation: Option<Activation>,
+    /// Which weights, where the file holds several sets of them: what their names begin with, as in
+    /// model_ema
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) weights: Option<String>,
 }
 
 impl ClipArgs {
@@ -64,6 +68,7 @@ impl ClipShapeArgs {
             vision_heads: self.vision_heads,
             text_heads: self.text_heads,
             activation: self.activation,
+            weights: self.weights.clone(),
             prompt_cache: None,
         }
     }

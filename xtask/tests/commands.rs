@@ -228,6 +228,49 @@ fn files_say_what_they_are() {
     assert!(refused.contains("bytes have changed"), "{refused}");
 }
 
+#[test]
+fn a_clip_and_its_adapters_are_not_mistaken_for_each_other() {
+    let folder = prepared();
+    let folder = folder.path();
+    let [_, clip, _, adapter] = MODEL;
+    let said = stdout(&xtask(&["inspect", clip], folder));
+    assert!(said.contains("a CLIP, ") && said.contains("goes with --clip"), "{said}");
+    assert!(said.contains("activation  QuickGelu"), "{said}");
+    let described = json(&xtask(&["inspect", clip, "--json"], folder)).remove(0);
+    assert_eq!((&described["is_clip"], &described["preset"]), (&true.into(), &().into()));
+    let eval = ["eval", "--data", "demo/unseen", "--clip"];
+    let refused = complaint(&[&eval[..], &[clip, "--adapter", clip]].concat(), folder);
+    assert!(refused.contains("is a CLIP and holds no MoECLIP adapters"), "{refused}");
+    let refused = complaint(&[&eval[..], &[adapter, "--adapter", adapter]].concat(), folder);
+    assert!(refused.contains("MoECLIP adapters, which goes with --adapter"), "{refused}");
+    std::fs::write(folder.join("model.onnx"), b"\x08\x08\x12\x07pytorch\x1a\x052.4.0").unwrap();
+    for command in [&["inspect", "model.onnx"][..], &["convert-openclip", "model.onnx", "out"]] {
+        assert!(complaint(command, folder).contains("it is ONNX"));
+    }
+}
+
+/// Two long names with different ends: cut, both would have one prompt for both states.
+#[test]
+fn a_name_that_does_not_fit_is_refused_wherever_it_comes_from() {
+    let folder = prepared();
+    let folder = folder.path();
+    let image = "demo/unseen/speckle/test/good/000.png";
+    for end in ["nut", "cap"] {
+        let name = format!("{}{end}", "7 ".repeat(76));
+        let predict = ["predict", image, "--out", "maps", "--class", &name];
+        let named = complaint(&[&predict[..], &MODEL[..]].concat(), folder);
+        let good = folder.join(format!("long/{}/test/good", name.replace(' ', "_")));
+        std::fs::create_dir_all(&good).unwrap();
+        std::fs::copy(folder.join(image), good.join("000.png")).unwrap();
+        let walked = complaint(&[&["eval", "--data", "long"], &MODEL[..]].concat(), folder);
+        for line in [named, walked] {
+            assert!(line.contains("tokens, both marks included, and at most"), "{line}");
+        }
+        std::fs::remove_dir_all(folder.join("long")).unwrap();
+        assert!(!folder.join("maps").exists(), "nothing is scored");
+    }
+}
+
 fn is_checkpoint(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
     let name = entry.as_ref().unwrap().file_name().into_string().unwrap();
     name.starts_with("step-") && name.ends_with(".safetensors")

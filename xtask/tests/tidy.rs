@@ -75,7 +75,7 @@ const ARROWS: &[Arrows] = &[
         from: "moeclip-benches",
         to: &["anomaly", "clip-vit", "moeclip", "moeclip-data", "moeclip-eval", "tile-kernels"],
     },
-    Arrows { from: "moeclip-fuzz", to: &["moeclip-data"] },
+    Arrows { from: "moeclip-fuzz", to: &["clip-vit", "moeclip-data"] },
     Arrows {
         from: "inspect",
         to: &[

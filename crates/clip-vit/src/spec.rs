@@ -207,17 +207,62 @@ impl Preset {
     /// Heads of the published image towers of this width and depth, at whatever resolution: no shape
     /// shows them.
     pub fn vision_heads(tower: &VisionSpec) -> Option<usize> {
-        let sizes = |tower: &VisionSpec| [tower.width, tower.layers, tower.mlp];
-        let mut published = Preset::ALL.into_iter().map(|preset| preset.spec().vision);
-        published.find(|other| sizes(other) == sizes(tower)).map(|tower| tower.heads)
+        known_heads(&IMAGE_TOWERS, [tower.width, tower.layers, tower.mlp])
     }
 
     /// Heads of the published text towers of this width and depth.
     pub fn text_heads(tower: &TextSpec) -> Option<usize> {
-        let sizes = |tower: &TextSpec| [tower.width, tower.layers, tower.mlp];
-        let mut published = Preset::ALL.into_iter().map(|preset| preset.spec().text);
-        published.find(|other| sizes(other) == sizes(tower)).map(|tower| tower.heads)
+        let small = TextSpec { heads: tower.heads, ..SMALL_TEXT };
+        let is_small = *tower == small;
+        let known = known_heads(&TEXT_TOWERS, [tower.width, tower.layers, tower.mlp]);
+        known.or(is_small.then_some(SMALL_TEXT.heads))
     }
+}
+
+/// Sizes of a tower whose heads are known.
+struct KnownTower {
+    /// Width, layers and inner width of the feed-forward.
+    sizes: [usize; 3],
+    heads: usize,
+}
+
+const fn tower(width: usize, layers: usize, mlp: usize, heads: usize) -> KnownTower {
+    KnownTower { sizes: [width, layers, mlp], heads }
+}
+
+/// The image towers of open_clip's model_configs, and last that of the small CLIP of this project.
+const IMAGE_TOWERS: [KnownTower; 10] = [
+    tower(384, 12, 1536, 6),    // ViT-S
+    tower(512, 12, 2048, 8),    // ViT-M
+    tower(768, 12, 3072, 12),   // ViT-B
+    tower(896, 12, 3584, 14),   // ViT-B plus
+    tower(1024, 24, 4096, 16),  // ViT-L
+    tower(1280, 32, 5120, 16),  // ViT-H
+    tower(1408, 40, 6144, 16),  // ViT-g
+    tower(1664, 48, 8192, 16),  // ViT-bigG
+    tower(1792, 56, 15360, 16), // ViT-e
+    tower(96, 12, 384, 3),
+];
+
+/// The text towers of open_clip's model_configs.
+const TEXT_TOWERS: [KnownTower; 9] = [
+    tower(256, 10, 1024, 4),   // ViT-S alt
+    tower(384, 12, 1536, 6),   // ViT-S, ViT-M alt
+    tower(512, 12, 2048, 8),   // ViT-B, ViT-M
+    tower(640, 12, 2560, 10),  // ViT-B plus
+    tower(768, 12, 3072, 12),  // ViT-L
+    tower(1024, 12, 4096, 16), // ViT-g as its config says
+    tower(1024, 24, 4096, 16), // ViT-H, ViT-g as it was published
+    tower(1280, 32, 5120, 20), // ViT-bigG
+    tower(1280, 36, 5120, 20), // ViT-e
+];
+
+/// The text tower of the small CLIP of this project. Others of its width and depth have one head.
+const SMALL_TEXT: TextSpec =
+    TextSpec { context: 32, vocab: 49408, width: 64, layers: 2, heads: 2, mlp: 256 };
+
+fn known_heads(towers: &[KnownTower], sizes: [usize; 3]) -> Option<usize> {
+    towers.iter().find(|tower| tower.sizes == sizes).map(|tower| tower.heads)
 }
 
 /// Builds the sizes of any CLIP, starting from CLIP's own habits (heads of 64, feed-forward of four

@@ -8,17 +8,35 @@ use thiserror::Error;
 use crate::attention::Visibility;
 use crate::block::{BlockSpec, ResidualBlock};
 use crate::loader::{Loader, frozen};
+use crate::tokenizer::{LongTextError, VOCABULARY};
 use crate::{ClipSpec, FrozenLayers, Precision, TextBackbone, TextSpec, WeightError, WeightSource};
 
-/// Token ids that this tower cannot read.
+/// Prompts that a text tower cannot read.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error(
-    "a prompt is not {context} token ids under {vocab}; encode it with this tower's own tokenizer \
-     and at least one prompt"
-)]
-pub struct PromptError {
-    context: usize,
-    vocab: usize,
+pub enum PromptError {
+    /// Rows of ids of another length, or beyond the token table.
+    #[error(
+        "a prompt is not {context} token ids under {vocab}; encode it with this tower's own tokenizer \
+         and at least one prompt"
+    )]
+    Ids {
+        /// Ids of a row.
+        context: usize,
+        /// Entries of the token table.
+        vocab: usize,
+    },
+    /// A prompt of which only a part would be read.
+    #[error(transparent)]
+    Long(#[from] LongTextError),
+    /// A tower that was trained with another tokenizer.
+    #[error(
+        "the token table has {vocab} entries, and CLIP's vocabulary {VOCABULARY}: the text tower was \
+         trained with another tokenizer; give a CLIP with CLIP's own"
+    )]
+    OtherVocabulary {
+        /// Entries of the token table.
+        vocab: usize,
+    },
 }
 
 /// CLIP's text transformer.
@@ -78,7 +96,7 @@ impl<B: Backend> TextTower<B> {
             row.len() == context && row.iter().all(|&id| (0..vocab as i64).contains(&id))
         };
         if prompts.is_empty() || !prompts.iter().all(|row| fits(row)) {
-            return Err(PromptError { context, vocab });
+            return Err(PromptError::Ids { context, vocab });
         }
         Ok(())
     }

@@ -10,7 +10,41 @@
 //! not come from such sources. A text without these has open_clip's ids.
 
 use instant_clip_tokenizer::{Token, Tokenizer as Vocabulary};
+use thiserror::Error;
 use unicode_normalization::UnicodeNormalization;
+
+/// Entries of CLIP's vocabulary: what a token table must have for the ids to mean what they say.
+pub const VOCABULARY: usize = 49408;
+
+/// A text that has more tokens than a row has room for.
+#[derive(Debug, Clone, Error, PartialEq, Eq)]
+#[error(
+    "the prompt {:?} has {tokens} tokens, both marks included, and at most {context} fit into this \
+     CLIP's text tower; shorten the class's name by {} tokens or more",
+    shortened(text),
+    tokens.saturating_sub(*context)
+)]
+pub struct LongTextError {
+    /// The text.
+    pub text: String,
+    /// Its tokens, with those of start and end.
+    pub tokens: usize,
+    /// Most that fit.
+    pub context: usize,
+}
+
+/// The beginning and the end of a long text.
+fn shortened(text: &str) -> String {
+    const KEPT: usize = 40;
+    let letters: Vec<char> = text.chars().collect();
+    match (letters.first_chunk::<KEPT>(), letters.last_chunk::<KEPT>()) {
+        (Some(first), Some(last)) if letters.len() > 2 * KEPT => {
+            let part = |letters: &[char]| letters.iter().collect::<String>();
+            format!("{} ... {}", part(first), part(last))
+        }
+        _ => text.to_owned(),
+    }
+}
 
 /// Cleans and encodes prompts for a text tower with CLIP's vocabulary of 49408.
 ///
@@ -34,10 +68,37 @@ impl Tokenizer {
     /// The ids of one text, `[context]`: start (49406), text, end (49407), zeros. A text that is
     /// too long loses its tail, never its end token.
     pub fn encode(&self, text: &str) -> Vec<i64> {
+        let mut tokens = self.marked(text);
+        if tokens.len() > self.context {
+            tokens.truncate(self.context.saturating_sub(1));
+            tokens.push(self.vocabulary.end_of_text());
+        }
+        self.row(tokens)
+    }
+
+    /// The same for a text that is to be read whole.
+    ///
+    /// # Errors
+    ///
+    /// [`LongTextError`] when it does not fit.
+    pub fn encode_whole(&self, text: &str) -> Result<Vec<i64>, LongTextError> {
+        let tokens = self.marked(text);
+        let (count, context) = (tokens.len(), self.context);
+        if count > context {
+            return Err(LongTextError { text: text.to_owned(), tokens: count, context });
+        }
+        Ok(self.row(tokens))
+    }
+
+    /// The tokens of a text between the marks of start and end.
+    fn marked(&self, text: &str) -> Vec<Token> {
         let mut tokens = vec![self.vocabulary.start_of_text()];
         self.vocabulary.encode(&clean(text), &mut tokens);
-        tokens.truncate(self.context.saturating_sub(1));
         tokens.push(self.vocabulary.end_of_text());
+        tokens
+    }
+
+    fn row(&self, tokens: Vec<Token>) -> Vec<i64> {
         let mut ids: Vec<i64> = tokens.into_iter().map(Token::to_u16).map(i64::from).collect();
         ids.resize(self.context, 0);
         ids

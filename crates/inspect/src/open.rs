@@ -29,6 +29,9 @@ pub struct ClipSource {
     pub text_heads: Option<usize>,
     /// Activation, where the file does not say.
     pub activation: Option<Activation>,
+    /// What the names of the weights begin with, where the file holds several sets of them.
+    #[serde(default)]
+    pub weights: Option<String>,
     /// Folder of encoded prompts.
     pub prompt_cache: Option<PathBuf>,
 }
@@ -43,6 +46,7 @@ impl ClipSource {
             vision_heads: self.vision_heads,
             text_heads: self.text_heads,
             activation: self.activation,
+            weights: self.weights.clone(),
         };
         Ok(ClipCheckpoint::open(&self.path, &options)?)
     }
@@ -123,8 +127,7 @@ pub fn open_adapter(
 
 /// SHA-256 of a CLIP's own file, before any conversion.
 pub fn source_sha256(clip: &ClipCheckpoint) -> String {
-    let stored = clip.file().metadata().get("source_sha256").cloned();
-    stored.unwrap_or_else(|| clip.file().sha256())
+    clip.source_sha256()
 }
 
 /// What every stored number follows from, whatever else decides it: build, machine, and how the pictures

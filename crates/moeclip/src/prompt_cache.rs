@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 /// Raised when tokenizer or text tower change what they make of a prompt.
-const ENCODING: u32 = 1;
+const ENCODING: u32 = 2;
 const FORMAT: &str = "moeclip-prompts";
 const FEATURES: &str = "features";
 const EXTENSION: &str = "prompts";

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::tensor::{DType, Tensor, backend::Backend};
-use clip_vit::tokenizer::Tokenizer;
+use clip_vit::tokenizer::{LongTextError, Tokenizer, VOCABULARY};
 use clip_vit::{PromptError, TextBackbone, TextTower};
 use paa_adapter::unit;
 use serde::{Deserialize, Serialize};
@@ -112,15 +112,39 @@ impl<B: Backend> PromptEncoder<B> {
     ///
     /// # Errors
     ///
-    /// [`PromptError`] when the tower's token table is not the tokenizer's.
+    /// [`PromptError`] when the tower's token table is not the tokenizer's, or a prompt is longer than
+    /// the tower reads: the one that is longest.
     pub fn encode(&mut self, prompts: &[String]) -> Result<Tensor<B, 2>, PromptError> {
         if let Some(features) = self.features.get(prompts) {
             return Ok(features.clone());
         }
-        let ids: Vec<Vec<i64>> = prompts.iter().map(|text| self.tokenizer.encode(text)).collect();
+        let ids = self.tokens(prompts)?;
         let features = self.tower.encode(&ids)?.cast(DType::F32);
         self.features.insert(prompts.to_vec(), features.clone());
         Ok(features)
+    }
+
+    /// Rows of ids. A prompt is never cut: the two states of a class would come to be the same.
+    fn tokens(&self, prompts: &[String]) -> Result<Vec<Vec<i64>>, PromptError> {
+        let vocab = self.tower.spec().vocab;
+        if vocab > VOCABULARY {
+            return Err(PromptError::OtherVocabulary { vocab });
+        }
+        let mut rows = Vec::with_capacity(prompts.len());
+        let mut longest: Option<LongTextError> = None;
+        for prompt in prompts {
+            match self.tokenizer.encode_whole(prompt) {
+                Ok(row) => rows.push(row),
+                Err(long) if longest.as_ref().is_none_or(|most| most.tokens < long.tokens) => {
+                    longest = Some(long);
+                }
+                Err(_) => {}
+            }
+        }
+        match longest {
+            Some(long) => Err(long.into()),
+            None => Ok(rows),
+        }
     }
 
     /// CLIP's own direction of one state of a class, through the projection that it was trained with:
@@ -128,7 +152,7 @@ impl<B: Backend> PromptEncoder<B> {
     ///
     /// # Errors
     ///
-    /// [`PromptError`] when the tower's token table is not the tokenizer's.
+    /// As [`encode`](Self::encode).
     pub fn direction(&mut self, prompts: &[String]) -> Result<Tensor<B, 2>, PromptError> {
         let features = self.encode(prompts)?;
         Ok(unit(unit(self.tower.project(features).cast(DType::F32)).mean_dim(0)))
@@ -170,6 +194,9 @@ impl<B: Backend> PromptBook<B> {
 
 #[cfg(test)]
 mod tests {
+    use burn::backend::Flex;
+    use clip_vit::{ClipSpecBuilder, Precision, RandomWeights};
+
     use super::*;
 
     #[test]
@@ -181,5 +208,34 @@ mod tests {
         let abnormal = prompts.abnormal_prompts("hazelnut");
         assert_eq!(abnormal[1], "a photo of a damaged hazelnut.");
         assert_eq!(abnormal.len(), 10);
+    }
+
+    fn encoder(context: usize, vocab: usize) -> PromptEncoder<Flex> {
+        let spec = ClipSpecBuilder::new().vision(4, 2, 8, 1).text(8, 1).tokens(context, vocab);
+        let spec = spec.embed(4).build().unwrap();
+        let (source, device) = (RandomWeights::new(1), Default::default());
+        PromptEncoder::new(TextTower::load(&spec, &source, Precision::F32, &device).unwrap())
+    }
+
+    #[test]
+    fn prompts_that_do_not_fit_are_told_and_never_cut() {
+        let mut encoder = encoder(12, VOCABULARY);
+        let prompts = PromptSet::default();
+        // The name alone has five tokens, the longest prompt eight more with its marks and dot.
+        for (class, fits) in [("gear gear nut", true), ("gear gear gear gear nut", false)] {
+            let states = [prompts.normal_prompts(class), prompts.abnormal_prompts(class)];
+            let encoded = states.map(|prompts| encoder.encode(&prompts).map(drop));
+            assert_eq!(encoded.iter().all(Result::is_ok), fits, "{class}: {encoded:?}");
+            if let Err(error) = &encoded[1] {
+                let line = error.to_string();
+                assert!(line.contains("at most 12 fit") && line.contains("nut"), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tower_of_another_tokenizer_is_told() {
+        let error = encoder(12, VOCABULARY + 1).encode(&["nut".into()]).unwrap_err();
+        assert!(matches!(error, PromptError::OtherVocabulary { .. }), "{error}");
     }
 }

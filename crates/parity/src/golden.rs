@@ -89,6 +89,7 @@ impl Golden {
             vision_heads: Some(self.clip.vision.heads),
             text_heads: Some(self.clip.text.heads),
             activation: Some(self.clip.activation),
+            weights: None,
         }
     }
 

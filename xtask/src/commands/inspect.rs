@@ -1,27 +1,30 @@
-//! `inspect`: what a file of adapters says about itself.
+//! `inspect`: what a file of adapters, a checkpoint or a CLIP says about itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anomaly::Calibration;
 use clap::Args;
-use clip_vit::TensorFile;
-use inspect::{described, open_adapter};
-use moeclip::{AdapterFile, AdapterFormat, MoeClipConfig, Provenance};
+use clip_vit::weights::OpenOptions;
+use clip_vit::{ClipCheckpoint, TensorFile, WeightError};
+use inspect::{InspectError, described, open_adapter, warn_of_guesses};
+use moeclip::{AdapterFile, AdapterFileError, AdapterFormat, MoeClipConfig, Provenance};
 use moeclip_train::{Checkpoint, Position};
 use serde::Serialize;
 
 use crate::arguments::AssumedArgs;
 use crate::cli::Common;
+use crate::commands::convert_openclip::DescribedClip;
 use crate::output::{Terminal, print_json};
 
-/// Say what adapters or a checkpoint are: configuration, CLIP, data, code, metrics,
+/// Say what adapters, a checkpoint or a CLIP are: configuration, CLIP, data, code, metrics,
 /// calibration.
 ///
-/// A checkpoint is also proved whole: every byte is as it was written.
+/// A checkpoint is also proved whole: every byte is as it was written. Of a CLIP are said its sizes, and
+/// what of them is a guess.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example: cargo xtask inspect adapter.safetensors")]
 pub(crate) struct InspectArgs {
-    /// Adapters, ours or the authors', or a checkpoint of a run
+    /// Adapters, ours or the authors', a checkpoint of a run, or a CLIP
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
@@ -42,7 +45,11 @@ struct Inspected<'a> {
 pub(crate) fn run(args: InspectArgs, common: Common) -> anyhow::Result<()> {
     let is_checkpoint = Checkpoint::is_claimed_by(&TensorFile::open(&args.file)?);
     let checkpoint = is_checkpoint.then(|| Checkpoint::open(&args.file)).transpose()?;
-    let adapters = open_adapter(&args.file, &(&args.assumed).into(), &mut Terminal::default())?;
+    let opened = open_adapter(&args.file, &(&args.assumed).into(), &mut Terminal::default());
+    let adapters = match opened {
+        Err(error) if is_of_none(&error) => return inspect_clip(&args.file, error, &common),
+        opened => opened?,
+    };
     let inspected = Inspected {
         file: args.file.display().to_string(),
         format: adapters.format(),
@@ -55,6 +62,40 @@ pub(crate) fn run(args: InspectArgs, common: Common) -> anyhow::Result<()> {
         return print_json(&inspected);
     }
     print(&inspected, &adapters)
+}
+
+/// Whether a file holds no adapters at all.
+fn is_of_none(error: &InspectError) -> bool {
+    let InspectError::Below(error) = error else { return false };
+    let error = error.downcast_ref::<AdapterFileError>();
+    matches!(error, Some(AdapterFileError::IsClip { .. } | AdapterFileError::NotAdapters { .. }))
+}
+
+#[derive(Serialize)]
+struct InspectedClip {
+    file: String,
+    is_clip: bool,
+    #[serde(flatten)]
+    clip: DescribedClip,
+}
+
+/// What a CLIP is; of a file that is nearly one, why it is none; of any other, that it has no adapters.
+fn inspect_clip(path: &Path, no_adapters: InspectError, common: &Common) -> anyhow::Result<()> {
+    let clip = match ClipCheckpoint::open(path, &OpenOptions::default()) {
+        Ok(clip) => clip,
+        Err(WeightError::NotClip { .. }) => return Err(no_adapters.into()),
+        Err(error) => return Err(error.into()),
+    };
+    warn_of_guesses(&clip, &mut Terminal::default());
+    let file = path.display().to_string();
+    let inspected = InspectedClip { file, is_clip: true, clip: DescribedClip::of(&clip) };
+    if common.json {
+        return print_json(&inspected);
+    }
+    let InspectedClip { file, clip, .. } = inspected;
+    println!("{file}: a CLIP, {}; it goes with --clip", clip.extent());
+    clip.print();
+    Ok(())
 }
 
 fn print(inspected: &Inspected<'_>, adapters: &AdapterFile) -> anyhow::Result<()> {

@@ -46,6 +46,7 @@ fn train_args(request: TrainRequest) -> train::TrainArgs {
         vision_heads: clip.vision_heads,
         text_heads: clip.text_heads,
         activation: clip.activation,
+        weights: clip.weights,
     };
     let prompting = PromptArgs { prompt_cache: clip.prompt_cache };
     let (cache, cache_limit) = (request.cache.cache, request.cache.cache_limit);

@@ -1,21 +1,23 @@
 //! A weight file as exactly one CLIP: canonical names, inferred sizes, strict checks.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::TensorData;
+use sha2::{Digest, Sha256};
 
 use super::config::{self, Hints};
-use super::error::shown;
-use super::names::{Named, Source};
-use super::{
-    Dtype, FileFormat, Precision, Problems, TensorFile, WeightError, canonical_shapes, infer,
-};
+use super::decode;
+use super::detect::Named;
+use super::error::{listed, shown};
+use super::finder::{Canonical, Finder, refuse};
+use super::names::Source;
+use super::{Dtype, FileFormat, Precision, Problems, TensorFile, WeightError, infer};
 use crate::spec::{Activation, ClipSpec, Normalisation, Preset};
 
 /// What a user says about a checkpoint; it wins over everything that the file says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenOptions {
     /// Attention heads of the image tower.
     pub vision_heads: Option<usize>,
@@ -23,6 +25,8 @@ pub struct OpenOptions {
     pub text_heads: Option<usize>,
     /// Nonlinearity of both towers.
     pub activation: Option<Activation>,
+    /// What the names of the weights begin with, where a file holds several sets of them.
+    pub weights: Option<String>,
 }
 
 /// Who said which activation a checkpoint needs; shapes do not show it.
@@ -53,18 +57,12 @@ pub struct GuessedHeads {
 #[derive(Debug)]
 pub struct ClipCheckpoint {
     file: TensorFile,
+    /// Which of several sets of weights it is, if that was asked for.
+    part: Option<String>,
     spec: ClipSpec,
     settled: Settled,
     /// Canonical tensors by name.
     tensors: BTreeMap<String, Canonical>,
-}
-
-#[derive(Debug)]
-struct Canonical {
-    /// Its tensors, by their whole names in the file.
-    source: Source,
-    shape: Vec<usize>,
-    dtype: Dtype,
 }
 
 impl ClipCheckpoint {
@@ -76,18 +74,24 @@ impl ClipCheckpoint {
     /// [`WeightError`] when the file cannot be opened, is no CLIP, or is not exactly one: then
     /// every tensor at fault is named.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<ClipCheckpoint, WeightError> {
-        let file = TensorFile::open(path)?;
-        let named = Named::detect(file.names()).ok_or_else(|| WeightError::NotClip {
-            file: path.into(),
-            count: file.names().count(),
-            sample: file.sample(),
-        })?;
+        Self::of(TensorFile::open(path)?, options)
+    }
+
+    /// The same for an opened file.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn of(file: TensorFile, options: &OpenOptions) -> Result<ClipCheckpoint, WeightError> {
+        let path = file.path().to_owned();
+        let named = Named::of(&file, options.weights.as_deref())?;
         let finder = Finder { file: &file, named: &named };
         let mut spec = infer::infer(&named, |name| finder.shape(name));
         let tensors = finder.canonical(&spec)?;
         let settled = complete(&file, options, &mut spec)?;
-        spec.check().map_err(|source| WeightError::Spec { file: path.into(), source })?;
-        Ok(ClipCheckpoint { file, spec, settled, tensors })
+        spec.check().map_err(|source| WeightError::Spec { file: path, source })?;
+        let part = options.weights.clone();
+        Ok(ClipCheckpoint { file, part, spec, settled, tensors })
     }
 
     /// Its sizes and activation.
@@ -136,6 +140,21 @@ impl ClipCheckpoint {
         &self.file
     }
 
+    /// SHA-256 of the file that the weights come from, before any conversion; another one for each of
+    /// several sets of weights in a file.
+    pub fn source_sha256(&self) -> String {
+        let stored = self.file.metadata().get("source_sha256").cloned();
+        match (stored, &self.part) {
+            (Some(stored), _) => stored,
+            (None, None) => self.file.sha256(),
+            (None, Some(part)) => {
+                let part = part.trim_end_matches('.');
+                let digest = Sha256::digest(format!("{} {part}", self.file.sha256()));
+                digest.iter().map(|byte| format!("{byte:02x}")).collect()
+            }
+        }
+    }
+
     /// Names of its tensors as open_clip calls them, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
@@ -179,6 +198,23 @@ impl ClipCheckpoint {
         }
         problems.non_finite.dedup();
         refuse(&self.file, problems)
+    }
+
+    /// Reads every tensor of doubles and refuses values that singles cannot hold: no run could read
+    /// them.
+    pub(super) fn verify_range(&self) -> Result<(), WeightError> {
+        let mut large = Vec::new();
+        let doubles = self.tensors.iter().filter(|(_, tensor)| tensor.dtype == Dtype::F64);
+        for (name, tensor) in doubles {
+            if !decode::decode::<f32>(&self.stored(name)?, tensor.dtype).finite {
+                large.push(name);
+            }
+        }
+        if large.is_empty() {
+            return Ok(());
+        }
+        let (file, tensor) = (self.file.path().into(), listed(&large));
+        Err(WeightError::OutOfRange { file, tensor, precision: Dtype::F32 })
     }
 
     /// Elements of a canonical tensor in the type of the file, row-major and little-endian.
@@ -269,100 +305,5 @@ fn habit(spec: &ClipSpec) -> (Activation, ActivationSource) {
     match published {
         Some(activation) => (activation, ActivationSource::Preset),
         None => (Activation::QuickGelu, ActivationSource::Assumed),
-    }
-}
-
-fn refuse(file: &TensorFile, problems: Problems) -> Result<(), WeightError> {
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(WeightError::Incompatible { file: file.path().into(), problems: Box::new(problems) })
-}
-
-/// Finds canonical tensors among a file's own.
-struct Finder<'a> {
-    file: &'a TensorFile,
-    named: &'a Named,
-}
-
-impl Finder<'_> {
-    /// Shape that the canonical `name` has in this file, if its tensors are there.
-    fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        let own = |name: &str| self.file.shape(self.named.names.get(name)?).map(<[usize]>::to_vec);
-        match self.named.layout.source(name) {
-            Source::Same(name) => own(&name),
-            Source::Transposed(name) => own(&name).map(|shape| shape.into_iter().rev().collect()),
-            Source::Stacked(_) => None,
-        }
-    }
-
-    /// Every canonical tensor of a CLIP with these sizes, or every tensor at fault.
-    fn canonical(&self, spec: &ClipSpec) -> Result<BTreeMap<String, Canonical>, WeightError> {
-        let mut problems = Problems::default();
-        let mut tensors = BTreeMap::new();
-        let mut unused: BTreeSet<&str> = self.named.names.keys().map(String::as_str).collect();
-        for (name, shape) in canonical_shapes(spec) {
-            let source = self.named.layout.source(&name);
-            for (part, needed) in source.parts(&shape) {
-                unused.remove(part);
-                self.check(part, &needed, &mut problems);
-            }
-            if let Some((source, dtype)) = self.whole(&source, &mut problems) {
-                tensors.insert(name, Canonical { source, shape, dtype });
-            }
-        }
-        let unexpected = unused.into_iter().chain(self.named.stray.iter().map(String::as_str));
-        problems.unexpected = unexpected.map(str::to_owned).collect();
-        if !problems.is_empty() {
-            self.add_non_finite(&mut problems)?;
-        }
-        refuse(self.file, problems).map(|()| tensors)
-    }
-
-    /// Notes what is wrong with one of the layout's tensors.
-    fn check(&self, name: &str, needed: &[usize], problems: &mut Problems) {
-        let whole = self.named.names.get(name);
-        let found = whole.and_then(|whole| self.file.shape(whole).zip(self.file.dtype(whole)));
-        let Some((shape, dtype)) = found else {
-            problems.missing.push(name.to_owned());
-            return;
-        };
-        // Some writers keep a scalar as a vector of one.
-        let scalar = needed.is_empty() && shape == [1];
-        if shape != needed && !scalar {
-            problems.misshapen.push(format!("{name} is {shape:?}, {needed:?} needed"));
-        }
-        if !dtype.is_float() {
-            problems.not_float.push(format!("{name} is {dtype}"));
-        }
-    }
-
-    /// The source with the file's whole names, and the one type that its parts share.
-    fn whole(&self, source: &Source, problems: &mut Problems) -> Option<(Source, Dtype)> {
-        let own = |name: &String| self.named.names.get(name).cloned();
-        let whole = match source {
-            Source::Same(name) => Source::Same(own(name)?),
-            Source::Transposed(name) => Source::Transposed(own(name)?),
-            Source::Stacked([q, k, v]) => Source::Stacked([own(q)?, own(k)?, own(v)?]),
-        };
-        let parts = whole.parts(&[]);
-        let dtypes = parts.iter().map(|(name, _)| Some((*name, self.file.dtype(name)?)));
-        let dtypes: Vec<(&str, Dtype)> = dtypes.collect::<Option<_>>()?;
-        let (_, first) = *dtypes.first()?;
-        for (name, dtype) in dtypes.iter().filter(|(_, dtype)| *dtype != first) {
-            // q, k and v become one tensor.
-            problems.misshapen.push(format!("{name} is {dtype}, {first} needed"));
-        }
-        Some((whole, first))
-    }
-
-    /// When the file is refused anyway, its values are looked at too: one error tells everything.
-    fn add_non_finite(&self, problems: &mut Problems) -> Result<(), WeightError> {
-        for (name, whole) in &self.named.names {
-            if !self.file.is_finite(whole)? {
-                problems.non_finite.push(name.clone());
-            }
-        }
-        Ok(())
     }
 }

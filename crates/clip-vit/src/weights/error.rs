@@ -114,7 +114,7 @@ pub enum WeightError {
         tensor: String,
     },
     /// A value that the precision asked for cannot hold.
-    #[error("{}: tensor {tensor} holds values too large for {precision}; read it as F32 or BF16", file.display())]
+    #[error("{}: tensor {tensor} holds values too large for {precision}; {}", file.display(), wider(*precision))]
     OutOfRange {
         /// The file.
         file: PathBuf,
@@ -150,6 +150,50 @@ pub enum WeightError {
         count: usize,
         /// Some names that it holds.
         sample: String,
+    },
+    /// Another model that is easily taken for a CLIP.
+    #[error("{}: is {what}, not a CLIP with two transformers as towers; give such a CLIP", file.display())]
+    OtherModel {
+        /// The file.
+        file: PathBuf,
+        /// What it is, with its article.
+        what: &'static str,
+    },
+    /// One tower of a CLIP.
+    #[error("{}: is the {has} tower of a CLIP alone: it has no {lacks} tower; give the whole CLIP", file.display())]
+    TowerAlone {
+        /// The file.
+        file: PathBuf,
+        /// The tower that is there, `image` or `text`.
+        has: &'static str,
+        /// The other one.
+        lacks: &'static str,
+    },
+    /// Several sets of weights, such as a model and its moving average.
+    #[error("{}: holds several sets of weights, whose names begin with {prefixes}; say with --weights PREFIX which is meant", file.display())]
+    SeveralClips {
+        /// The file.
+        file: PathBuf,
+        /// What the names of each begin with.
+        prefixes: String,
+    },
+    /// No CLIP behind the prefix asked for.
+    #[error("{}: no CLIP is in the part {part}; its names begin with {sample}", file.display())]
+    NoSuchPart {
+        /// The file.
+        file: PathBuf,
+        /// What was asked for.
+        part: String,
+        /// Some names that the file holds.
+        sample: String,
+    },
+    /// Shards that are not whole.
+    #[error("{}: {reason}", file.display())]
+    Shards {
+        /// The shard, or the index.
+        file: PathBuf,
+        /// What is wrong, and the remedy.
+        reason: String,
     },
     /// A CLIP, but not exactly one.
     #[error("{}: is no whole CLIP: {problems}; give an unmodified checkpoint", file.display())]
@@ -199,6 +243,15 @@ impl WeightError {
     }
 }
 
+/// What holds values that are too large for `precision`.
+fn wider(precision: Dtype) -> &'static str {
+    match precision {
+        Dtype::F16 => "read it with --precision f32 or bf16",
+        Dtype::Bf16 => "read it with --precision f32",
+        _ => "no precision here holds them; use a checkpoint from before its values grew",
+    }
+}
+
 /// Every tensor for which a file is not exactly one CLIP.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Problems {
@@ -245,12 +298,16 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Names on one line, at most eight of them.
+/// Names on one line: the first three, and how many there are.
 pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
-    const SHOWN: usize = 8;
+    const SHOWN: usize = 3;
     let shown: Vec<String> = names.iter().take(SHOWN).map(|name| shown(name.as_ref())).collect();
     let rest = names.len().saturating_sub(SHOWN);
-    let more = if rest == 0 { String::new() } else { format!(" and {rest} more") };
+    let more = if rest == 0 {
+        String::new()
+    } else {
+        format!(" and {rest} more ({} in all)", names.len())
+    };
     shown.join(", ") + &more
 }
 
@@ -277,9 +334,10 @@ mod tests {
             ..Problems::default()
         };
         let line = problems.to_string();
-        assert!(line.starts_with("missing: m0, m1,"));
-        assert!(line.contains("m7 and 3 more; NaN or infinite: visual.proj"));
-        assert!(!line.contains("unexpected"));
+        assert_eq!(
+            line,
+            "missing: m0, m1, m2 and 8 more (11 in all); NaN or infinite: visual.proj"
+        );
     }
 
     #[test]

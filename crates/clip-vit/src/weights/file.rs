@@ -2,8 +2,7 @@
 //! none read before it is asked for.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
@@ -13,71 +12,150 @@ use sha2::{Digest, Sha256};
 use super::bytes::FileBytes;
 use super::decode::{self, Real};
 use super::error::{listed, shown};
+use super::format::{FileFormat, parse};
+use super::shards::{self, Shards};
 use super::view::View;
 use super::write::HostTensor;
-use super::{Dtype, Precision, WeightError, legacy, safe, zip};
-
-/// How a file keeps its tensors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileFormat {
-    /// A JSON header and raw tensors.
-    Safetensors,
-    /// What `torch.save` writes: a zip archive with a pickle.
-    TorchZip,
-    /// What `torch.jit.save` writes, OpenAI's own format.
-    TorchScript,
-    /// What `torch.save` wrote before PyTorch 1.6: pickles, then raw storages.
-    TorchLegacy,
-}
-
-impl FileFormat {
-    /// A short name, as in `torchscript`.
-    pub fn name(self) -> &'static str {
-        match self {
-            FileFormat::Safetensors => "safetensors",
-            FileFormat::TorchZip => "torch-zip",
-            FileFormat::TorchScript => "torchscript",
-            FileFormat::TorchLegacy => "torch-legacy",
-        }
-    }
-}
-
-impl fmt::Display for FileFormat {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
+use super::{Dtype, Precision, WeightError, safe};
 
 /// What a format's reader finds in a file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) tensors: BTreeMap<String, View>,
     pub(super) metadata: BTreeMap<String, String>,
+    /// Names of the dictionaries that a pickle nests.
+    pub(super) containers: BTreeSet<String>,
+}
+
+/// One file of those that weights may be cut into.
+#[derive(Debug)]
+struct Part {
+    path: PathBuf,
+    bytes: FileBytes,
+}
+
+/// A tensor, and which of the files it lies in.
+#[derive(Debug)]
+struct Placed {
+    part: usize,
+    view: View,
 }
 
 /// Bytes of a tensor whose pages are let go once it is read.
 const MUCH: usize = 1 << 20;
 
-/// An opened weight file. Nested dictionaries are flattened to dotted names, as in
-/// `state_dict.module.visual.proj`.
+/// An opened weight file, with its other shards where it is one of several. Nested dictionaries are
+/// flattened to dotted names, as in `state_dict.module.visual.proj`.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
-    bytes: FileBytes,
+    parts: Vec<Part>,
     format: FileFormat,
-    contents: Contents,
+    tensors: BTreeMap<String, Placed>,
+    metadata: BTreeMap<String, String>,
+    containers: BTreeSet<String>,
 }
 
 impl TensorFile {
-    /// Opens `path`, whatever its extension, and checks every tensor's place in it.
+    /// Opens `path`, whatever its extension, and checks every tensor's place in it. A shard, or the
+    /// index of several, opens all of them.
     ///
     /// # Errors
     ///
-    /// [`WeightError`] when it cannot be read, is in no known format, is truncated or hostile.
+    /// [`WeightError`] when it cannot be read, is in no known format, is truncated or hostile, or when
+    /// a shard is missing.
     pub fn open(path: &Path) -> Result<TensorFile, WeightError> {
+        if let Some(shards) = shards::around(path)? {
+            return Self::open_shards(path, shards);
+        }
         let bytes = FileBytes::open(path)?;
+        if safe::header_length(&bytes).is_none()
+            && let Some(shards) = shards::indexed(path, &bytes)?
+        {
+            return Self::open_shards(path, shards);
+        }
         let (format, contents) = parse(path, &bytes)?;
-        Ok(TensorFile { path: path.into(), bytes, format, contents })
+        let mut file = Self::empty(path, format);
+        file.add(path, bytes, contents)?;
+        Ok(file)
+    }
+
+    /// The same for bytes in memory; `path` is what errors call them.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError`] when they are in no known format, truncated or hostile.
+    pub fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<TensorFile, WeightError> {
+        let (format, contents) = parse(path, &bytes)?;
+        let mut file = Self::empty(path, format);
+        file.add(path, FileBytes::Copied(bytes), contents)?;
+        Ok(file)
+    }
+
+    fn open_shards(path: &Path, shards: Shards) -> Result<TensorFile, WeightError> {
+        let wrong = |reason| WeightError::Shards { file: path.into(), reason };
+        let mut opened: Option<TensorFile> = None;
+        for shard in shards.files {
+            let bytes = FileBytes::open(&shard)?;
+            let (format, contents) = parse(&shard, &bytes)?;
+            let file = opened.get_or_insert_with(|| Self::empty(path, format));
+            if format != file.format {
+                let (one, other) = (file.format, format);
+                return Err(wrong(format!(
+                    "its shards are {one} and {other}; download them again"
+                )));
+            }
+            file.add(&shard, bytes, contents)?;
+        }
+        let file = opened.ok_or_else(|| wrong("names no shard".into()))?;
+        let promised = shards.promised.unwrap_or_default();
+        let absent: Vec<&String> = promised.iter().filter(|name| !file.contains(name)).collect();
+        if !absent.is_empty() {
+            let absent = listed(&absent);
+            return Err(wrong(format!(
+                "promises tensors that no shard has: {absent}; download all of it again"
+            )));
+        }
+        Ok(file)
+    }
+
+    fn empty(path: &Path, format: FileFormat) -> Self {
+        let (tensors, metadata, containers) = Default::default();
+        TensorFile { path: path.into(), parts: Vec::new(), format, tensors, metadata, containers }
+    }
+
+    /// Adds the contents of a file; a tensor that another shard has already is an error.
+    fn add(
+        &mut self,
+        path: &Path,
+        bytes: FileBytes,
+        contents: Contents,
+    ) -> Result<(), WeightError> {
+        let part = self.parts.len();
+        for (name, view) in contents.tensors {
+            if self.tensors.contains_key(&name) {
+                let reason = format!(
+                    "its tensor {} is in another shard too; download all of them again",
+                    shown(&name)
+                );
+                return Err(WeightError::Shards { file: path.into(), reason });
+            }
+            self.tensors.insert(name, Placed { part, view });
+        }
+        self.metadata.extend(contents.metadata);
+        self.containers.extend(contents.containers);
+        self.parts.push(Part { path: path.into(), bytes });
+        Ok(())
+    }
+
+    /// Every file that it reads: one, or all shards.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.parts.iter().map(|part| part.path.as_path())
+    }
+
+    /// Names of the dictionaries that its pickle nests, as in `state_dict`.
+    pub(super) fn containers(&self) -> &BTreeSet<String> {
+        &self.containers
     }
 
     /// The path it was opened by.
@@ -93,27 +171,27 @@ impl TensorFile {
     /// Its text: a safetensors header's metadata, or the numbers, strings and booleans of a pickle
     /// by their dotted names.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
-        &self.contents.metadata
+        &self.metadata
     }
 
     /// Names of its tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
-        self.contents.tensors.keys().map(String::as_str)
+        self.tensors.keys().map(String::as_str)
     }
 
     /// Whether it holds a tensor of that name.
     pub fn contains(&self, name: &str) -> bool {
-        self.contents.tensors.contains_key(name)
+        self.tensors.contains_key(name)
     }
 
     /// Shape of a tensor, empty for a scalar; `None` where there is no such tensor.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.contents.tensors.get(name).map(|view| view.shape.as_slice())
+        self.tensors.get(name).map(|placed| placed.view.shape.as_slice())
     }
 
     /// Element type of a tensor; `None` where there is no such tensor.
     pub fn dtype(&self, name: &str) -> Option<Dtype> {
-        self.contents.tensors.get(name).map(|view| view.dtype)
+        self.tensors.get(name).map(|placed| placed.view.dtype)
     }
 
     /// The elements of a tensor as they are stored, row-major and little-endian.
@@ -122,7 +200,7 @@ impl TensorFile {
     ///
     /// [`WeightError`] when there is no such tensor.
     pub fn stored(&self, name: &str) -> Result<Cow<'_, [u8]>, WeightError> {
-        self.view_bytes(name, self.view(name)?)
+        self.view_bytes(name, self.placed(name)?)
     }
 
     /// The elements of a floating-point tensor as singles, NaN and infinity included.
@@ -153,12 +231,12 @@ impl TensorFile {
     ///
     /// [`WeightError`] when a tensor leaves the file.
     pub fn host_tensors(&self) -> Result<BTreeMap<String, HostTensor>, WeightError> {
-        let host = |(name, view): (&String, &View)| {
-            let (dtype, shape) = (view.dtype, view.shape.clone());
-            let bytes = self.view_bytes(name, view)?.into_owned();
+        let host = |(name, placed): (&String, &Placed)| {
+            let (dtype, shape) = (placed.view.dtype, placed.view.shape.clone());
+            let bytes = self.view_bytes(name, placed)?.into_owned();
             Ok((name.clone(), HostTensor { dtype, shape, bytes }))
         };
-        self.contents.tensors.iter().map(host).collect()
+        self.tensors.iter().map(host).collect()
     }
 
     /// Whether a tensor holds neither NaN nor infinity; read in one pass, nothing is kept.
@@ -182,10 +260,14 @@ impl TensorFile {
         self.decoded(name, &self.stored(name)?, dtype, shape, precision)
     }
 
-    /// SHA-256 of the whole file, in hexadecimal.
+    /// SHA-256 of the whole file, in hexadecimal; of several shards as if they were one file.
     pub fn sha256(&self) -> String {
-        let digest = Sha256::digest(&*self.bytes);
-        self.bytes.let_go();
+        let mut digest = Sha256::new();
+        for part in &self.parts {
+            digest.update(&*part.bytes);
+            part.bytes.let_go();
+        }
+        let digest = digest.finalize();
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
@@ -204,14 +286,15 @@ impl TensorFile {
             Precision::Bf16 => self.finite::<bf16>(name, stored, dtype, shape),
         };
         if stored.len() >= MUCH {
-            self.bytes.let_go();
+            self.parts.iter().for_each(|part| part.bytes.let_go());
         }
         data
     }
 
     /// A matrix with its axes exchanged, as it is stored.
     pub(super) fn stored_transposed(&self, name: &str) -> Result<Cow<'_, [u8]>, WeightError> {
-        self.view_bytes(name, &self.view(name)?.transposed())
+        let Placed { part, view } = self.placed(name)?;
+        self.view_bytes(name, &Placed { part: *part, view: view.transposed() })
     }
 
     fn finite<T: Real>(
@@ -234,15 +317,20 @@ impl TensorFile {
     }
 
     fn view(&self, name: &str) -> Result<&View, WeightError> {
-        self.contents.tensors.get(name).ok_or_else(|| WeightError::NoTensor {
+        self.placed(name).map(|placed| &placed.view)
+    }
+
+    fn placed(&self, name: &str) -> Result<&Placed, WeightError> {
+        self.tensors.get(name).ok_or_else(|| WeightError::NoTensor {
             file: self.path.clone(),
             tensor: shown(name),
             sample: self.sample(),
         })
     }
 
-    fn view_bytes(&self, name: &str, view: &View) -> Result<Cow<'_, [u8]>, WeightError> {
-        view.bytes(&self.bytes).ok_or_else(|| WeightError::Tensor {
+    fn view_bytes(&self, name: &str, placed: &Placed) -> Result<Cow<'_, [u8]>, WeightError> {
+        let part = self.parts.get(placed.part);
+        part.and_then(|part| placed.view.bytes(&part.bytes)).ok_or_else(|| WeightError::Tensor {
             file: self.path.clone(),
             tensor: shown(name),
             reason: "it leaves the file".into(),
@@ -266,35 +354,4 @@ impl TensorFile {
         let first: Vec<&str> = self.names().take(3).collect();
         if first.is_empty() { "none".into() } else { listed(&first) }
     }
-}
-
-fn parse(path: &Path, bytes: &[u8]) -> Result<(FileFormat, Contents), WeightError> {
-    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
-        return zip::parse(path, bytes);
-    }
-    // Before the pickles: a header's length may begin with the same two bytes.
-    if safe::header_length(bytes).is_some() {
-        return Ok((FileFormat::Safetensors, safe::parse(path, bytes)?));
-    }
-    if legacy::is_pickle(bytes) {
-        return Ok((FileFormat::TorchLegacy, legacy::parse(path, bytes)?));
-    }
-    Err(WeightError::Unknown { file: path.into(), looks: looks(bytes) })
-}
-
-/// What people give by mistake, told by its first bytes.
-fn looks(bytes: &[u8]) -> &'static str {
-    let known: [(&[u8], &str); 9] = [
-        (b"\xff\xd8\xff", "a JPEG picture"),
-        (b"\x89PNG", "a PNG picture"),
-        (b"version https://git-lfs", "a Git LFS pointer (fetch the file itself with git lfs pull)"),
-        (b"<", "a web page or XML (the download has failed)"),
-        (b"{", "JSON text"),
-        (b"GGUF", "GGUF, a format of llama.cpp"),
-        (b"\x89HDF", "HDF5, a format of Keras"),
-        (b"\x93NUMPY", "a NumPy array"),
-        (b"\x1f\x8b", "gzip-compressed (unpack it first)"),
-    ];
-    let found = known.iter().find(|(start, _)| bytes.starts_with(start));
-    found.map_or("in an unknown format", |(_, what)| what)
 }

@@ -3,7 +3,8 @@
 //! Several tensors know each size. The value that most of them show is taken, so that a single
 //! misshapen tensor is found and named instead of being believed.
 
-use super::names::{Layout, Named, Tower};
+use super::detect::Named;
+use super::names::{Layout, Tower};
 use crate::spec::{Activation, ClipSpec, Preset, TextSpec, VisionSpec, heads_of};
 
 /// An axis of a canonical tensor that shows a size.
@@ -97,11 +98,12 @@ fn layers(named: &Named, tower: Tower) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ClipSpecBuilder;
     use crate::weights::canonical_shapes;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn inferred(shapes: &BTreeMap<String, Vec<usize>>) -> ClipSpec {
-        let named = Named::detect(shapes.keys().map(String::as_str)).unwrap();
+        let named = Named::detect(shapes.keys().map(String::as_str), &BTreeSet::new()).unwrap();
         infer(&named, |name| shapes.get(name).cloned())
     }
 
@@ -127,6 +129,30 @@ mod tests {
             let shapes = canonical_shapes(&published).into_iter().collect();
             let heads = inferred(&shapes).vision.heads;
             assert_eq!((heads, heads_of(published.vision.width)), (16, by_64));
+        }
+    }
+
+    #[test]
+    fn known_heads_depend_on_no_picture_size_and_no_text_context() {
+        let clip = |width, layers, text_width, text_layers| {
+            ClipSpecBuilder::new().vision(14, 27, width, layers).text(text_width, text_layers)
+        };
+        let cases = [
+            // ViT-H-14-378; ViT-g-14, whose config has half the text layers of the published one; bigG.
+            (clip(1280, 32, 1024, 24), [16, 16]),
+            (clip(1408, 40, 1024, 12).vision_mlp(6144), [16, 16]),
+            (clip(1664, 48, 1280, 32).vision_mlp(8192), [16, 20]),
+            (clip(1792, 56, 1280, 36).vision_mlp(15360), [16, 20]),
+            (clip(896, 12, 640, 12), [14, 10]),
+            // The small CLIP of this project.
+            (clip(96, 12, 64, 2), [3, 2]),
+        ];
+        for (builder, expected) in cases {
+            let spec = builder.tokens(32, 49408).embed(128).build().unwrap();
+            let inferred = inferred(&canonical_shapes(&spec).into_iter().collect());
+            assert_eq!([inferred.vision.heads, inferred.text.heads], expected);
+            assert_eq!(Preset::vision_heads(&inferred.vision), Some(expected[0]));
+            assert_eq!(Preset::text_heads(&inferred.text), Some(expected[1]));
         }
     }
 

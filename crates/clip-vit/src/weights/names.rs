@@ -1,16 +1,16 @@
 //! One CLIP, many names: from any known layout to the names of open_clip.
 //!
-//! A file may wrap its names (`state_dict.`, `module.`) and may be laid out as open_clip and OpenAI
-//! do, or as Hugging Face's `CLIPModel` does: there q, k and v are three linear layers, and the two
-//! projections are linear weights, the transposes of CLIP's matrices.
-
-use std::collections::BTreeMap;
+//! A file may be laid out as open_clip's `CLIP` and OpenAI do, as open_clip's `CustomTextCLIP` does,
+//! whose text tower stands under `text.`, or as Hugging Face's `CLIPModel` does: there q, k and v are
+//! three linear layers, and the two projections are linear weights, the transposes of CLIP's matrices.
 
 /// Who named the tensors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Layout {
     /// open_clip and OpenAI, the canonical names.
     OpenClip,
+    /// open_clip's `CustomTextCLIP`: the text tower's names are behind `text.`.
+    CustomText,
     /// Hugging Face's `CLIPModel`.
     HuggingFace,
 }
@@ -43,11 +43,21 @@ impl Source {
     }
 }
 
+/// What stands before the text tower's names in a `CustomTextCLIP`.
+const CUSTOM_TEXT: &str = "text.";
+
 impl Layout {
+    /// Every layout; of two that fit equally well the first is meant.
+    pub(super) const ALL: [Layout; 3] = [Layout::OpenClip, Layout::CustomText, Layout::HuggingFace];
+
     /// From which of its tensors the canonical `name` is made.
     pub(super) fn source(self, name: &str) -> Source {
         match self {
             Layout::OpenClip => Source::Same(name.to_owned()),
+            Layout::CustomText if name.starts_with("visual.") || name == LOGIT_SCALE => {
+                Source::Same(name.to_owned())
+            }
+            Layout::CustomText => Source::Same(format!("{CUSTOM_TEXT}{name}")),
             Layout::HuggingFace => hugging_face(name),
         }
     }
@@ -55,31 +65,84 @@ impl Layout {
     /// What the names of an image or text tower's blocks begin with, up to their number.
     pub(super) fn blocks(self, tower: Tower) -> &'static str {
         match (self, tower) {
-            (Layout::OpenClip, Tower::Vision) => "visual.transformer.resblocks.",
-            (Layout::OpenClip, Tower::Text) => "transformer.resblocks.",
             (Layout::HuggingFace, Tower::Vision) => "vision_model.encoder.layers.",
             (Layout::HuggingFace, Tower::Text) => "text_model.encoder.layers.",
+            (_, Tower::Vision) => "visual.transformer.resblocks.",
+            (Layout::OpenClip, Tower::Text) => "transformer.resblocks.",
+            (Layout::CustomText, Tower::Text) => "text.transformer.resblocks.",
         }
     }
 
-    fn knows(self, name: &str) -> bool {
-        let (starts, whole): (&[&str], &[&str]) = match self {
-            Layout::OpenClip => (
-                &["visual.", "transformer.resblocks.", "ln_final."],
-                &[
-                    "positional_embedding",
-                    "token_embedding.weight",
-                    "text_projection",
-                    "logit_scale",
-                ],
-            ),
-            Layout::HuggingFace => (
-                &["vision_model.", "text_model."],
-                &["visual_projection.weight", "text_projection.weight", "logit_scale"],
-            ),
-        };
-        whole.contains(&name) || starts.iter().any(|start| name.starts_with(start))
+    /// Whether a CLIP may have a tensor of this name, as far as its beginning shows.
+    pub(super) fn knows(self, name: &str) -> bool {
+        name == LOGIT_SCALE || self.tower(name).is_some()
     }
+
+    /// The tower that a name of this layout belongs to.
+    pub(super) fn tower(self, name: &str) -> Option<Tower> {
+        let vision = match self {
+            Layout::HuggingFace => {
+                name.strip_prefix("vision_model.").is_some_and(is_in_hugging_face)
+                    || name == "visual_projection.weight"
+            }
+            _ => name.strip_prefix("visual.").is_some_and(is_image),
+        };
+        let text = match self {
+            Layout::OpenClip => is_text(name),
+            Layout::CustomText => name.strip_prefix(CUSTOM_TEXT).is_some_and(is_text),
+            Layout::HuggingFace => {
+                name.strip_prefix("text_model.").is_some_and(is_in_hugging_face)
+                    || name == "text_projection.weight"
+            }
+        };
+        vision.then_some(Tower::Vision).or(text.then_some(Tower::Text))
+    }
+
+    /// Whether exactly one tensor of a CLIP has this name, one that stands outside of the blocks.
+    pub(super) fn is_anchor(self, name: &str) -> bool {
+        ANCHORS.iter().any(|canonical| match self.source(canonical) {
+            Source::Same(own) | Source::Transposed(own) => own == name,
+            Source::Stacked(_) => false,
+        })
+    }
+}
+
+const LOGIT_SCALE: &str = "logit_scale";
+
+/// Canonical tensors that every CLIP has once, whatever its sizes.
+const ANCHORS: [&str; 10] = [
+    "visual.class_embedding",
+    "visual.positional_embedding",
+    "visual.conv1.weight",
+    "visual.ln_pre.weight",
+    "visual.ln_post.weight",
+    "visual.proj",
+    "token_embedding.weight",
+    "positional_embedding",
+    "ln_final.weight",
+    "text_projection",
+];
+
+/// Whether open_clip gives such a name to a tensor of an image tower, behind `visual.`.
+fn is_image(name: &str) -> bool {
+    const WHOLE: [&str; 4] = ["class_embedding", "positional_embedding", "conv1.weight", "proj"];
+    const STARTS: [&str; 3] = ["ln_pre.", "ln_post.", "transformer.resblocks."];
+    WHOLE.contains(&name) || STARTS.iter().any(|start| name.starts_with(start))
+}
+
+/// Whether Hugging Face gives such a name to a tensor of either tower, behind the tower's own name.
+fn is_in_hugging_face(name: &str) -> bool {
+    const STARTS: [&str; 5] =
+        ["embeddings.", "encoder.layers.", "pre_layrnorm.", "post_layernorm.", "final_layer_norm."];
+    STARTS.iter().any(|start| name.starts_with(start))
+}
+
+/// Whether open_clip gives such a name to a tensor of a text tower.
+fn is_text(name: &str) -> bool {
+    const WHOLE: [&str; 3] = ["positional_embedding", "token_embedding.weight", "text_projection"];
+    WHOLE.contains(&name)
+        || name.starts_with("transformer.resblocks.")
+        || name.starts_with("ln_final.")
 }
 
 /// One of the two towers.
@@ -87,56 +150,6 @@ impl Layout {
 pub(super) enum Tower {
     Vision,
     Text,
-}
-
-/// The tensors of a file that make its CLIP, without what wraps their names.
-#[derive(Debug)]
-pub(super) struct Named {
-    pub(super) layout: Layout,
-    /// The name in the layout, and the whole name in the file.
-    pub(super) names: BTreeMap<String, String>,
-    /// Whole names that are not wrapped as the others are.
-    pub(super) stray: Vec<String>,
-}
-
-impl Named {
-    /// The layout and wrapping under which most of `names` are a CLIP's; `None` where none is.
-    pub(super) fn detect<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<Named> {
-        const CONTAINERS: [&str; 4] = ["", "state_dict.", "model_state_dict.", "model."];
-        const WRAPPERS: [&str; 4] = ["", "module.", "_orig_mod.", "module._orig_mod."];
-        let mut best: Option<(usize, &str, String, Layout)> = None;
-        for container in CONTAINERS {
-            for prefix in WRAPPERS.map(|wrapper| format!("{container}{wrapper}")) {
-                for layout in [Layout::OpenClip, Layout::HuggingFace] {
-                    let inner = names.clone().filter_map(|name| name.strip_prefix(&prefix));
-                    let known = inner.filter(|name| layout.knows(name)).count();
-                    if known > best.as_ref().map_or(0, |(most, ..)| *most) {
-                        best = Some((known, container, prefix.clone(), layout));
-                    }
-                }
-            }
-        }
-        let (_, container, prefix, layout) = best?;
-        let mut named = Named { layout, names: BTreeMap::new(), stray: Vec::new() };
-        // What lies outside the container (an optimizer) is no part of the CLIP; what lies inside
-        // it but is named unlike the rest is reported.
-        for whole in names.filter(|name| name.starts_with(container) && !is_no_weight(name)) {
-            match whole.strip_prefix(&prefix) {
-                Some(name) => drop(named.names.insert(name.into(), whole.into())),
-                None => named.stray.push(whole.into()),
-            }
-        }
-        Some(named)
-    }
-}
-
-/// Buffers that describe a model or can be computed: no CLIP needs them from a file.
-fn is_no_weight(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or(name);
-    matches!(
-        last,
-        "input_resolution" | "context_length" | "vocab_size" | "attn_mask" | "position_ids"
-    )
 }
 
 fn hugging_face(name: &str) -> Source {
@@ -194,33 +207,6 @@ fn in_block(block: &str, tensor: &str) -> Source {
 mod tests {
     use super::*;
 
-    fn detected(names: &[&str]) -> (Layout, Vec<String>) {
-        let named = Named::detect(names.iter().copied()).unwrap();
-        (named.layout, named.names.into_keys().collect())
-    }
-
-    #[test]
-    fn wrapping_is_stripped_and_optimizers_are_left_out() {
-        let names = [
-            "optimizer.state.0.exp_avg",
-            "state_dict.module.logit_scale",
-            "state_dict.module.visual.proj",
-            "state_dict.module.visual.attn_mask",
-            "state_dict.stray",
-        ];
-        let expected = vec!["logit_scale".to_owned(), "visual.proj".into()];
-        assert_eq!(detected(&names), (Layout::OpenClip, expected));
-        assert_eq!(Named::detect(names.into_iter()).unwrap().stray, ["state_dict.stray"]);
-    }
-
-    #[test]
-    fn hugging_face_is_known_by_its_towers() {
-        let names = ["logit_scale", "text_model.embeddings.position_ids", "vision_model.x"];
-        let expected = vec!["logit_scale".to_owned(), "vision_model.x".into()];
-        assert_eq!(detected(&names), (Layout::HuggingFace, expected));
-        assert!(Named::detect(["image_adapter.seg_proj.0.fc.weight"].into_iter()).is_none());
-    }
-
     #[test]
     fn hugging_face_sources() {
         let layout = Layout::HuggingFace;
@@ -232,5 +218,16 @@ mod tests {
         assert_eq!(projection.parts(&[6, 4]), [("text_projection.weight", vec![4, 6])]);
         let second = layout.source("transformer.resblocks.0.mlp.c_proj.bias");
         assert_eq!(second, Source::Same("text_model.encoder.layers.0.mlp.fc2.bias".into()));
+    }
+
+    #[test]
+    fn a_custom_text_tower_stands_behind_text() {
+        let layout = Layout::CustomText;
+        let same = |name: &str| Source::Same(name.into());
+        assert_eq!(layout.source("ln_final.bias"), same("text.ln_final.bias"));
+        assert_eq!(layout.source("visual.proj"), same("visual.proj"));
+        assert_eq!(layout.source("logit_scale"), same("logit_scale"));
+        assert!(layout.knows("text.token_embedding.weight") && !layout.knows("ln_final.bias"));
+        assert!(layout.is_anchor("text.text_projection") && !layout.is_anchor("text_projection"));
     }
 }

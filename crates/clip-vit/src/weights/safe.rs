@@ -43,7 +43,7 @@ pub(super) fn parse(file: &Path, bytes: &[u8]) -> Result<Contents, WeightError> 
         tensors.insert(name, view);
     }
     let metadata = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
-    Ok(Contents { tensors, metadata })
+    Ok(Contents { tensors, metadata, ..Contents::default() })
 }
 
 fn reason(error: &SafeTensorError, bytes: &[u8]) -> String {

@@ -33,7 +33,7 @@ pub(super) fn contents(
             })?;
         tensors.insert(name, view);
     }
-    Ok(Contents { tensors, metadata: flat.scalars })
+    Ok(Contents { tensors, metadata: flat.scalars, containers: flat.containers })
 }
 
 /// The same error, naming its file.

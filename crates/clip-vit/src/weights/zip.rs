@@ -11,7 +11,8 @@ use ::zip::result::ZipError;
 use ::zip::{CompressionMethod, ZipArchive};
 
 use super::WeightError;
-use super::file::{Contents, FileFormat};
+use super::file::Contents;
+use super::format::FileFormat;
 use super::pickle::{self, Dialect};
 use super::torch::{contents, pickle_error};
 

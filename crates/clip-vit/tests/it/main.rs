@@ -8,4 +8,5 @@ mod weights_common;
 mod weights_fixtures;
 mod weights_hostile;
 mod weights_layouts;
+mod weights_sets;
 mod weights_write;

@@ -47,3 +47,18 @@ fn short_contexts_keep_the_end_token() {
     assert_eq!(Tokenizer::new(1).encode(text), [49407]);
     assert!(Tokenizer::new(0).encode(text).is_empty());
 }
+
+#[test]
+fn a_text_that_does_not_fit_is_told_with_its_tokens() {
+    let tokenizer = Tokenizer::new(32);
+    let name = |words: usize, last: &str| format!("{}{last}", "gear ".repeat(words - 1));
+    for last in ["nut", "cap"] {
+        let fits = name(30, last);
+        assert_eq!(tokenizer.encode_whole(&fits), Ok(tokenizer.encode(&fits)));
+        let error = tokenizer.encode_whole(&name(31, last)).unwrap_err();
+        assert_eq!((error.tokens, error.context), (33, 32));
+        let line = error.to_string();
+        assert!(line.contains("33 tokens, both marks included, and at most 32 fit"), "{line}");
+        assert!(line.contains(last) && line.contains("by 1 tokens"), "{line}");
+    }
+}

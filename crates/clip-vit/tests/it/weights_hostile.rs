@@ -147,7 +147,9 @@ impl Random {
 
 #[test]
 fn foreign_files_are_named_for_what_they_are() {
-    let cases: [(&[u8], &str); 10] = [
+    let cases: [(&[u8], &str); 12] = [
+        (b"\x08\x08\x12\x07pytorch\x1a\x052.4.0", "ONNX"),
+        (b"\n<!DOCTYPE html>", "a web page"),
         (b"", "is empty (0 bytes)"),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00", "it is a JPEG picture"),
         (b"\x89PNG\r\n\x1a\n", "it is a PNG picture"),

@@ -20,6 +20,7 @@ fn a_canonical_file_opens_again_without_options() {
         vision_heads: Some(2),
         text_heads: Some(4),
         activation: Some(Activation::Gelu),
+        ..OpenOptions::default()
     };
     let clip = ClipCheckpoint::open(&path, &options).unwrap();
     let out = folder.path().join("canonical.safetensors");

@@ -45,7 +45,7 @@ impl Inputs {
         // Asked of the first run's process again, but a device that is not there is a mistake of the
         // whole grid.
         require(request.compute)?;
-        let (grid, clip) = (&request.grid, request.clip.read()?);
+        let (grid, clip) = (&request.grid, request.clip.open(watch)?);
         let shared = shared_conditions(&clip, request.compute.device);
         let mut inputs = Self { clip: source_sha256(&clip), shared, data: BTreeMap::new() };
         for run in &request.runs {

@@ -79,6 +79,7 @@ impl AblateRequest {
             Activation::Gelu => "gelu",
         });
         options.extend(activation.map(|activation| format!("--activation={activation}")));
+        options.extend(self.clip.weights.iter().map(|weights| format!("--weights={weights}")));
         options
     }
 }

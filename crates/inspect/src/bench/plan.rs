@@ -107,7 +107,7 @@ impl BenchPlan {
         reporting: Reporting,
         watch: &mut dyn Watcher,
     ) -> Result<Self, InspectError> {
-        let clip = request.clip.read()?;
+        let clip = request.clip.open(watch)?;
         let mut methods = Vec::new();
         for &choice in &request.methods {
             methods.push(PlannedMethod::open(request, choice, watch)?);

@@ -19,6 +19,12 @@ pub enum AdapterFileError {
         /// The file.
         file: PathBuf,
     },
+    /// A CLIP in the place of its adapters.
+    #[error("{}: is a CLIP and holds no MoECLIP adapters; give it with --clip, and here the adapters that were trained for it", file.display())]
+    IsClip {
+        /// The file.
+        file: PathBuf,
+    },
     /// Adapters, but not exactly one set.
     #[error("{}: is no whole set of adapters: {problems}; use the file as it was written", file.display())]
     Incomplete {

@@ -14,7 +14,10 @@ use std::path::Path;
 use anomaly::{AuxiliaryData, Calibration};
 use burn::tensor::TensorData;
 use burn::tensor::backend::Backend;
-use clip_vit::{ClipSpec, Precision, PrefixedSource, TensorFile, WeightError, WeightSource};
+use clip_vit::weights::OpenOptions;
+use clip_vit::{
+    ClipCheckpoint, ClipSpec, Precision, PrefixedSource, TensorFile, WeightError, WeightSource,
+};
 use serde::{Deserialize, Serialize};
 
 pub use error::AdapterFileError;
@@ -125,7 +128,12 @@ impl AdapterFile {
         let authors = file.names().any(|name| name.starts_with(AUTHORS_PREFIX));
         let format = if authors { AdapterFormat::Authors } else { AdapterFormat::Ours };
         let shapes = shapes(&file, format);
-        let layout = AdapterLayout::infer(path, &shapes)?;
+        let layout = AdapterLayout::infer(path, &shapes).map_err(|error| match error {
+            AdapterFileError::NotAdapters { file } if is_clip(path) => {
+                AdapterFileError::IsClip { file }
+            }
+            other => other,
+        })?;
         layout.check(path, &shapes)?;
         let stored: Option<MoeClipConfig> = metadata(&file, "config")?;
         let config = match stored {
@@ -224,6 +232,11 @@ impl WeightSource for AdapterFile {
         };
         PrefixedSource { file: &self.file, prefix }.tensor(name, shape, precision)
     }
+}
+
+/// Whether a file is the other one of the two that a model needs.
+fn is_clip(path: &Path) -> bool {
+    ClipCheckpoint::open(path, &OpenOptions::default()).is_ok()
 }
 
 /// Names, as our own files have them, and shapes of a file's tensors.

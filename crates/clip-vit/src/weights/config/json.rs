@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::weights::WeightError;
 use crate::weights::error::shown;
+use crate::weights::format::foreign;
 
 /// Longest file of settings; real ones have some 4 kB.
 const MAX_BYTES: u64 = 1 << 20;
@@ -38,8 +39,10 @@ impl JsonFile {
         }
         let bytes = std::fs::read(&path).map_err(|source| WeightError::read(&path, source))?;
         let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
-        let json: Value = serde_json::from_slice(text)
-            .map_err(|error| wrong(format!("is no valid JSON: {error}")))?;
+        let json: Value = serde_json::from_slice(text).map_err(|error| match foreign(&bytes) {
+            Some(what) => wrong(format!("is {what}")),
+            None => wrong(format!("is no valid JSON: {error}")),
+        })?;
         Ok(Some(JsonFile { path, json }))
     }
 
@@ -75,12 +78,14 @@ impl JsonFile {
         })
     }
 
-    /// Three numbers, one for each channel.
+    /// Three numbers, one for each channel, or one for all.
     pub(super) fn channels(&self, key: &str) -> Result<Option<[f32; 3]>, WeightError> {
         let Some(value) = self.entry(key)? else { return Ok(None) };
         let numbers = value.as_array().and_then(|values| {
             values.iter().map(|value| value.as_f64().map(|number| number as f32)).collect()
         });
+        // One number stands for every channel.
+        let numbers = numbers.or_else(|| Some(vec![value.as_f64()? as f32; 3]));
         let three = numbers.and_then(|numbers: Vec<f32>| <[f32; 3]>::try_from(numbers).ok());
         three.map(Some).ok_or_else(|| {
             let printed = shown(&value.to_string());

@@ -35,6 +35,8 @@ fn a_clip_config_tells_heads_and_activation() {
 #[test]
 fn malformed_configs_are_one_line_each() {
     let cases = [
+        ("version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer"),
+        ("<!doctype html>", "is a web page"),
         ("{", "no valid JSON"),
         (r#"{"vision_config": 3}"#, "vision_config is no object"),
         (r#"{"vision_config": {"num_attention_heads": 0}}"#, "num_attention_heads is 0"),
@@ -114,6 +116,8 @@ fn a_preprocessor_tells_mean_deviation_and_size() {
         let hints = told(&format!(r#"{{{numbers}, "size": {size}}}"#)).unwrap();
         assert_eq!((hints.normalisation, hints.image_size), (Some(HALVES), Some(336)));
     }
+    let one = told(r#"{"image_mean": 0.5, "image_std": 0.25}"#).unwrap().normalisation.unwrap();
+    assert_eq!((one.mean, one.deviation), ([0.5; 3], [0.25; 3]));
     let plain = told(r#"{"do_normalize": false}"#).unwrap().normalisation.unwrap();
     assert_eq!((plain.mean, plain.deviation), ([0.0; 3], [1.0; 3]));
 }

@@ -1,6 +1,6 @@
 //! Nested dictionaries to dotted names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::PickleError;
 use super::value::{Document, Node, Value};
@@ -22,6 +22,8 @@ pub(in crate::weights) struct Flat {
     pub(in crate::weights) tensors: BTreeMap<String, usize>,
     /// Numbers, booleans and texts.
     pub(in crate::weights) scalars: BTreeMap<String, String>,
+    /// Names of the dictionaries within the outermost.
+    pub(in crate::weights) containers: BTreeSet<String>,
 }
 
 /// Every tensor, number, boolean and text of `document` by its dotted name, as in
@@ -64,6 +66,10 @@ impl<'a> Walk<'_, 'a> {
         let document = self.document;
         match document.nodes.get(node) {
             Some(Node::Dict(entries)) => {
+                if !name.is_empty() {
+                    self.spend(name.len())?;
+                    self.flat.containers.insert(name.into());
+                }
                 for (key, value) in entries {
                     match key {
                         Value::Text(key) => self.visit(*value, joined(name, key), depth)?,

@@ -67,6 +67,8 @@ impl<'a> Machine<'a> {
             b'N' | 0x88 | 0x89 | b'J' | b'K' | b'M' | b'G' | 0x8a | 0x8b => self.number(opcode)?,
             b'X' | 0x8c | 0x8d | b'U' | b'T' | b'C' | b'B' | 0x8e => self.text(opcode)?,
             b'}' | b']' | b')' | b't' | b'l' | b'd' | 0x85..=0x87 => self.container(opcode)?,
+            // A set; no weight is in one.
+            0x8f => Value::Opaque,
             b'c' | 0x93 | b'R' | 0x81 | b'b' | b'Q' => self.call(opcode)?,
             b'h' | b'j' => self.recall(opcode)?,
             b'2' => self.top()?,
@@ -81,6 +83,7 @@ impl<'a> Machine<'a> {
         match opcode {
             b's' | b'u' => self.set_entries(opcode),
             b'a' | b'e' => self.add_members(opcode),
+            0x90 => self.add_to_set(),
             b'q' | b'r' | 0x94 => self.remember(opcode),
             b'(' => {
                 self.marks.push(self.stack.len());
@@ -160,6 +163,14 @@ impl<'a> Machine<'a> {
             _ => return Err(self.malformed("members are added to what is no list")),
         }
         Ok(())
+    }
+
+    fn add_to_set(&mut self) -> Result<(), PickleError> {
+        self.pop_marked()?;
+        match self.top()? {
+            Value::Opaque => Ok(()),
+            _ => Err(self.malformed("members are added to what is no set")),
+        }
     }
 
     fn remember(&mut self, opcode: u8) -> Result<(), PickleError> {

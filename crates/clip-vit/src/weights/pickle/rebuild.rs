@@ -13,6 +13,11 @@ pub(super) fn storage<'a>(
     identity: Value<'a>,
 ) -> Result<Value<'a>, PickleError> {
     let document = &machine.document;
+    if let Some([Value::Text("storage"), Value::Global(Global::OtherStorage), ..]) =
+        document.tuple(identity)
+    {
+        return Ok(Value::Opaque);
+    }
     let parsed = match document.tuple(identity) {
         Some(
             [
@@ -41,16 +46,19 @@ pub(super) fn storage<'a>(
     Ok(Value::Storage(machine.document.storages.len() - 1))
 }
 
-/// A new object: a TorchScript module without attributes yet.
+/// A new object: a TorchScript module without attributes yet, an empty dictionary, a parameter.
 pub(super) fn object<'a>(
     machine: &mut Machine<'a>,
     callee: Value<'a>,
     arguments: Value<'a>,
 ) -> Result<Value<'a>, PickleError> {
-    let none = machine.document.tuple(arguments).is_some_and(<[_]>::is_empty);
-    match callee {
-        Value::Global(Global::ScriptClass) if none => Ok(machine.store(Node::Object(None))),
-        Value::Global(Global::OrderedDict) if none => Ok(machine.store(Node::Dict(Vec::new()))),
+    let Some(given) = machine.document.tuple(arguments) else {
+        return Err(machine.malformed("an object's arguments are no tuple"));
+    };
+    match (callee, given) {
+        (Value::Global(Global::ScriptClass), []) => Ok(machine.store(Node::Object(None))),
+        (Value::Global(Global::Dictionary), []) => Ok(machine.store(Node::Dict(Vec::new()))),
+        (Value::Global(Global::RebuildParameter), [inner @ Value::Tensor(_), ..]) => Ok(*inner),
         _ => Err(machine.malformed("it makes an object that is no module")),
     }
 }
@@ -83,14 +91,65 @@ pub(super) fn reduce<'a>(
         return Err(machine.malformed("a call's arguments are no tuple"));
     };
     match (callee, given) {
-        (Value::Global(Global::OrderedDict), []) => Ok(machine.store(Node::Dict(Vec::new()))),
+        (Value::Global(Global::Dictionary), []) => Ok(machine.store(Node::Dict(Vec::new()))),
+        (Value::Global(Global::Dictionary), [entries]) => {
+            let entries = *entries;
+            dictionary(machine, entries)
+        }
+        (Value::Global(Global::RebuildTensor), [Value::Opaque, ..]) => Ok(Value::Opaque),
         (Value::Global(Global::RebuildTensor), _) => tensor(machine, arguments),
-        (Value::Global(Global::RebuildParameter), [parameter @ Value::Tensor(_), ..]) => {
-            Ok(*parameter)
+        (
+            Value::Global(Global::RebuildParameter),
+            [inner @ (Value::Tensor(_) | Value::Opaque), ..],
+        ) => Ok(*inner),
+        // One step only: what nests these calls in each other is none of torch's.
+        (
+            Value::Global(Global::RebuildFromType),
+            [Value::Global(Global::RebuildTensor), _, inner, ..],
+        ) => {
+            let inner = *inner;
+            tensor(machine, inner)
+        }
+        (
+            Value::Global(Global::RebuildFromType),
+            [Value::Global(Global::RebuildParameter), _, inner, ..],
+        ) => match machine.document.tuple(*inner) {
+            Some([inner @ (Value::Tensor(_) | Value::Opaque), ..]) => Ok(*inner),
+            _ => Err(machine.malformed("a parameter is made of what is no tensor")),
+        },
+        (Value::Global(Global::RebuildFromType), [Value::Global(Global::Inert), ..]) => {
+            Ok(Value::Opaque)
         }
         (Value::Global(Global::Transparent), [inner, ..]) => Ok(*inner),
         (Value::Global(Global::Inert), _) => Ok(Value::Opaque),
         _ => Err(machine.malformed("it calls a name with arguments that torch does not write")),
+    }
+}
+
+/// A dictionary from another, or from a list of pairs, as Python 2 wrote ordered ones. Neither is
+/// copied, for a pickle may ask for that without end: the one stands for itself, the other becomes a
+/// dictionary where it is.
+fn dictionary<'a>(machine: &mut Machine<'a>, entries: Value<'a>) -> Result<Value<'a>, PickleError> {
+    let document = &machine.document;
+    let pair = |value: &Value<'a>| match document.tuple(*value).or(document.list(*value)) {
+        Some([key, value]) => Some((*key, *value)),
+        _ => None,
+    };
+    let pairs: Option<Vec<_>> = match document.node(entries) {
+        Some(Node::Dict(_)) => return Ok(entries),
+        Some(Node::List(members)) => members.iter().map(pair).collect(),
+        _ => None,
+    };
+    let place = match entries {
+        Value::Node(index) => machine.document.nodes.get_mut(index),
+        _ => None,
+    };
+    match pairs.zip(place) {
+        Some((pairs, place)) => {
+            *place = Node::Dict(pairs);
+            Ok(entries)
+        }
+        None => Err(machine.malformed("a dictionary is made of what holds no pairs")),
     }
 }
 

@@ -251,3 +251,80 @@ fn no_prefix_and_no_changed_byte_panics() {
         }
     }
 }
+
+#[test]
+fn sets_counters_and_ordered_pairs_are_data() {
+    let dict = |value: &[u8]| {
+        let entry = joined(&[&text("n"), b"K\x07"]);
+        joined(&[b"\x80\x02}(", &text("a"), value, &entry, b"u."])
+    };
+    let counter = joined(&[b"ccollections\nCounter\n}", &text("x"), b"K\x03s\x85R"]);
+    assert_eq!(scalar(&dict(&counter), "a.x").as_deref(), Some("3"));
+    let pairs = joined(&[b"ccollections\nOrderedDict\n](](", &text("x"), b"K\x04ee\x85R"]);
+    assert_eq!(scalar(&dict(&pairs), "a.x").as_deref(), Some("4"));
+    for inert in [
+        &b"c__builtin__\nset\n](K\x01e\x85R"[..],
+        b"cbuiltins\nset\n](K\x01e\x85R",
+        b"\x8f(K\x01\x90",
+        b"c__builtin__\nbytearray\n)R",
+        b"c__builtin__\ncomplex\nK\x01K\x02\x86R",
+        b"ctorch\nuint16\n",
+        b"ctorch._utils\n_rebuild_sparse_tensor\n)R",
+        b"ctorch.serialization\n_get_layout\n)R",
+    ] {
+        assert_eq!(scalar(&dict(inert), "n").as_deref(), Some("7"), "{inert:?}");
+    }
+}
+
+#[test]
+fn no_more_than_torch_allows() {
+    for name in [
+        "__builtin__\nfrozenset",
+        "__builtin__\neval",
+        "builtins\ngetattr",
+        "collections\ndefaultdict",
+        "collections\ndeque",
+        "datetime\ndatetime",
+        "pathlib\nPosixPath",
+        "torch\nload",
+        "torch._utils\n_import_dotted_name",
+        "torch.storage\n_load_from_bytes",
+        "argparse\nNamespace",
+    ] {
+        let bytes = joined(&[b"\x80\x02c", name.as_bytes(), b"\n."]);
+        assert!(matches!(torch(&bytes), Err(PickleError::Refused { .. })), "{name}");
+    }
+}
+
+#[test]
+fn tensors_with_attributes_are_tensors() {
+    let sizes: &[u8] = b"K\x00K\x03K\x04\x86K\x04K\x01\x86\x89";
+    let arguments = joined(&[b"(", &storage(), sizes, DICT, b"t"]);
+    let of_type = b"ctorch._tensor\n_rebuild_from_type_v2\n(";
+    let call = joined(&[of_type, TENSOR, b"ctorch\nTensor\n", &arguments, b"}tR"]);
+    let parameter = joined(&[
+        b"ctorch._utils\n_rebuild_parameter_with_state\n(",
+        TENSOR,
+        &arguments,
+        b"R\x88",
+        DICT,
+        b"}tR",
+    ]);
+    for call in [call, parameter] {
+        let bytes = joined(&[b"\x80\x02}", &text("w"), &call, b"s."]);
+        let document = torch(&bytes).unwrap();
+        let index = flatten(&document).unwrap().tensors["w"];
+        assert_eq!(document.tensors[index].shape, [3, 4]);
+    }
+    let nested = joined(&[b"\x80\x02", of_type, of_type, b"ctorch\nTensor\n)}tR."]);
+    assert!(torch(&nested).is_err());
+}
+
+#[test]
+fn a_dictionary_of_a_dictionary_is_not_copied() {
+    let mut bytes = joined(&[b"\x80\x02}q\x00(", &text("x"), b"K\x01u0"]);
+    bytes.extend(b"ccollections\nCounter\nh\x00\x85R0".repeat(1000));
+    bytes.extend(b"h\x00.");
+    let dictionaries = torch(&bytes).unwrap().nodes.len();
+    assert_eq!(dictionaries, 1001, "one dictionary, and the tuple of each call");
+}

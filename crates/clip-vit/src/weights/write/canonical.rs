@@ -21,11 +21,14 @@ impl ClipCheckpoint {
     ///
     /// # Errors
     ///
-    /// [`WeightError`] when a tensor holds NaN or infinity, when `out` is the source itself, or
+    /// [`WeightError`] when a tensor holds NaN, infinity or doubles beyond singles, when `out` is the source itself, or
     /// cannot be written.
     pub fn write_canonical(&self, out: &Path) -> Result<(), WeightError> {
-        refuse_same_file(self.file().path(), out)?;
+        for path in self.file().paths() {
+            refuse_same_file(path, out)?;
+        }
         self.verify_finite()?;
+        self.verify_range()?;
         let declared = self
             .names()
             .filter_map(|name| {
@@ -46,7 +49,7 @@ impl ClipCheckpoint {
             metadata.insert(NORMALISATION.into(), json);
         }
         metadata.insert("source_format".into(), self.source_format().to_string());
-        metadata.insert("source_sha256".into(), self.file().sha256());
+        metadata.insert("source_sha256".into(), self.source_sha256());
         Ok(metadata)
     }
 }
