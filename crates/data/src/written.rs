@@ -119,7 +119,7 @@ mod tests {
         check("b.experts.png", &png(&[]), true);
         assert!(!is_written(&folder.path().join("nowhere.png")));
         let found = images(folder.path()).unwrap();
-        let names = found.iter().map(|path| path.file_name().unwrap().to_str().unwrap());
+        let names = found.images.iter().map(|path| path.file_name().unwrap().to_str().unwrap());
         let expected = ["another", "huge", "in-a-comment", "picture", "plain.map", "torn"];
         let stems = names.map(|name| name.rsplit_once('.').unwrap().0);
         assert_eq!(stems.collect::<Vec<_>>(), expected);
