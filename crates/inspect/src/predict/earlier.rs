@@ -55,18 +55,27 @@ impl Earlier {
                 (false, false) => found.unlisted.push(file),
             }
         }
-        let own: HashSet<&Path> = found.own.iter().map(PathBuf::as_path).collect();
-        let is_there = |path: &&PathBuf| path.symlink_metadata().is_ok();
-        let mut foreign = planned.iter().filter(|path| !own.contains(path.as_path()));
-        if let Some(path) = foreign.find(is_there) {
+        found.refuse_others(files.iter().flat_map(|files| files.all(output.npy)))?;
+        found.refuse_targets(targets)?;
+        Ok(found)
+    }
+
+    /// Files of this run that are there must be the earlier run's.
+    fn refuse_others(
+        &self,
+        mut planned: impl Iterator<Item = PathBuf>,
+    ) -> Result<(), InspectError> {
+        let own: HashSet<&Path> = self.own.iter().map(PathBuf::as_path).collect();
+        let is_other =
+            |path: &PathBuf| !own.contains(path.as_path()) && path.symlink_metadata().is_ok();
+        if let Some(path) = planned.find(is_other) {
             let path = path.display();
             refuse!(
                 "{path}: is there, and is no result of a run into this folder; it would be written \
                  over, so choose another --out"
             );
         }
-        found.refuse_targets(targets)?;
-        Ok(found)
+        Ok(())
     }
 
     /// A picture that is looked at must not be one of those that go.
@@ -94,7 +103,8 @@ impl Earlier {
         for file in &self.own {
             fs::remove_file(file)
                 .with_context(|| format!("{}: cannot be removed", file.display()))?;
-            folders.extend(file.parent().filter(|folder| *folder != out).map(Path::to_path_buf));
+            let below = file.ancestors().skip(1).take_while(|folder| *folder != out);
+            folders.extend(below.map(Path::to_path_buf));
         }
         let mut folders: Vec<PathBuf> = folders.into_iter().collect();
         // The deepest first.
