@@ -8,9 +8,9 @@ use burn::data::dataset::Dataset;
 
 use crate::augment::{Augmentation, Placement};
 use crate::batch::Collated;
-use crate::cache::{Cache, Resized};
+use crate::cache::{Cache, CacheKey, Resized};
 use crate::content::ContentHash;
-use crate::decode::{decode_rgb_bytes, read};
+use crate::decode::{Decoded, SampleBits, orientation, read, read_rgb};
 use crate::descriptor::MaskFormat;
 use crate::error::DataError;
 use crate::fault::{Fault, FaultLog};
@@ -19,7 +19,7 @@ use crate::order::augmentation_rng;
 use crate::preprocess::Preprocessing;
 use crate::sample::{ImageSize, Label, Sample};
 use crate::spare;
-use crate::verify::MaskFile;
+use crate::verify::{MaskFile, ShownImage};
 
 /// A picture as the model takes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,32 +38,28 @@ pub fn prepare_image(
     path: &Path,
     preprocessing: &Preprocessing,
 ) -> Result<PreparedImage, DataError> {
-    let Resized { planes, original } = resize(&read(path)?, path, preprocessing)?;
+    let read = resize(&read(path)?, path, preprocessing, None)?;
+    let Resized { planes, original } = read.resized;
     Ok(PreparedImage { values: preprocessing.normalised(&planes), original })
 }
 
-/// A picture resized, or the same from the cache.
-fn resize_cached(
-    path: &Path,
-    preprocessing: &Preprocessing,
-    cache: &Cache,
-) -> Result<Resized, DataError> {
-    let bytes = read(path)?;
-    let (content, size) = (ContentHash::of_bytes(&bytes), preprocessing.size());
-    if let Some(kept) = cache.get(content, size) {
-        return Ok(kept);
-    }
-    let resized = resize(&bytes, path, preprocessing)?;
-    cache.put(content, size, &resized);
-    Ok(resized)
+/// A picture brought to size, and what was noticed of its file.
+struct ResizedFile {
+    resized: Resized,
+    faults: Vec<Fault>,
 }
 
-fn resize(bytes: &[u8], path: &Path, preprocessing: &Preprocessing) -> Result<Resized, DataError> {
-    let picture = decode_rgb_bytes(bytes, path)?;
-    let original = ImageSize { width: picture.width(), height: picture.height() };
-    let planes = preprocessing.resize(&picture)?;
-    spare::give(picture.into_raw());
-    Ok(Resized { planes, original })
+fn resize(
+    bytes: &[u8],
+    path: &Path,
+    preprocessing: &Preprocessing,
+    bits: Option<SampleBits>,
+) -> Result<ResizedFile, DataError> {
+    let Decoded { pixels, faults, .. } = read_rgb(bytes, path, bits)?;
+    let original = ImageSize { width: pixels.width(), height: pixels.height() };
+    let planes = preprocessing.resize(&pixels)?;
+    spare::give(pixels.into_raw());
+    Ok(ResizedFile { resized: Resized { planes, original }, faults })
 }
 
 /// One sample in memory.
@@ -133,6 +129,7 @@ pub struct ImageDataset {
     preprocessing: Preprocessing,
     augmentation: Option<Augmentation>,
     cache: Option<Cache>,
+    bits: Option<SampleBits>,
     /// What masks are checked against, where they are.
     mask_format: Option<MaskFormat>,
     faults: FaultLog,
@@ -148,6 +145,7 @@ impl ImageDataset {
             preprocessing,
             augmentation: None,
             cache: None,
+            bits: None,
             mask_format: None,
             faults: FaultLog::default(),
             seed: 0,
@@ -167,6 +165,11 @@ impl ImageDataset {
     /// The same, keeping decoded and resized images on disk. What comes out is the same.
     pub fn cached(self, cache: Cache) -> Self {
         Self { cache: Some(cache), ..self }
+    }
+
+    /// The same, taking these bits of 16-bit images, where it is not all of them.
+    pub fn with_bits(self, bits: Option<SampleBits>) -> Self {
+        Self { bits, ..self }
     }
 
     /// The same, holding each mask that it reads against what masks should be. What comes out is the
@@ -213,7 +216,8 @@ impl ImageDataset {
             let reason = format!("no sample {index} in a dataset of {}", self.samples.len());
             return Err(DataError::Batch { reason });
         };
-        let Resized { planes, original } = self.resized(&sample.image)?;
+        let bytes = read(&sample.image)?;
+        let Resized { planes, original } = self.resized(&bytes, &sample.image)?;
         let placement = self.placement(index);
         match placement {
             None => self.preprocessing.normalise(&planes, &mut batch.images),
@@ -223,7 +227,8 @@ impl ImageDataset {
             }
         }
         if !sample.masks.is_empty() {
-            let mask = self.load_mask(sample, original)?;
+            let shown = ShownImage { size: original, orientation: orientation(&bytes) };
+            let mask = self.load_mask(sample, shown)?;
             let moved = placement.map(|placement| placement.apply(&mask, batch.size));
             batch.next_mask().copy_from_slice(moved.as_ref().unwrap_or(&mask));
         }
@@ -231,11 +236,25 @@ impl ImageDataset {
         Ok(())
     }
 
-    fn resized(&self, path: &Path) -> Result<Resized, DataError> {
-        match &self.cache {
-            None => resize(&read(path)?, path, &self.preprocessing),
-            Some(cache) => resize_cached(path, &self.preprocessing, cache),
+    /// A picture resized, or the same from the cache. One that something is to be told of is not kept
+    /// there: it would be told only once.
+    fn resized(&self, bytes: &[u8], path: &Path) -> Result<Resized, DataError> {
+        let bits = self.bits;
+        let key = || CacheKey {
+            content: ContentHash::of_bytes(bytes),
+            size: self.preprocessing.size(),
+            bits,
+        };
+        let cache = self.cache.as_ref().map(|cache| (cache, key()));
+        if let Some(kept) = cache.and_then(|(cache, key)| cache.get(key)) {
+            return Ok(kept);
         }
+        let ResizedFile { resized, faults } = resize(bytes, path, &self.preprocessing, bits)?;
+        match cache {
+            Some((cache, key)) if faults.is_empty() => cache.put(key, &resized),
+            _ => self.faults.note(faults),
+        }
+        Ok(resized)
     }
 
     fn placement(&self, index: usize) -> Option<Placement> {
@@ -244,15 +263,15 @@ impl ImageDataset {
     }
 
     /// All masks of a sample as one.
-    fn load_mask(&self, sample: &Sample, image: ImageSize) -> Result<Vec<f32>, DataError> {
+    fn load_mask(&self, sample: &Sample, shown: ShownImage) -> Result<Vec<f32>, DataError> {
         let masks = sample.masks.iter().map(|path| {
             let mask = MaskFile::read(path)?;
             if let Some(format) = self.mask_format {
-                self.faults.note(mask.faults(sample, Some(image), format));
+                self.faults.note(mask.faults(sample, Some(shown), format));
             }
             Ok(mask)
         });
-        let mask = unite(masks, sample, image)?;
+        let mask = unite(masks, sample, shown.size)?;
         Ok(self.preprocessing.mask(&mask))
     }
 }

@@ -43,10 +43,18 @@ pub enum FaultKind {
     MaskAmbiguous,
     /// An image or mask that is empty, cut off, or no picture.
     Unreadable,
+    /// A 16-bit image that never uses its upper bits, and is read as nearly black.
+    LowBits,
+    /// An image or mask of several pages, of which the first is read.
+    SeveralPages,
     /// A mask that is not of its image's size.
     MaskSize,
+    /// A mask that its EXIF orientation turns otherwise than its image's turns the image.
+    MaskNotTurned,
     /// A mask of an anomalous image that marks no pixel.
     MaskEmpty,
+    /// A mask that marks nearly all pixels.
+    MaskNearlyAll,
     /// A mask of a normal image that marks pixels.
     MaskOnNormal,
     /// A mask with more than two grey values.
@@ -73,8 +81,12 @@ impl FaultKind {
             Self::ImageMissing => "image-missing",
             Self::MaskAmbiguous => "mask-ambiguous",
             Self::Unreadable => "unreadable",
+            Self::LowBits => "low-bits",
+            Self::SeveralPages => "several-pages",
             Self::MaskSize => "mask-size",
+            Self::MaskNotTurned => "mask-not-turned",
             Self::MaskEmpty => "mask-empty",
+            Self::MaskNearlyAll => "mask-nearly-all",
             Self::MaskOnNormal => "mask-on-normal",
             Self::MaskNotBinary => "mask-not-binary",
             Self::MaskLossy => "mask-lossy",

@@ -166,8 +166,9 @@ impl Job for EvalJob<'_> {
         let mut loaded = method.load::<B>(clip, &classes, domain, compute, &device, watch)?;
         let preprocessing = loaded.preprocessing.with_mask_rule(opened.descriptor.masks.rule);
         let cache = request.cache.open()?;
-        let images_read =
-            ImageDataset::new(samples, preprocessing).checking_masks(opened.descriptor.masks);
+        let images_read = ImageDataset::new(samples, preprocessing)
+            .checking_masks(opened.descriptor.masks)
+            .with_bits(opened.descriptor.bits);
         let dataset = cached(images_read, &cache);
         let reports = evaluate(&dataset, &mut loaded, evaluation, &device, watch);
         tell_mask_faults(&dataset, watch);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use moeclip_data::{FaultKind, FoundImages, Layout, Sample, Split, Tree, images};
+use moeclip_data::{FaultKind, FoundImages, Layout, Sample, SampleBits, Split, Tree, images};
 
 use crate::data::{tell_each, tell_not_read};
 use crate::error::{Context, refuse};
@@ -20,6 +20,8 @@ pub(crate) struct Pictures {
     pub(crate) targets: Vec<Target>,
     /// The folder that they were found in.
     pub(crate) folder: PathBuf,
+    /// The bits that a description of them names.
+    pub(crate) bits: Option<SampleBits>,
     /// How many were meant and cannot be reached; which ones was told.
     pub(crate) lost: usize,
 }
@@ -77,6 +79,7 @@ impl Pictures {
         Ok(Self {
             targets: scan.samples.into_iter().map(target).collect(),
             folder: dataset.root.clone(),
+            bits: dataset.descriptor.bits,
             lost: of_images.iter().filter(|fault| fault.is_lost_image()).count(),
         })
     }
@@ -99,6 +102,7 @@ impl Pictures {
         Ok(Self {
             targets: files.into_iter().map(target).collect(),
             folder: input.to_path_buf(),
+            bits: None,
             lost: faults.iter().filter(|fault| fault.is_lost_image()).count(),
         })
     }

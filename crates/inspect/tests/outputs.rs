@@ -322,7 +322,7 @@ fn a_line_scan_is_seen_in_tiles() {
     GrayImage::from_pixel(65_535, 4, Luma([90])).save(input.join("wide.png")).unwrap();
     GrayImage::from_pixel(4, 7_000, Luma([90])).save(input.join("high.png")).unwrap();
     let tiling = Some(Tiling { side: 500, overlap: 0.25 });
-    let viewing = Viewing { map_size: None, tiling, tile_batch: 8 };
+    let viewing = Viewing { map_size: None, tiling, tile_batch: 8, bits: None };
     let output = PredictOutput { viewing, ..output(&input, &out) };
     let mut listener = Listener::default();
     let predicted = run(&output, &mut listener, &mut go_on).unwrap();

@@ -8,13 +8,15 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::Args;
 use image::RgbImage;
 use inspect::backends::{Compute, Job, run_on};
-use inspect::{LoadedModel, open_adapter, open_model, refuse_foreign, result_name, shown_path};
+use inspect::{
+    LoadedModel, open_adapter, open_model, refuse_foreign, result_name, shown_path, tell_each,
+};
 use moeclip::Explainer;
-use moeclip_data::{EXPERTS_SUFFIX, Preprocessing, decode_rgb};
+use moeclip_data::{EXPERTS_SUFFIX, PictureReader, Preprocessing};
 use moeclip_eval::pictures::{ExpertSheet, write_png};
 use serde::Serialize;
 
-use crate::arguments::{AdapterArgs, CalibrationArgs, ClipArgs};
+use crate::arguments::{AdapterArgs, CalibrationArgs, ClipArgs, DepthArgs};
 use crate::cli::{Common, domains};
 use crate::output::{Terminal, print_json, write_json};
 
@@ -43,6 +45,8 @@ pub(crate) struct ExplainArgs {
     /// Kind of picture: decides blur and score
     #[arg(long, value_parser = domains(), default_value = Domain::default().name())]
     domain: Domain,
+    #[command(flatten)]
+    depth: DepthArgs,
     /// Folder to write to; what it holds of another image is not written over
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -85,7 +89,9 @@ impl Job for ExplainJob {
 
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let ExplainArgs { image: path, class, out, .. } = &self.args;
-        let image = decode_rgb(path)?;
+        let reader = PictureReader::new(self.args.depth.bits);
+        let image = reader.rgb(path)?;
+        tell_each(&reader.take_faults(), &mut Terminal::default());
         let files = Files::of(out, path)?;
         files.refuse_others(path)?;
         let (explainer, preprocessing) = self.explainer::<B>(&device)?;

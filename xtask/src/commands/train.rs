@@ -228,7 +228,7 @@ impl TrainJob {
         Ok(Plan {
             fingerprint: fingerprint(&dataset, &samples, &mut Terminal::default())?,
             samples: parts,
-            mask_format: dataset.descriptor.masks,
+            format: dataset.descriptor.picture_format(),
             cache: self.args.cache.request().open()?,
             experiment,
         })

@@ -28,7 +28,16 @@ pub const IMAGE_EXTENSIONS: &[&str] = &[
     "dib",
     "tif",
     "tiff",
+    "btf",
+    "tf8",
+    "bigtiff",
     "webp",
+    "gif",
+    "pbm",
+    "pgm",
+    "ppm",
+    "pnm",
+    "pam",
     #[cfg(feature = "dicom")]
     "dcm",
 ];

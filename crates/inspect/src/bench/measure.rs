@@ -89,7 +89,8 @@ impl Job for MeasuringPiece<'_> {
         let preprocessing = loaded.preprocessing.with_mask_rule(descriptor.masks.rule);
         let cache = request.cache.open()?;
         let images = ImageDataset::new(copy.samples.clone(), preprocessing);
-        let images = cached(images.checking_masks(descriptor.masks), &cache);
+        let images = images.checking_masks(descriptor.masks).with_bits(descriptor.bits);
+        let images = cached(images, &cache);
         watch.begin(WorkKind::Images, piece.left.len());
         piece.measure(&images, &mut loaded, &device, watch, tell)?;
         watch.end();

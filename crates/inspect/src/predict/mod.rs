@@ -149,12 +149,13 @@ impl Job for Predicting<'_> {
 
     fn run<B: Backend>(self, device: B::Device) -> Result<Predicted, InspectError> {
         let Self { request, watch, tell } = self;
-        let Pictures { targets, folder, lost } =
+        let Pictures { targets, folder, bits, lost } =
             Pictures::of(&request.input, request.class.as_deref(), watch)?;
         let mut classes: Vec<String> = targets.iter().map(|target| target.class.clone()).collect();
         classes.sort();
         classes.dedup();
-        let output = PredictOutput { input: folder, ..request.output.clone() };
+        let mut output = PredictOutput { input: folder, ..request.output.clone() };
+        output.viewing.bits = output.viewing.bits.or(bits);
         if is_same_file(&request.input, &output.out.join(PREDICTIONS)) {
             let list = request.input.display();
             refuse!("{list}: is the input and would be written over; choose another --out");

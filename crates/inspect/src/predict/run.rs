@@ -10,7 +10,7 @@ use std::time::Instant;
 use anomaly::Calibration;
 use burn::tensor::backend::Backend;
 use image::RgbImage;
-use moeclip_data::decode_rgb;
+use moeclip_data::PictureReader;
 use moeclip_eval::pictures::Overlay;
 use moeclip_eval::{MapRange, MapView};
 
@@ -19,7 +19,7 @@ use super::results::{Drawn, GrowingList, NewFiles, Reserved, refuse_taken};
 use super::{PredictOutput, Predicted, Prediction, Target, Tell};
 use crate::error::Context;
 use crate::view::{Legend, colours};
-use crate::{InspectError, LoadedDetector, SeenMap, Watcher, WorkKind};
+use crate::{InspectError, LoadedDetector, SeenMap, Watcher, WorkKind, tell_each};
 
 /// Images and what is to become of them.
 pub(super) struct Run<'a> {
@@ -67,9 +67,10 @@ impl Run<'_> {
         let images = self.targets.len();
         let mut predicted =
             Predicted { images, lines: list.path().to_path_buf(), ..Predicted::default() };
+        let reader = PictureReader::new(self.output.viewing.bits);
         watch.begin(WorkKind::Images, images);
         let ran = thread::scope(|scope| {
-            let decoder = Decoder::start(scope, self.targets);
+            let decoder = Decoder::start(scope, self.targets, &reader);
             let mut stages = Stages { decoder, writer: Writer::start(scope, &self, &files, list) };
             let ran = self.each(&mut stages, loaded, device, watch, &mut predicted, tell);
             let Stages { decoder, writer } = stages;
@@ -78,6 +79,7 @@ impl Run<'_> {
             ran.and(finished)
         });
         watch.end();
+        tell_each(&reader.take_faults(), watch);
         ran.with_context(|| {
             let (done, list) = (predicted.done, predicted.lines.display());
             format!("ended after {done} of {images} images, which {list} names")
@@ -248,12 +250,16 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn start<'scope>(scope: &'scope Scope<'scope, '_>, targets: &'scope [Target]) -> Self {
+    fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        targets: &'scope [Target],
+        reader: &'scope PictureReader,
+    ) -> Self {
         let ((asks, asked), (give, images)) = (channel(), channel());
         scope.spawn(move || {
             let decode = |index: usize| -> Result<Decoded, InspectError> {
                 let start = Instant::now();
-                let image = decode_rgb(&targets[index].path)?;
+                let image = reader.rgb(&targets[index].path)?;
                 Ok(Decoded { image, milliseconds: start.elapsed().as_secs_f64() * 1e3 })
             };
             // Nobody waits for more once the run has ended.
