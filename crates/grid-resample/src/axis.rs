@@ -13,6 +13,32 @@ pub struct AxisMatrix {
     weights: Vec<f64>,
 }
 
+/// The part of a row of an [`AxisMatrix`] that is not zero: what long axes have room for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AxisWindow {
+    /// The first input that counts.
+    pub first: usize,
+    /// The weights from there on.
+    pub weights: Vec<f64>,
+}
+
+impl AxisWindow {
+    /// The row of `output` of [`AxisMatrix::bicubic_antialias`].
+    pub fn bicubic_antialias(inputs: usize, outputs: usize, output: usize) -> Self {
+        let ratio = inputs as f64 / outputs.max(1) as f64;
+        let stretch = ratio.max(1.0);
+        let support = 2.0 * stretch;
+        let center = (output as f64 + 0.5) * ratio;
+        let low = (center - support + 0.5).max(0.0) as usize;
+        let high = ((center + support + 0.5) as usize).min(inputs);
+        let weight = |input: usize| cubic((input as f64 - center + 0.5) / stretch);
+        let mut weights: Vec<f64> = (low..high).map(weight).collect();
+        let total: f64 = weights.iter().sum();
+        weights.iter_mut().for_each(|weight| *weight /= total);
+        Self { first: low, weights }
+    }
+}
+
 /// Two matrices that do not fit one behind the other.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("the first matrix gives {outputs} rows, the next takes {inputs}; build both for one grid")]
@@ -41,18 +67,10 @@ impl AxisMatrix {
     ///
     /// The kernel widens by the ratio when the axis shrinks; rows are normalised to sum to one.
     pub fn bicubic_antialias(inputs: usize, outputs: usize) -> Self {
-        let ratio = inputs as f64 / outputs.max(1) as f64;
-        let stretch = ratio.max(1.0);
-        let support = 2.0 * stretch;
         Self::from_rows(inputs, outputs, |output, row| {
-            let center = (output as f64 + 0.5) * ratio;
-            let low = (center - support + 0.5).max(0.0) as usize;
-            let high = ((center + support + 0.5) as usize).min(inputs);
-            for (input, weight) in row.iter_mut().enumerate().take(high).skip(low) {
-                *weight = cubic((input as f64 - center + 0.5) / stretch);
-            }
-            let total: f64 = row.iter().sum();
-            row.iter_mut().for_each(|weight| *weight /= total);
+            let AxisWindow { first, weights } =
+                AxisWindow::bicubic_antialias(inputs, outputs, output);
+            row[first..first + weights.len()].copy_from_slice(&weights);
         })
     }
 
@@ -181,6 +199,15 @@ mod tests {
         every_row_sums_to_one(&AxisMatrix::gaussian_blur(37, 7, 1.0));
         every_row_sums_to_one(&AxisMatrix::gaussian_blur(2, 9, 1.5));
         every_row_sums_to_one(&AxisMatrix::gaussian_blur(1, 9, 1.5));
+    }
+
+    #[test]
+    fn a_window_of_a_long_axis_sums_to_one() {
+        for output in [0, 259, 517] {
+            let AxisWindow { first, weights } = AxisWindow::bicubic_antialias(1 << 20, 518, output);
+            assert!(first + weights.len() <= 1 << 20 && weights.len() < 1 << 14);
+            assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        }
     }
 
     #[test]

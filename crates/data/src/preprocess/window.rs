@@ -1,14 +1,13 @@
 //! Which source positions make one output of Pillow's bicubic resizing, and with which weights, in
 //! Pillow's fixed point.
 //!
-//! Windows are kept once made: the pictures of a dataset have few sizes, and the matrix that the
-//! windows are cut from takes as long to fill as a picture takes to resize.
+//! Windows are kept once made: the pictures of a dataset have few sizes.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use grid_resample::AxisMatrix;
+use grid_resample::AxisWindow;
 
 /// Bits behind the point of a weight: as many as leave room for the sum of a window of bytes.
 pub(super) const FRACTION_BITS: u32 = 22;
@@ -59,32 +58,36 @@ impl Windows {
     /// All windows as long as the longest: a loop whose length never changes is foreseen by the
     /// processor.
     fn new(inputs: usize, outputs: usize) -> Self {
-        let matrix = AxisMatrix::bicubic_antialias(inputs, outputs);
-        let spans: Vec<Range<usize>> =
-            (0..outputs).map(|output| span(matrix.row(output))).collect();
+        let rows =
+            (0..outputs).map(|output| AxisWindow::bicubic_antialias(inputs, outputs, output));
+        let rows = rows.collect::<Vec<_>>();
+        let spans = rows.iter().map(span).collect::<Vec<_>>();
         let quads = match spans.iter().map(Range::len).max() {
             Some(few @ 1..4) => few,
             longest => longest.unwrap_or(0).next_multiple_of(4),
         };
         let firsts = spans.into_iter().map(|span| span.start).collect::<Vec<_>>();
-        let window = |(output, first): (usize, &usize)| {
-            let row = matrix.row(output);
-            (*first..first + quads).map(move |quad| quad_weights(row, QUAD * quad))
+        let window = |(row, first): (&AxisWindow, &usize)| {
+            (*first..first + quads).map(|quad| quad_weights(row, QUAD * quad)).collect::<Vec<_>>()
         };
-        let weights = firsts.iter().enumerate().flat_map(window).collect();
+        let weights = rows.iter().zip(&firsts).flat_map(window).collect();
         Self { firsts, quads, weights }
     }
 }
 
 /// The quads that hold all weights that are not zero.
-fn span(row: &[f64]) -> Range<usize> {
-    let first = row.iter().position(|weight| *weight != 0.0).unwrap_or(0);
-    let end = row.iter().rposition(|weight| *weight != 0.0).map_or(first, |last| last + 1);
-    first / QUAD..end.div_ceil(QUAD)
+fn span(row: &AxisWindow) -> Range<usize> {
+    let weighs = |weight: &f64| *weight != 0.0;
+    let first = row.weights.iter().position(weighs).map_or(0, |first| row.first + first);
+    let last = row.weights.iter().rposition(weighs).map_or(first, |last| row.first + last + 1);
+    first / QUAD..last.div_ceil(QUAD)
 }
 
-fn quad_weights(row: &[f64], from: usize) -> QuadWeights {
-    std::array::from_fn(|at| row.get(from + at).map_or(0, |weight| fixed(*weight)))
+fn quad_weights(row: &AxisWindow, from: usize) -> QuadWeights {
+    std::array::from_fn(|at| {
+        let within = (from + at).checked_sub(row.first);
+        within.and_then(|at| row.weights.get(at)).map_or(0, |weight| fixed(*weight))
+    })
 }
 
 /// A weight, of a magnitude below two, in fixed point.
