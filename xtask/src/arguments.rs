@@ -6,7 +6,7 @@ use clap::Args;
 use clip_vit::Activation;
 use inspect::{CacheRequest, ClipSource, DataRequest, MethodFiles, MethodName};
 use moeclip::Assumed;
-use moeclip_data::PromptNames;
+use moeclip_data::{PromptNames, SampleBits};
 
 use crate::cli::{activations, methods, prompt_names};
 
@@ -153,14 +153,27 @@ pub(crate) struct DataOptions {
     /// What the images of a tree of one's own show, as in "metal nut"
     #[arg(long, value_name = "NAME", conflicts_with = "described_as")]
     pub(crate) class: Option<String>,
+    #[command(flatten)]
+    pub(crate) depth: DepthArgs,
+}
+
+/// What a file of 16 bits a sample does not say.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Data")]
+pub(crate) struct DepthArgs {
+    /// How many bits of 16-bit images the camera filled, from the lowest: 8 to 16, as in 12; without it
+    /// the upper byte is taken, and images that never use the upper bits are told
+    #[arg(long, value_name = "N")]
+    pub(crate) bits: Option<SampleBits>,
 }
 
 impl DataOptions {
     /// What they ask for.
     pub(crate) fn request(&self) -> DataRequest {
-        let Self { data_root, described_as, prompt_names, normal, anomalous, masks, class } =
+        let Self { data_root, described_as, prompt_names, normal, anomalous, masks, class, depth } =
             self.clone();
-        DataRequest { data_root, described_as, prompt_names, normal, anomalous, masks, class }
+        let bits = depth.bits;
+        DataRequest { data_root, described_as, prompt_names, normal, anomalous, masks, class, bits }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Pictures on disk as they come out of decoding and resizing, so that a second epoch only
 //! normalises.
 //!
-//! An entry is found by the content of the picture's file, the size it was brought to and the conditions
-//! under which it was decoded, so it can be neither stale nor of another picture. It is used only if its checksum holds. The folder is
+//! An entry is found by the content of the picture's file, the size it was brought to, the bits that it was
+//! said to hold and the conditions under which it was decoded, so it can be neither stale nor of another picture. It is used only if its checksum holds. The folder is
 //! bounded: over its limit, entries go that were used longest ago. Several threads and processes may
 //! share one; each looks at the folder anew after every sixteenth of the limit that it has written.
 
@@ -16,11 +16,12 @@ use conditions::{Conditions, Purpose};
 use whole_file::WholeFile;
 
 use crate::content::ContentHash;
+use crate::decode::SampleBits;
 use crate::error::DataError;
 use crate::sample::ImageSize;
 
 /// Begins every entry, with the version of the format.
-const MAGIC: &[u8; 12] = b"moeclip-pic1";
+const MAGIC: &[u8; 12] = b"moeclip-pic2";
 const EXTENSION: &str = "pic";
 /// Digits of the conditions' digest in an entry's name.
 const CONDITIONS: usize = 8;
@@ -44,6 +45,17 @@ struct CacheState {
     /// Bytes written since the folder was last looked at.
     written: u64,
     trouble: Option<DataError>,
+}
+
+/// What an entry is found by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CacheKey {
+    /// Of the picture's file.
+    pub(crate) content: ContentHash,
+    /// The side it was brought to, in pixels.
+    pub(crate) size: usize,
+    /// The bits that a 16-bit file was said to hold.
+    pub(crate) bits: Option<SampleBits>,
 }
 
 /// A picture brought to the model's size, not yet normalised.
@@ -81,10 +93,10 @@ impl Cache {
     }
 
     /// The picture of a file, if it was kept whole; it counts as used now.
-    pub(crate) fn get(&self, content: ContentHash, size: usize) -> Option<Resized> {
-        let path = self.path(content, size);
+    pub(crate) fn get(&self, key: CacheKey) -> Option<Resized> {
+        let path = self.path(key);
         let bytes = fs::read(&path).ok()?;
-        let resized = parse(&bytes, size)?;
+        let resized = parse(&bytes, key.size)?;
         // Where the time cannot be set, entries go in the order in which they were written.
         let _ =
             File::options().write(true).open(&path).and_then(|f| f.set_modified(SystemTime::now()));
@@ -92,15 +104,17 @@ impl Cache {
     }
 
     /// Keeps a picture. What goes wrong is remembered for [`Cache::take_trouble`].
-    pub(crate) fn put(&self, content: ContentHash, size: usize, picture: &Resized) {
-        let path = self.path(content, size);
+    pub(crate) fn put(&self, key: CacheKey, picture: &Resized) {
+        let path = self.path(key);
         if let Err(error) = self.write(&path, picture).and_then(|()| self.count(picture)) {
             self.state().trouble.get_or_insert_with(|| DataError::write(&path, error));
         }
     }
 
-    fn path(&self, content: ContentHash, size: usize) -> PathBuf {
-        self.folder.join(format!("{content}-{size}-{}.{EXTENSION}", self.conditions))
+    fn path(&self, key: CacheKey) -> PathBuf {
+        let CacheKey { content, size, bits } = key;
+        let bits = bits.map_or(String::new(), |bits| format!("-{bits}-bits"));
+        self.folder.join(format!("{content}-{size}{bits}-{}.{EXTENSION}", self.conditions))
     }
 
     fn write(&self, path: &Path, picture: &Resized) -> io::Result<()> {

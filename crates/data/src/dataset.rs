@@ -8,14 +8,17 @@ use burn::data::dataset::Dataset;
 
 use crate::augment::{Augmentation, Placement};
 use crate::batch::Collated;
-use crate::cache::{Cache, Resized};
+use crate::cache::{Cache, CacheKey, Resized};
 use crate::content::ContentHash;
-use crate::decode::{decode_mask, decode_rgb_bytes, read};
+use crate::decode::{Decoded, SampleBits, orientation, read, read_rgb};
+use crate::descriptor::MaskFormat;
 use crate::error::DataError;
+use crate::fault::{Fault, FaultLog};
 use crate::order::augmentation_rng;
 use crate::preprocess::Preprocessing;
 use crate::sample::{ImageSize, Label, Sample};
 use crate::spare;
+use crate::verify::{MaskFile, ShownImage};
 
 /// A picture as the model takes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,32 +37,28 @@ pub fn prepare_image(
     path: &Path,
     preprocessing: &Preprocessing,
 ) -> Result<PreparedImage, DataError> {
-    let Resized { planes, original } = resize(&read(path)?, path, preprocessing)?;
+    let read = resize(&read(path)?, path, preprocessing, None)?;
+    let Resized { planes, original } = read.resized;
     Ok(PreparedImage { values: preprocessing.normalised(&planes), original })
 }
 
-/// A picture resized, or the same from the cache.
-fn resize_cached(
-    path: &Path,
-    preprocessing: &Preprocessing,
-    cache: &Cache,
-) -> Result<Resized, DataError> {
-    let bytes = read(path)?;
-    let (content, size) = (ContentHash::of_bytes(&bytes), preprocessing.size());
-    if let Some(kept) = cache.get(content, size) {
-        return Ok(kept);
-    }
-    let resized = resize(&bytes, path, preprocessing)?;
-    cache.put(content, size, &resized);
-    Ok(resized)
+/// A picture brought to size, and what was noticed of its file.
+struct ResizedFile {
+    resized: Resized,
+    faults: Vec<Fault>,
 }
 
-fn resize(bytes: &[u8], path: &Path, preprocessing: &Preprocessing) -> Result<Resized, DataError> {
-    let picture = decode_rgb_bytes(bytes, path)?;
-    let original = ImageSize { width: picture.width(), height: picture.height() };
-    let planes = preprocessing.resize(&picture)?;
-    spare::give(picture.into_raw());
-    Ok(Resized { planes, original })
+fn resize(
+    bytes: &[u8],
+    path: &Path,
+    preprocessing: &Preprocessing,
+    bits: Option<SampleBits>,
+) -> Result<ResizedFile, DataError> {
+    let Decoded { pixels, faults, .. } = read_rgb(bytes, path, bits)?;
+    let original = ImageSize { width: pixels.width(), height: pixels.height() };
+    let planes = preprocessing.resize(&pixels)?;
+    spare::give(pixels.into_raw());
+    Ok(ResizedFile { resized: Resized { planes, original }, faults })
 }
 
 /// One sample in memory.
@@ -129,6 +128,10 @@ pub struct ImageDataset {
     preprocessing: Preprocessing,
     augmentation: Option<Augmentation>,
     cache: Option<Cache>,
+    bits: Option<SampleBits>,
+    /// What masks are checked against, where they are.
+    mask_format: Option<MaskFormat>,
+    faults: FaultLog,
     seed: u64,
     epoch: u64,
 }
@@ -136,8 +139,17 @@ pub struct ImageDataset {
 impl ImageDataset {
     /// Without augmentation.
     pub fn new(samples: Vec<Sample>, preprocessing: Preprocessing) -> Self {
-        let (augmentation, cache) = (None, None);
-        Self { samples: samples.into(), preprocessing, augmentation, cache, seed: 0, epoch: 0 }
+        Self {
+            samples: samples.into(),
+            preprocessing,
+            augmentation: None,
+            cache: None,
+            bits: None,
+            mask_format: None,
+            faults: FaultLog::default(),
+            seed: 0,
+            epoch: 0,
+        }
     }
 
     /// The same, augmented; `seed` decides all movements.
@@ -152,6 +164,25 @@ impl ImageDataset {
     /// The same, keeping decoded and resized images on disk. What comes out is the same.
     pub fn cached(self, cache: Cache) -> Self {
         Self { cache: Some(cache), ..self }
+    }
+
+    /// The same, taking these bits of 16-bit images, where it is not all of them.
+    pub fn with_bits(self, bits: Option<SampleBits>) -> Self {
+        Self { bits, ..self }
+    }
+
+    /// The same, holding each mask that it reads against what masks should be. What comes out is the
+    /// same; what is wrong, [`ImageDataset::take_faults`] says.
+    pub fn checking_masks(self, format: MaskFormat) -> Self {
+        Self { mask_format: Some(format), faults: FaultLog::default(), ..self }
+    }
+
+    /// The faults of files that were read since this was asked last, each once and by path, as
+    /// [`verify`](crate::verify()) names them. Copies of a dataset have them in common.
+    pub fn take_faults(&self) -> Vec<Fault> {
+        let mut faults = self.faults.take();
+        faults.sort();
+        faults
     }
 
     /// The same with the movements of another epoch.
@@ -184,7 +215,8 @@ impl ImageDataset {
             let reason = format!("no sample {index} in a dataset of {}", self.samples.len());
             return Err(DataError::Batch { reason });
         };
-        let Resized { planes, original } = self.resized(&sample.image)?;
+        let bytes = read(&sample.image)?;
+        let Resized { planes, original } = self.resized(&bytes, &sample.image)?;
         let placement = self.placement(index);
         match placement {
             None => self.preprocessing.normalise(&planes, &mut batch.images),
@@ -194,7 +226,8 @@ impl ImageDataset {
             }
         }
         if let Some(path) = &sample.mask {
-            let mask = self.load_mask(path, sample, original)?;
+            let shown = ShownImage { size: original, orientation: orientation(&bytes) };
+            let mask = self.load_mask(path, sample, shown)?;
             let moved = placement.map(|placement| placement.apply(&mask, batch.size));
             batch.next_mask().copy_from_slice(moved.as_ref().unwrap_or(&mask));
         }
@@ -202,11 +235,25 @@ impl ImageDataset {
         Ok(())
     }
 
-    fn resized(&self, path: &Path) -> Result<Resized, DataError> {
-        match &self.cache {
-            None => resize(&read(path)?, path, &self.preprocessing),
-            Some(cache) => resize_cached(path, &self.preprocessing, cache),
+    /// A picture resized, or the same from the cache. One that something is to be told of is not kept
+    /// there: it would be told only once.
+    fn resized(&self, bytes: &[u8], path: &Path) -> Result<Resized, DataError> {
+        let bits = self.bits;
+        let key = || CacheKey {
+            content: ContentHash::of_bytes(bytes),
+            size: self.preprocessing.size(),
+            bits,
+        };
+        let cache = self.cache.as_ref().map(|cache| (cache, key()));
+        if let Some(kept) = cache.and_then(|(cache, key)| cache.get(key)) {
+            return Ok(kept);
         }
+        let ResizedFile { resized, faults } = resize(bytes, path, &self.preprocessing, bits)?;
+        match cache {
+            Some((cache, key)) if faults.is_empty() => cache.put(key, &resized),
+            _ => self.faults.note(faults),
+        }
+        Ok(resized)
     }
 
     fn placement(&self, index: usize) -> Option<Placement> {
@@ -218,19 +265,21 @@ impl ImageDataset {
         &self,
         path: &Path,
         sample: &Sample,
-        image: ImageSize,
+        shown: ShownImage,
     ) -> Result<Vec<f32>, DataError> {
-        let picture = decode_mask(path)?;
-        let mask = ImageSize { width: picture.width(), height: picture.height() };
-        if mask != image {
+        let mask = MaskFile::read(path)?;
+        if let Some(format) = self.mask_format {
+            self.faults.note(mask.faults(sample, Some(shown), format));
+        }
+        if mask.size != shown.size {
             return Err(DataError::MaskSize {
                 path: path.to_path_buf(),
-                mask,
+                mask: mask.size,
                 image_path: sample.image.clone(),
-                image,
+                image: shown.size,
             });
         }
-        Ok(self.preprocessing.mask(&picture))
+        Ok(self.preprocessing.mask(&mask.picture))
     }
 }
 

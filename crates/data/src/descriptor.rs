@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anomaly::Domain;
 use serde::{Deserialize, Serialize};
 
+use crate::decode::SampleBits;
 use crate::error::DataError;
 use crate::fault::{Fault, FaultKind};
 use crate::folder::name;
@@ -41,6 +42,9 @@ pub struct Descriptor {
     /// Folder of the data, relative to the file that describes it; that file's own folder by default.
     #[serde(default)]
     pub root: Option<PathBuf>,
+    /// How many bits of 16-bit images hold the picture, where it is not all of them.
+    #[serde(default)]
+    pub bits: Option<SampleBits>,
     /// How masks are read.
     #[serde(default)]
     pub masks: MaskFormat,
@@ -62,6 +66,53 @@ pub struct MaskFormat {
     pub rule: MaskRule,
     /// What the grey values are.
     pub values: MaskValues,
+    /// The most of an image that a mask marks before it is taken for an inverted one.
+    pub most_percent: Percent,
+}
+
+/// A whole number of hundredths, 0 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Percent(u8);
+
+impl Percent {
+    /// The number.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Percent {
+    /// What no usual mask marks.
+    fn default() -> Self {
+        Self(85)
+    }
+}
+
+impl From<Percent> for u8 {
+    fn from(percent: Percent) -> Self {
+        percent.0
+    }
+}
+
+impl TryFrom<u8> for Percent {
+    type Error = DataError;
+
+    fn try_from(percent: u8) -> Result<Self, DataError> {
+        match percent {
+            0..=100 => Ok(Self(percent)),
+            _ => Err(DataError::setting("most-percent", percent, "use 0 to 100")),
+        }
+    }
+}
+
+/// How a dataset's files are read, where they do not say it themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PictureFormat {
+    /// How many bits of 16-bit images hold the picture, where it is not all of them.
+    pub bits: Option<SampleBits>,
+    /// How masks are read.
+    pub masks: MaskFormat,
 }
 
 /// What the grey values of a mask file are.
@@ -144,11 +195,17 @@ impl Descriptor {
             citation: String::new(),
             source: String::new(),
             root: None,
+            bits: None,
             masks: MaskFormat::default(),
             groups: Grouping::default(),
             layouts,
             classes: Vec::new(),
         }
+    }
+
+    /// How its files are read.
+    pub fn picture_format(&self) -> PictureFormat {
+        PictureFormat { bits: self.bits, masks: self.masks }
     }
 
     /// Whether `name` means this dataset.

@@ -1,7 +1,10 @@
 //! What can be wrong with a copy of a dataset, one file at a time, each kind with a name of its own.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::mem;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -32,10 +35,18 @@ pub enum FaultKind {
     MaskAmbiguous,
     /// An image or mask that is empty, cut off, or no picture.
     Unreadable,
+    /// A 16-bit image that never uses its upper bits, and is read as nearly black.
+    LowBits,
+    /// An image or mask of several pages, of which the first is read.
+    SeveralPages,
     /// A mask that is not of its image's size.
     MaskSize,
+    /// A mask that its EXIF orientation turns otherwise than its image's turns the image.
+    MaskNotTurned,
     /// A mask of an anomalous image that marks no pixel.
     MaskEmpty,
+    /// A mask that marks nearly all pixels.
+    MaskNearlyAll,
     /// A mask of a normal image that marks pixels.
     MaskOnNormal,
     /// A mask with more than two grey values.
@@ -59,8 +70,12 @@ impl FaultKind {
             Self::ImageMissing => "image-missing",
             Self::MaskAmbiguous => "mask-ambiguous",
             Self::Unreadable => "unreadable",
+            Self::LowBits => "low-bits",
+            Self::SeveralPages => "several-pages",
             Self::MaskSize => "mask-size",
+            Self::MaskNotTurned => "mask-not-turned",
             Self::MaskEmpty => "mask-empty",
+            Self::MaskNearlyAll => "mask-nearly-all",
             Self::MaskOnNormal => "mask-on-normal",
             Self::MaskNotBinary => "mask-not-binary",
             Self::MaskLossy => "mask-lossy",
@@ -90,6 +105,39 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {}", self.kind.name(), self.path.display(), self.detail)
+    }
+}
+
+/// Faults of files, noticed while they are read on any thread, for a caller to tell. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FaultLog(Arc<Mutex<Noticed>>);
+
+#[derive(Debug, Default)]
+struct Noticed {
+    known: BTreeSet<(FaultKind, PathBuf)>,
+    fresh: Vec<Fault>,
+}
+
+impl FaultLog {
+    /// Remembers faults; one of a file that is known is passed over.
+    pub(crate) fn note(&self, faults: impl IntoIterator<Item = Fault>) {
+        let mut faults = faults.into_iter().peekable();
+        // Mostly there are none.
+        if faults.peek().is_none() {
+            return;
+        }
+        let mut noticed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for fault in faults {
+            if noticed.known.insert((fault.kind, fault.path.clone())) {
+                noticed.fresh.push(fault);
+            }
+        }
+    }
+
+    /// Those noticed since the last time, in no order that threads keep.
+    pub(crate) fn take(&self) -> Vec<Fault> {
+        let mut noticed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::take(&mut noticed.fresh)
     }
 }
 

@@ -22,6 +22,46 @@ pub(crate) fn is_complete(bytes: &[u8]) -> bool {
     markers(bytes).any(|marker| marker.code == END_OF_IMAGE)
 }
 
+/// Which kind of JPEG this is, if it is none that is read: as the frame that comes first says it.
+pub(crate) fn unread_kind(bytes: &[u8]) -> Option<UnreadKind> {
+    let is_told = |marker: &Marker<'_>| !matches!(marker.code, 0xC4 | 0xC8 | 0xCC);
+    let is_frame = |marker: &Marker<'_>| matches!(marker.code, 0xC0..=0xCF | 0xF7 | START_OF_SCAN);
+    let Marker { code, after } = markers(bytes).filter(is_told).find(is_frame)?;
+    match code {
+        0xC3 => Some(UnreadKind::Lossless),
+        0xC5..=0xC7 | 0xCD..=0xCF => Some(UnreadKind::Hierarchical),
+        0xC9..=0xCB => Some(UnreadKind::Arithmetic),
+        0xF7 => Some(UnreadKind::JpegLs),
+        // Behind the length.
+        _ if code != START_OF_SCAN && after.get(2) == Some(&12) => Some(UnreadKind::TwelveBits),
+        _ => None,
+    }
+}
+
+/// Kinds of JPEG that are not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnreadKind {
+    TwelveBits,
+    /// Packed by arithmetic coding.
+    Arithmetic,
+    Lossless,
+    Hierarchical,
+    JpegLs,
+}
+
+impl UnreadKind {
+    /// What the file is, as in "a JPEG of 12 bits a sample".
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            Self::TwelveBits => "a JPEG of 12 bits a sample",
+            Self::Arithmetic => "a JPEG with arithmetic coding",
+            Self::Lossless => "a lossless JPEG",
+            Self::Hierarchical => "a hierarchical JPEG",
+            Self::JpegLs => "a JPEG-LS picture",
+        }
+    }
+}
+
 /// Whether the file is a sequential JPEG whose first scan has not all components: they are in scans of
 /// their own then. Cameras and programs interleave them; progressive files are read another way.
 pub(crate) fn has_separate_scans(bytes: &[u8]) -> bool {
@@ -97,6 +137,22 @@ mod tests {
         let mut padded = WHOLE.to_vec();
         padded.extend([0, 0xFF, 0xDA, 9]);
         assert!(is_complete(&padded));
+    }
+
+    #[test]
+    fn kinds_that_are_not_read_are_told_by_their_first_frame() {
+        let kind = |code, bits| {
+            unread_kind(&[FILL, START_OF_IMAGE, FILL, 0xC4, 0, 2, FILL, code, 0, 8, bits, 0, 3])
+        };
+        for code in [0xC0, 0xC1, 0xC2] {
+            assert_eq!(kind(code, 8), None);
+            assert_eq!(kind(code, 12), Some(UnreadKind::TwelveBits));
+        }
+        assert_eq!(kind(0xC3, 12), Some(UnreadKind::Lossless));
+        assert_eq!(kind(0xC5, 8), Some(UnreadKind::Hierarchical));
+        assert_eq!(kind(0xC9, 8), Some(UnreadKind::Arithmetic));
+        assert_eq!(kind(0xF7, 8), Some(UnreadKind::JpegLs));
+        assert_eq!(unread_kind(&WHOLE), None, "no frame at all");
     }
 
     #[test]

@@ -59,8 +59,12 @@ pub use batch::{Batch, ImageBatcher};
 pub use cache::Cache;
 pub use content::ContentHash;
 pub use dataset::{ImageDataset, LoadedSample, PreparedImage, prepare_image};
-pub use decode::{decode_mask, decode_mask_bytes, decode_rgb, decode_rgb_bytes};
-pub use descriptor::{Class, Descriptor, Grouping, MaskFormat, MaskValues, PromptNames};
+pub use decode::{
+    PictureReader, SampleBits, decode_mask, decode_mask_bytes, decode_rgb, decode_rgb_bytes,
+};
+pub use descriptor::{
+    Class, Descriptor, Grouping, MaskFormat, MaskValues, Percent, PictureFormat, PromptNames,
+};
 pub use error::DataError;
 pub use fault::{Fault, FaultKind};
 pub use folder::{IMAGE_EXTENSIONS, images};

@@ -16,7 +16,7 @@ use crate::error::{Context, refuse};
 use crate::registry::{MethodFiles, MethodName};
 use crate::{
     CacheRequest, ClipSource, DataRequest, Dataset, InspectError, LoadedDetector, Warning, Watcher,
-    cached, conditions, fingerprint, for_each_image, prompt_names, tell_trouble,
+    cached, conditions, fingerprint, for_each_image, prompt_names, tell_mask_faults, tell_trouble,
 };
 
 /// The confidence of intervals.
@@ -99,9 +99,13 @@ impl Job for CalibrateJob<'_> {
         let conditions = conditions(adapter, clip, domain, compute)?;
         let mut loaded = method.load::<B>(clip, &classes, domain, compute, &device, watch)?;
         let cache = request.cache.open()?;
-        let dataset = cached(ImageDataset::new(normal.samples, loaded.preprocessing), &cache);
+        let images_read = ImageDataset::new(normal.samples, loaded.preprocessing)
+            .with_bits(normal.dataset.descriptor.bits);
+        let dataset = cached(images_read, &cache);
         let calibrating = Calibrating { targets, images, conditions };
-        let calibration = calibrating.run(&dataset, &mut loaded, &device, watch, named)?;
+        let calibration = calibrating.run(&dataset, &mut loaded, &device, watch, named);
+        tell_mask_faults(&dataset, watch);
+        let calibration = calibration?;
         tell_trouble(&cache, watch);
         adapter.write_calibrated(out, &calibration)?;
         let (file, seconds) = (out.display().to_string(), start.elapsed().as_secs_f64());

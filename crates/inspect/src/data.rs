@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use moeclip_data::{
-    Cache, Counts, Descriptor, Folder, ImageDataset, Layout, PromptNames, Sample, Split,
+    Cache, Counts, Descriptor, Fault, Folder, ImageDataset, Layout, PromptNames, Sample,
+    SampleBits, Split,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,8 @@ pub struct DataRequest {
     pub masks: Vec<PathBuf>,
     /// What the images there show.
     pub class: Option<String>,
+    /// How many bits of 16-bit images hold the picture, before what the description says.
+    pub bits: Option<SampleBits>,
 }
 
 /// Where decoded and resized images are kept between epochs and runs.
@@ -73,6 +76,27 @@ pub fn tell_trouble(cache: &Option<Cache>, watch: &mut dyn Watcher) {
     }
 }
 
+/// Warns of what is wrong with masks that were read, of the first few by name.
+pub fn tell_mask_faults(dataset: &ImageDataset, watch: &mut dyn Watcher) {
+    let faults = dataset.take_faults();
+    tell_each(&faults, watch);
+}
+
+/// How many faults of files are told before they are only counted.
+const TOLD: usize = 4;
+
+/// Warns of faults of files, of the first few by name.
+pub fn tell_each(faults: &[Fault], watch: &mut dyn Watcher) {
+    fault_warnings(faults).into_iter().for_each(|warning| watch.warn(warning));
+}
+
+/// What is told of faults of files: the first few by name, and how many more there are.
+pub fn fault_warnings(faults: &[Fault]) -> Vec<Warning> {
+    let named = faults.iter().take(TOLD).map(|fault| Warning::Fault { fault: fault.to_string() });
+    let more = faults.len().checked_sub(TOLD).filter(|more| *more > 0);
+    named.chain(more.map(|more| Warning::MoreFaults { more })).collect()
+}
+
 /// A described folder of images.
 #[derive(Debug, Clone)]
 pub struct Dataset {
@@ -94,7 +118,9 @@ impl Dataset {
     ) -> Result<Self, InspectError> {
         let dataset = Self::described(target, options, watch)?;
         let names = options.prompt_names.unwrap_or_default();
-        Ok(Self { descriptor: dataset.descriptor.with_prompt_names(names), ..dataset })
+        let mut descriptor = dataset.descriptor.with_prompt_names(names);
+        descriptor.bits = options.bits.or(descriptor.bits);
+        Ok(Self { descriptor, ..dataset })
     }
 
     fn described(

@@ -18,7 +18,7 @@ use crate::registry::{MethodFiles, MethodName};
 use crate::{
     CacheRequest, ClipSource, DataRequest, Dataset, InspectError, LoadedDetector, Watcher,
     WorkKind, cached, calibration_of, prompt_names, refuse_calibration_data, refuse_training_data,
-    tell_trouble,
+    tell_mask_faults, tell_trouble,
 };
 
 /// MiB for the pixels of a class.
@@ -166,8 +166,13 @@ impl Job for EvalJob<'_> {
         let mut loaded = method.load::<B>(clip, &classes, domain, compute, &device, watch)?;
         let preprocessing = loaded.preprocessing.with_mask_rule(opened.descriptor.masks.rule);
         let cache = request.cache.open()?;
-        let dataset = cached(ImageDataset::new(samples, preprocessing), &cache);
-        let reports = evaluate(&dataset, &mut loaded, evaluation, &device, watch)?;
+        let images_read = ImageDataset::new(samples, preprocessing)
+            .checking_masks(opened.descriptor.masks)
+            .with_bits(opened.descriptor.bits);
+        let dataset = cached(images_read, &cache);
+        let reports = evaluate(&dataset, &mut loaded, evaluation, &device, watch);
+        tell_mask_faults(&dataset, watch);
+        let reports = reports?;
         tell_trouble(&cache, watch);
         Ok(Evaluated {
             data: request.data.display().to_string(),

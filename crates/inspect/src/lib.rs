@@ -29,7 +29,10 @@ pub use calibrate::{CalibrateRequest, Calibrated, calibrate, refuse_unwritable};
 pub use cases::{SeenImage, draw};
 pub use catalogue::{DataRoot, find, known, published};
 pub use child::{ChildJob, Launcher, TrainRequest};
-pub use data::{CacheRequest, DataRequest, Dataset, cached, tell_trouble};
+pub use data::{
+    CacheRequest, DataRequest, Dataset, cached, fault_warnings, tell_each, tell_mask_faults,
+    tell_trouble,
+};
 pub use error::{InspectError, one_line};
 pub use evaluate::{
     EvalRequest, Evaluated, Measuring, PIXEL_MEMORY, evaluate, for_each_image, to_bools,

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anomaly::{Calibration, Domain};
 use burn::tensor::backend::Backend;
 use image::RgbImage;
-use moeclip_data::{Sample, Split, decode_rgb, images};
+use moeclip_data::{PictureReader, Sample, SampleBits, Split, images};
 use moeclip_eval::pictures::{Overlay, write_map_png, write_npy_f32, write_png};
 use moeclip_eval::{MapRange, MapView};
 use serde::Serialize;
@@ -19,8 +19,8 @@ use crate::error::{Context, refuse};
 use crate::registry::{MethodFiles, MethodName};
 use crate::view::{Legend, colours};
 use crate::{
-    ClipSource, DataRequest, Dataset, InspectError, Judged, LoadedDetector, SeenMap, Viewing,
-    Warning, Watcher, WorkKind, calibration_of,
+    ClipSource, DataRequest, Dataset, InspectError, Judged, LoadedDetector, SeenMap, Unwatched,
+    Viewing, Warning, Watcher, WorkKind, calibration_of, tell_each,
 };
 
 /// Images to look at, and what is to become of their maps.
@@ -177,8 +177,15 @@ impl Job for Predicting<'_> {
         let calibration = request.output.viewing.holding(calibration, watch);
         warn_of_other_classes(calibration.as_ref(), &classes, watch);
         let mut loaded = method.load::<B>(clip, &classes, domain, compute, &device, watch)?;
-        predict(&targets, &mut loaded, calibration, &request.output, &device, watch, tell)
+        let mut output = request.output.clone();
+        output.viewing.bits = output.viewing.bits.or_else(|| described_bits(&request.input));
+        predict(&targets, &mut loaded, calibration, &output, &device, watch, tell)
     }
+}
+
+/// The bits that a description of the images names.
+fn described_bits(input: &Path) -> Option<SampleBits> {
+    Dataset::open(input, &DataRequest::default(), &mut Unwatched).ok()?.descriptor.bits
 }
 
 /// Looks at images with any detector and writes what it sees; `tell` hears of each.
@@ -194,6 +201,7 @@ pub fn predict<B: Backend>(
     watch: &mut dyn Watcher,
     tell: Tell<'_>,
 ) -> Result<Predicted, InspectError> {
+    let reader = PictureReader::new(output.viewing.bits);
     let mut lines = Lines::create(&output.out)?;
     let mut predicted = Predicted { images: targets.len(), calibration, ..Predicted::default() };
     // Tiles have a progress of their own.
@@ -206,7 +214,7 @@ pub fn predict<B: Backend>(
             break;
         }
         let calibration = predicted.calibration.as_ref();
-        let written = output.one(target, calibration, loaded, device, watch);
+        let written = output.one(target, &reader, calibration, loaded, device, watch);
         let said = match &written {
             Err(InspectError::Cancelled { .. }) => break,
             Ok(WrittenPrediction { prediction, .. }) => format!("score {:.3}", prediction.score),
@@ -223,6 +231,7 @@ pub fn predict<B: Backend>(
     if is_whole {
         watch.end();
     }
+    tell_each(&reader.take_faults(), watch);
     predicted.lines = lines.finish()?;
     Ok(predicted)
 }
@@ -260,13 +269,14 @@ impl PredictOutput {
     fn one<B: Backend>(
         &self,
         target: &Target,
+        reader: &PictureReader,
         calibration: Option<&Calibration>,
         loaded: &mut LoadedDetector<B>,
         device: &B::Device,
         watch: &mut dyn Watcher,
     ) -> Result<WrittenPrediction, InspectError> {
         let start = Instant::now();
-        let image = decode_rgb(&target.path)?;
+        let image = reader.rgb(&target.path)?;
         let seen = self.viewing.look(&image, &target.class, calibration, loaded, device, watch)?;
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;
         self.write(target, &seen, &image, calibration, milliseconds)

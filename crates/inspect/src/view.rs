@@ -8,7 +8,7 @@ use anomaly::{
 };
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use image::RgbImage;
-use moeclip_data::{ImageSize, Preprocessing};
+use moeclip_data::{ImageSize, Preprocessing, SampleBits};
 use moeclip_eval::{MapRange, MapView};
 use serde::Serialize;
 
@@ -24,6 +24,8 @@ pub struct Viewing {
     pub tiling: Option<Tiling>,
     /// Tiles that are looked at together.
     pub tile_batch: usize,
+    /// How many bits of 16-bit pictures hold the picture, where it is not all of them.
+    pub bits: Option<SampleBits>,
 }
 
 /// Sizes of maps.

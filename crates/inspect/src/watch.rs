@@ -166,6 +166,18 @@ pub enum Warning {
         /// Images as published.
         expected: usize,
     },
+    /// A file is not as it should be.
+    #[error("{fault}")]
+    Fault {
+        /// Its kind, the file, what is wrong with it and what to do.
+        fault: String,
+    },
+    /// There are more such files than are named.
+    #[error("{more} more faults; `cargo xtask datasets verify` names all")]
+    MoreFaults {
+        /// How many.
+        more: usize,
+    },
     /// Only normal images are calibrated on.
     #[error("{images} anomalous images are left out")]
     AnomalousLeftOut {
@@ -242,7 +254,10 @@ impl Warning {
     /// How bad it is.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Cache { .. } | Self::Unread { .. } => Severity::Warning,
+            Self::Cache { .. }
+            | Self::Unread { .. }
+            | Self::Fault { .. }
+            | Self::MoreFaults { .. } => Severity::Warning,
             _ => Severity::Note,
         }
     }

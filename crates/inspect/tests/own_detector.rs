@@ -15,7 +15,7 @@ use inspect::{
     Prediction, Target, Unwatched, Viewing, Warning, Watcher, WorkKind, calibrate, evaluate,
     for_each_image, predict,
 };
-use moeclip_data::{ImageDataset, Label, Split};
+use moeclip_data::{ImageDataset, Label, SampleBits, Split};
 use moeclip_eval::CalibrationTargets;
 use synthetic_world::{Surface, SyntheticSet, write_synthetic};
 
@@ -135,7 +135,7 @@ fn a_constant_is_drawn_whole_and_in_tiles() {
             input: folder.path().to_path_buf(),
             range: None,
             npy: false,
-            viewing: Viewing { map_size: None, tiling, tile_batch: 2 },
+            viewing: Viewing { tiling, tile_batch: 2, ..Viewing::default() },
         };
         let (mut seen, mut failed): (Vec<Prediction>, Vec<String>) = Default::default();
         std::fs::create_dir_all(&output.out).unwrap();
@@ -160,6 +160,60 @@ fn a_constant_is_drawn_whole_and_in_tiles() {
         }
         let lines = std::fs::read_to_string(predicted.lines).unwrap();
         assert_eq!(lines.lines().count(), 2);
+    }
+}
+
+/// Keeps what it is warned of.
+#[derive(Default)]
+struct Listening(Vec<Warning>);
+
+impl Watcher for Listening {
+    fn warn(&mut self, warning: Warning) {
+        self.0.push(warning);
+    }
+
+    fn begin(&mut self, _: WorkKind, _: usize) {}
+
+    fn advance(&mut self, _: String) {}
+
+    fn end(&mut self) {}
+
+    fn report(&mut self, _: &str) {}
+
+    fn cancellation(&self) -> Cancellation {
+        Cancellation::default()
+    }
+}
+
+/// The first few by name, and all of them by number; nothing once the bits are said.
+#[test]
+fn pictures_that_may_be_meant_otherwise_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = image::ImageBuffer::<image::Luma<u16>, _>::from_pixel(8, 8, image::Luma([900]));
+    let target = |at: usize| {
+        let path = folder.path().join(format!("{at}.png"));
+        picture.save(&path).unwrap();
+        Target { path, class: "speckle".into() }
+    };
+    let targets: Vec<Target> = (0..6).map(target).collect();
+    let bits = SampleBits::new(10).unwrap();
+    for (bits, told) in [(None, 5), (Some(bits), 0)] {
+        let output = PredictOutput {
+            out: folder.path().join(format!("maps-{told}")),
+            input: folder.path().to_path_buf(),
+            range: None,
+            npy: false,
+            viewing: Viewing { bits, ..Viewing::default() },
+        };
+        std::fs::create_dir_all(&output.out).unwrap();
+        let (device, mut redness, mut watch) =
+            (Default::default(), loaded(Redness), Listening::default());
+        let mut tell = |_: Result<&Prediction, InspectError>| ControlFlow::Continue(());
+        predict(&targets, &mut redness, None, &output, &device, &mut watch, &mut tell).unwrap();
+        let lines: Vec<String> = watch.0.iter().map(ToString::to_string).collect();
+        assert_eq!(lines.len(), told, "{lines:?}");
+        assert!(lines.first().is_none_or(|l| l.contains("0.png: no value above 1023 of 65535")));
+        assert!(lines.last().is_none_or(|line| line.starts_with("2 more faults")), "{lines:?}");
     }
 }
 

@@ -10,7 +10,7 @@ use anomaly::Domain;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use inspect::{DataRoot, Dataset, known};
-use moeclip_data::{ClassTally, Descriptor, Split, Verification, verify};
+use moeclip_data::{ClassTally, Descriptor, PictureFormat, Split, Verification, verify};
 use moeclip_eval::pictures::{SheetOptions, contact_sheet, write_png};
 use serde::Serialize;
 
@@ -216,7 +216,8 @@ fn show(args: &ShowArgs, common: &Common) -> anyhow::Result<()> {
         true => scan.strict(&dataset.root)?,
         false => scan.samples,
     };
-    let options = SheetOptions { mask_rule: dataset.descriptor.masks.rule, ..Default::default() };
+    let PictureFormat { bits, masks } = dataset.descriptor.picture_format();
+    let options = SheetOptions { mask_rule: masks.rule, bits, ..Default::default() };
     write_png(&args.out, &contact_sheet(&samples, &options)?)?;
     let shown = Shown { out: args.out.display().to_string(), images: samples.len() };
     if common.json {

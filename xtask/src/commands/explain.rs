@@ -7,13 +7,13 @@ use anyhow::{Context, bail};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::Args;
 use inspect::backends::{Job, run_on};
-use inspect::{LoadedModel, open_adapter, open_model};
+use inspect::{LoadedModel, open_adapter, open_model, tell_each};
 use moeclip::Explainer;
-use moeclip_data::{Preprocessing, decode_rgb};
+use moeclip_data::{PictureReader, Preprocessing};
 use moeclip_eval::pictures::{ExpertSheet, write_png};
 use serde::Serialize;
 
-use crate::arguments::{AdapterArgs, ClipArgs};
+use crate::arguments::{AdapterArgs, ClipArgs, DepthArgs};
 use crate::cli::{Common, domains};
 use crate::output::{Terminal, print_json, write_json};
 
@@ -42,6 +42,8 @@ pub(crate) struct ExplainArgs {
     /// Kind of picture: decides blur and score
     #[arg(long, value_parser = domains(), default_value = Domain::default().name())]
     domain: Domain,
+    #[command(flatten)]
+    depth: DepthArgs,
     /// Folder to write to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -80,7 +82,9 @@ impl Job for ExplainJob {
 
     fn run<B: Backend>(self, device: B::Device) -> anyhow::Result<()> {
         let ExplainArgs { image: path, class, out, .. } = &self.args;
-        let image = decode_rgb(path)?;
+        let reader = PictureReader::new(self.args.depth.bits);
+        let image = reader.rgb(path)?;
+        tell_each(&reader.take_faults(), &mut Terminal::default());
         let (explainer, preprocessing) = self.explainer::<B>(&device)?;
         let size = explainer.image_size();
         let values = preprocessing.image(&image)?;

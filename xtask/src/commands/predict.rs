@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use inspect::{MapSize, PredictOutput, PredictRequest, Predicted, Viewing};
 use moeclip_eval::MapRange;
 
-use crate::arguments::{AdapterArgs, CalibrationArgs, ClipArgs};
+use crate::arguments::{AdapterArgs, CalibrationArgs, ClipArgs, DepthArgs};
 use crate::cli::{Common, domains};
 use crate::interrupt;
 use crate::output::{Terminal, print_json};
@@ -70,6 +70,8 @@ struct ViewingArgs {
     /// Tiles that are looked at together; more take more memory
     #[arg(long, value_name = "TILES", default_value_t = 4, requires = "tile")]
     tile_batch: usize,
+    #[command(flatten)]
+    depth: DepthArgs,
 }
 
 /// Sizes of maps.
@@ -88,7 +90,7 @@ impl ViewingArgs {
             MapSizeChoice::Image => MapSize::Image,
         });
         let tiling = self.tile.map(|side| Tiling { side, overlap: self.tile_overlap });
-        Viewing { map_size, tiling, tile_batch: self.tile_batch }
+        Viewing { map_size, tiling, tile_batch: self.tile_batch, bits: self.depth.bits }
     }
 }
 

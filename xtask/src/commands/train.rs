@@ -14,7 +14,7 @@ use burn::tensor::backend::Backend;
 use clap::Args;
 use clip_vit::ClipCheckpoint;
 use inspect::backends::{DeviceChoice, Job, beside, run_on};
-use inspect::{Dataset, fingerprint, refuse_unwritable, tell_trouble};
+use inspect::{Dataset, fault_warnings, fingerprint, refuse_unwritable, tell_trouble};
 use moeclip::Chosen;
 use moeclip_data::{Counts, Split, hold_out};
 use moeclip_train::{
@@ -194,7 +194,7 @@ impl TrainJob {
         Ok(Plan {
             fingerprint: fingerprint(&dataset, &samples, &mut Terminal::default())?,
             samples: parts,
-            mask_rule: dataset.descriptor.masks.rule,
+            format: dataset.descriptor.picture_format(),
             cache: self.args.cache.request().open()?,
             experiment,
         })
@@ -224,6 +224,11 @@ impl TrainJob {
                 let _ = print_json(metrics);
             }
             steps.note(metrics);
+            // The first epoch reads every file.
+            if metrics.report.step.is_multiple_of(extent.steps_per_epoch) {
+                let faults = images.training.take_faults();
+                fault_warnings(&faults).iter().for_each(|fault| display.warn(fault));
+            }
             // The log first: a checkpoint that is there has its steps in the log.
             if let Some(Err(error)) = log.as_mut().map(|log| log.step(metrics)) {
                 display.warn(format!("{error}; the log ends before step {}", now.steps()));
@@ -235,6 +240,8 @@ impl TrainJob {
             let stop = interrupt::asked() || display.asked_to_stop();
             if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
+        let faults = images.training.take_faults();
+        fault_warnings(&faults).iter().for_each(|fault| display.warn(fault));
         display.finish();
         // Whatever ended it: a broken picture after hours must not cost the steps since the last.
         if steps.made > 0 {

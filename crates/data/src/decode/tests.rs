@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use image::{GrayAlphaImage, ImageFormat, RgbaImage};
+use image::{GrayAlphaImage, ImageBuffer, ImageFormat, Rgb, RgbaImage};
 
 use super::*;
 
@@ -48,8 +48,8 @@ fn colourful() -> RgbImage {
 
 #[test]
 fn every_format_is_read_by_content() {
-    use ImageFormat::{Bmp, Jpeg, Png, Tiff, WebP};
-    for format in [Png, Bmp, Tiff, WebP] {
+    use ImageFormat::{Bmp, Jpeg, Png, Pnm, Tiff, WebP};
+    for format in [Png, Bmp, Tiff, WebP, Pnm] {
         assert_eq!(rgb(&encode(colourful(), format)).unwrap(), colourful(), "{format:?}");
     }
     let lossy = rgb(&encode(RgbImage::from_pixel(16, 16, Rgb([90; 3])), Jpeg)).unwrap();
@@ -77,13 +77,24 @@ fn alpha_is_dropped_and_grey_is_spread() {
     let grey = GrayAlphaImage::from_raw(1, 1, vec![77, 3]).unwrap();
     let bytes = encode(grey, ImageFormat::Png);
     assert_eq!(rgb(&bytes).unwrap().into_raw(), [77; 3]);
-    assert_eq!(mask(&bytes), [77]);
+}
+
+/// On black: what cannot be seen is not marked, and what can be seen at all is.
+#[test]
+fn masks_are_as_visible_as_their_alpha() {
+    let levels = [0, 1, 128, 255].map(|alpha| [255, alpha]).concat();
+    let grey = GrayAlphaImage::from_raw(4, 1, levels).unwrap();
+    for format in [ImageFormat::Png, ImageFormat::WebP] {
+        assert_eq!(mask(&encode(grey.clone(), format)), [0, 1, 128, 255], "{format:?}");
+    }
+    let faint = GrayAlphaImage::from_raw(1, 1, vec![1, 1]).unwrap();
+    assert_eq!(mask(&encode(faint, ImageFormat::Png)), [1]);
 }
 
 #[test]
 fn palettes_are_looked_up() {
     assert_eq!(rgb(&PALETTE_PNG).unwrap().into_raw(), [200, 100, 50, 1, 2, 3]);
-    assert_eq!(mask(&PALETTE_PNG), [124, 2], "Pillow's convert(\"L\")");
+    assert_eq!(mask(&PALETTE_PNG), [0, 1], "Pillow's convert(\"L\") is [124, 2], half seen");
 }
 
 #[test]
@@ -119,25 +130,38 @@ fn message(bytes: &[u8]) -> String {
 #[test]
 fn what_is_no_picture_is_said_so() {
     assert!(message(b"").contains("empty"));
-    assert!(message(b"once upon a time").contains("not a PNG"));
-    assert!(message(b"GIF89a\x01\x00\x01\x00\x00\x00\x00;").contains("not a PNG"));
-    assert!(message(b"\x89PNG\r\n\x1a\n").contains("broken"));
+    assert!(message(b"once upon a time").contains("text, not a picture"));
+    assert!(message(b"\x01\x02\xFF\xFE and so on").contains("not a PNG"));
+    assert!(message(b"GIF89a\x01\x00\x01\x00\x00\x00\x00;").contains("begins as a GIF"));
+    assert!(message(b"\x89PNG\r\n\x1a\n").contains("begins as a PNG"));
 }
 
 #[test]
 fn claimed_sizes_cost_an_error_not_memory() {
-    assert!(message(&HUGE_PNG).contains("is larger than 65535 pixels a side or 512 MiB"));
+    assert!(message(&HUGE_PNG).contains("is larger than 1048576 pixels a side or 512 MiB"));
     let mut jpeg = encode(colourful(), ImageFormat::Jpeg);
     let frame =
         jpeg.windows(2).position(|pair| pair[0] == 0xFF && (0xC0..=0xC2).contains(&pair[1]));
     let sizes = frame.unwrap() + 5;
     jpeg[sizes..sizes + 4].fill(0xFF);
-    assert!(message(&jpeg).contains("is larger than 65535 pixels a side or 512 MiB"));
+    assert!(message(&jpeg).contains("is larger than 1048576 pixels a side or 512 MiB"));
     let mut bmp = encode(colourful(), ImageFormat::Bmp);
     bmp[18..26].copy_from_slice(&[0xA0, 0x86, 1, 0, 0xA0, 0x86, 1, 0]);
     message(&bmp);
-    let thin = encode(RgbImage::new(1, 65_536), ImageFormat::Png);
-    assert!(message(&thin).contains("65535 pixels a side"));
+    let thin = encode(GrayImage::new(1, MAX_SIDE + 1), ImageFormat::Png);
+    assert!(message(&thin).contains("1048576 pixels a side"));
+}
+
+#[test]
+fn line_scans_are_long() {
+    for (width, height) in [(70_000, 4), (4, 70_000)] {
+        for format in [ImageFormat::Png, ImageFormat::Tiff, ImageFormat::Pnm] {
+            let read = rgb(&encode(GrayImage::new(width, height), format)).unwrap();
+            assert_eq!(read.dimensions(), (width, height), "{format:?}");
+        }
+        let bmp = encode(GrayImage::new(width, height), ImageFormat::Bmp);
+        assert!(message(&bmp).contains("a BMP of more than 65535 pixels a side"));
+    }
 }
 
 #[test]
@@ -151,8 +175,8 @@ fn floating_point_pixels_are_refused() {
 /// chunk does).
 #[test]
 fn cut_files_are_refused() {
-    use ImageFormat::{Bmp, Jpeg, Png, Tiff, WebP};
-    for format in [Png, Jpeg, Bmp, Tiff, WebP] {
+    use ImageFormat::{Bmp, Gif, Jpeg, Png, Pnm, Tiff, WebP};
+    for format in [Png, Jpeg, Bmp, Tiff, WebP, Gif, Pnm] {
         let bytes = encode(colourful(), format);
         let whole = rgb(&bytes).unwrap();
         for length in 0..bytes.len() {
@@ -167,8 +191,8 @@ fn cut_files_are_refused() {
 /// Flipped bits may give another picture or an error, never a panic.
 #[test]
 fn damaged_files_do_no_harm() {
-    use ImageFormat::{Bmp, Jpeg, Png, Tiff, WebP};
-    for format in [Png, Jpeg, Bmp, Tiff, WebP] {
+    use ImageFormat::{Bmp, Gif, Jpeg, Png, Pnm, Tiff, WebP};
+    for format in [Png, Jpeg, Bmp, Tiff, WebP, Gif, Pnm] {
         let bytes = encode(colourful(), format);
         for at in 0..bytes.len() {
             for damage in [0x01, 0x80, 0xFF] {

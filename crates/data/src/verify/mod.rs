@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub(crate) use picture::{MaskFile, ShownImage};
 pub use tally::{ClassTally, ExpectedCount};
 
 use crate::descriptor::Descriptor;
@@ -71,7 +72,7 @@ pub fn verify(
     observe: impl FnMut(Checked) -> ControlFlow<()>,
 ) -> Result<Verification, DataError> {
     let Contents { entries, mut faults, test } = Contents::of(descriptor, root)?;
-    let findings = reading::read_all(&entries, descriptor.masks, threads, observe)?;
+    let findings = reading::read_all(&entries, descriptor.picture_format(), threads, observe)?;
     let (classes, miscounted) = tally::tally(descriptor, root, &entries);
     if test == TestSplit::Listed {
         faults.extend(miscounted);

@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
-use image::{GrayImage, ImageFormat};
+use image::GrayImage;
+use image::metadata::Orientation;
 
 use super::ListedSample;
 use crate::content::ContentHash;
-use crate::decode::{decode_mask_bytes, decode_rgb_bytes, read};
-use crate::descriptor::{MaskFormat, MaskValues};
+use crate::decode::{Decoded, Storage, read, read_mask, read_rgb};
+use crate::descriptor::{MaskFormat, MaskValues, PictureFormat};
 use crate::error::DataError;
 use crate::fault::{Fault, FaultKind};
 use crate::preprocess::MaskRule;
-use crate::sample::{ImageSize, Label};
+use crate::sample::{ImageSize, Label, Sample};
 
 /// How many grey values a message lists.
 const LISTED: usize = 4;
@@ -24,16 +25,17 @@ pub(super) struct Finding {
 }
 
 /// Reads an image, and then its mask: each file once, never both in memory.
-pub(super) fn check(entry: &ListedSample, format: MaskFormat) -> Finding {
-    let image = read_image(&entry.sample.image);
-    let mut faults = Vec::new();
-    if let Err(error) = &image {
-        faults.push(fault_of(FaultKind::Unreadable, &entry.sample.image, error));
-    }
-    if let Some(path) = &entry.sample.mask {
-        let size = image.as_ref().ok().map(|image| image.size);
-        match Mask::read(path) {
-            Ok(mask) => faults.extend(mask.faults(entry, size, format)),
+pub(super) fn check(entry: &ListedSample, format: PictureFormat) -> Finding {
+    let sample = &entry.sample;
+    let image = ReadImage::read(&sample.image, format);
+    let mut faults = match &image {
+        Ok(image) => image.faults.clone(),
+        Err(error) => vec![fault_of(FaultKind::Unreadable, &sample.image, error)],
+    };
+    if let Some(path) = &sample.mask {
+        let shown = image.as_ref().ok().map(|image| image.shown);
+        match MaskFile::read(path) {
+            Ok(mask) => faults.extend(mask.faults(sample, shown, format.masks)),
             Err(error) => faults.push(fault_of(FaultKind::Unreadable, path, &error)),
         }
     }
@@ -47,57 +49,68 @@ pub(super) fn fault_of(kind: FaultKind, path: &Path, error: &DataError) -> Fault
     Fault::new(kind, path, detail)
 }
 
-struct Image {
-    size: ImageSize,
+struct ReadImage {
     content: ContentHash,
+    shown: ShownImage,
+    faults: Vec<Fault>,
 }
 
-fn read_image(path: &Path) -> Result<Image, DataError> {
-    let bytes = read(path)?;
-    let picture = decode_rgb_bytes(&bytes, path)?;
-    let size = ImageSize { width: picture.width(), height: picture.height() };
-    Ok(Image { size, content: ContentHash::of_bytes(&bytes) })
-}
-
-struct Mask<'a> {
-    path: &'a Path,
-    size: ImageSize,
-    /// The grey values that occur, rising.
-    values: Vec<u8>,
-    storage: Storage,
-}
-
-/// Whether a file gives back the values that were written.
-enum Storage {
-    Lossless,
-    Lossy,
-}
-
-impl<'a> Mask<'a> {
-    fn read(path: &'a Path) -> Result<Self, DataError> {
+impl ReadImage {
+    fn read(path: &Path, format: PictureFormat) -> Result<Self, DataError> {
         let bytes = read(path)?;
-        let storage = match image::guess_format(&bytes) {
-            Ok(ImageFormat::Jpeg) => Storage::Lossy,
-            _ => Storage::Lossless,
-        };
-        let picture = decode_mask_bytes(&bytes, path)?;
-        let size = ImageSize { width: picture.width(), height: picture.height() };
-        Ok(Self { path, size, values: grey_values(&picture), storage })
+        let Decoded { pixels, orientation, faults, .. } = read_rgb(&bytes, path, format.bits)?;
+        let size = ImageSize { width: pixels.width(), height: pixels.height() };
+        let content = ContentHash::of_bytes(&bytes);
+        Ok(Self { content, shown: ShownImage { size, orientation }, faults })
+    }
+}
+
+/// A mask as its file has it.
+pub(crate) struct MaskFile<'a> {
+    pub(crate) path: &'a Path,
+    /// The grey values, row by row.
+    pub(crate) picture: GrayImage,
+    pub(crate) size: ImageSize,
+    storage: Storage,
+    orientation: Orientation,
+    /// How many pixels have each grey value.
+    counts: [u64; 256],
+    /// Of its file.
+    faults: Vec<Fault>,
+}
+
+/// An image as it is shown.
+#[derive(Clone, Copy)]
+pub(crate) struct ShownImage {
+    pub(crate) size: ImageSize,
+    /// How its pixels were turned.
+    pub(crate) orientation: Orientation,
+}
+
+impl<'a> MaskFile<'a> {
+    pub(crate) fn read(path: &'a Path) -> Result<Self, DataError> {
+        let Decoded { pixels, orientation, storage, faults } = read_mask(&read(path)?, path)?;
+        let size = ImageSize { width: pixels.width(), height: pixels.height() };
+        let mut counts = [0; 256];
+        pixels.as_raw().iter().for_each(|value| counts[usize::from(*value)] += 1);
+        Ok(Self { path, picture: pixels, size, storage, orientation, counts, faults })
     }
 
-    fn faults(
+    /// What is wrong with it as a mask of `sample`, whose image is shown so where it could be read.
+    pub(crate) fn faults(
         &self,
-        entry: &ListedSample,
-        image: Option<ImageSize>,
+        sample: &Sample,
+        image: Option<ShownImage>,
         format: MaskFormat,
     ) -> Vec<Fault> {
         let fault = |(kind, detail)| Fault::new(kind, self.path, detail);
         let found = [
-            image.and_then(|image| self.misfit(image)),
-            self.marks(entry.sample.label, format.rule),
+            image.and_then(|image| self.misfit(image.size)),
+            image.and_then(|image| self.turned(image.orientation)),
+            self.marks(sample.label, format),
             self.storage_fault(format),
         ];
-        found.into_iter().flatten().map(fault).collect()
+        self.faults.iter().cloned().chain(found.into_iter().flatten().map(fault)).collect()
     }
 
     fn misfit(&self, image: ImageSize) -> Option<(FaultKind, String)> {
@@ -106,11 +119,39 @@ impl<'a> Mask<'a> {
         (self.size != image).then_some((FaultKind::MaskSize, detail))
     }
 
+    /// Whoever drew the mask saw the image as it is stored, or turned: the files should say it alike.
+    fn turned(&self, of_image: Orientation) -> Option<(FaultKind, String)> {
+        let still = Orientation::NoTransforms;
+        let what = match (of_image == still, self.orientation == still) {
+            _ if of_image == self.orientation => return None,
+            (false, true) => "the picture is turned by EXIF, its mask is not",
+            (true, _) => "the mask is turned by EXIF, its picture is not",
+            (false, false) => "the picture and its mask are turned differently by EXIF",
+        };
+        let detail = format!("{what}; store both upright, without an orientation");
+        Some((FaultKind::MaskNotTurned, detail))
+    }
+
+    /// Whether its zeros are no longer zero, and what it marks is no wonder.
+    fn is_smeared(&self, rule: MaskRule) -> bool {
+        rule == MaskRule::NonZero && self.storage != Storage::Lossless
+    }
+
     /// What the mask marks, against what its image shows.
-    fn marks(&self, label: Label, rule: MaskRule) -> Option<(FaultKind, String)> {
-        let marks = self.values.iter().any(|value| rule.apply(*value) > 0.0);
+    fn marks(&self, label: Label, format: MaskFormat) -> Option<(FaultKind, String)> {
         let values = self.values();
-        match (label, marks) {
+        let percent = self.marked_percent(format.rule);
+        match (label, percent > 0.0) {
+            (Label::Anomalous, true)
+                if percent > f64::from(format.most_percent.get())
+                    && !self.is_smeared(format.rule) =>
+            {
+                let detail = format!(
+                    "marks {percent:.0} % of the picture ({values}); inverted? correct it, or set \
+                     masks.most-percent"
+                );
+                Some((FaultKind::MaskNearlyAll, detail))
+            }
             (Label::Anomalous, false) => {
                 let detail = format!(
                     "marks no pixel of an anomalous image ({values}); remove the image, or correct \
@@ -129,14 +170,23 @@ impl<'a> Mask<'a> {
         }
     }
 
+    fn marked_percent(&self, rule: MaskRule) -> f64 {
+        let is_marked = |value: &u8| rule.apply(*value) > 0.0;
+        let marked = (0..=u8::MAX).filter(is_marked).map(|value| self.counts[usize::from(value)]);
+        let all = self.picture.as_raw().len().max(1);
+        100.0 * marked.sum::<u64>() as f64 / all as f64
+    }
+
     /// A lossy mask is seldom binary; one of the two says it.
     fn storage_fault(&self, format: MaskFormat) -> Option<(FaultKind, String)> {
-        let nonzero = self.values.iter().filter(|value| **value != 0).count();
+        let nonzero = self.occurring().filter(|value| *value != 0).count();
         match (&self.storage, format.rule, format.values) {
-            (Storage::Lossy, MaskRule::NonZero, _) => {
-                let detail = "a JPEG, whose zeros are no longer zero; take the lossless original, \
-                              or set masks.rule = { above = 127 }";
-                Some((FaultKind::MaskLossy, detail.into()))
+            (Storage::Lossy(kind), MaskRule::NonZero, _) => {
+                let detail = format!(
+                    "a {kind}, whose zeros are no longer zero; take the lossless original, or set \
+                     masks.rule = {{ above = 127 }}"
+                );
+                Some((FaultKind::MaskLossy, detail))
             }
             (_, _, MaskValues::Binary) if nonzero > 1 => {
                 let values = self.values();
@@ -150,20 +200,19 @@ impl<'a> Mask<'a> {
         }
     }
 
+    /// The grey values that occur, rising.
+    fn occurring(&self) -> impl Iterator<Item = u8> {
+        (0..=u8::MAX).filter(|value| self.counts[usize::from(*value)] > 0)
+    }
+
     /// The grey values in words.
     fn values(&self) -> String {
-        let listed = self.values.iter().take(LISTED).map(u8::to_string).collect::<Vec<_>>();
-        let listed = listed.join(", ");
-        match self.values.len() {
+        let listed = self.occurring().take(LISTED).map(|value| value.to_string());
+        let listed = listed.collect::<Vec<_>>().join(", ");
+        match self.occurring().count() {
             1 => format!("its one grey value is {listed}"),
             count if count > LISTED => format!("{count} grey values: {listed}, ..."),
             count => format!("{count} grey values: {listed}"),
         }
     }
-}
-
-fn grey_values(mask: &GrayImage) -> Vec<u8> {
-    let mut occurs = [false; 256];
-    mask.as_raw().iter().for_each(|value| occurs[usize::from(*value)] = true);
-    (0..=u8::MAX).filter(|value| occurs[usize::from(*value)]).collect()
 }

@@ -7,13 +7,13 @@ use std::thread::{self, Scope};
 
 use super::picture::{Finding, check};
 use super::{Checked, ListedSample};
-use crate::descriptor::MaskFormat;
+use crate::descriptor::PictureFormat;
 use crate::error::DataError;
 
 /// The findings in the order of `entries`; `None` for those not read when `observe` broke.
 pub(super) fn read_all(
     entries: &[ListedSample],
-    format: MaskFormat,
+    format: PictureFormat,
     threads: usize,
     mut observe: impl FnMut(Checked) -> ControlFlow<()>,
 ) -> Result<Vec<Option<Finding>>, DataError> {
@@ -45,7 +45,7 @@ pub(super) fn read_all(
 
 struct ReadingQueue<'a> {
     entries: &'a [ListedSample],
-    format: MaskFormat,
+    format: PictureFormat,
     next: AtomicUsize,
 }
 

@@ -9,8 +9,8 @@ use burn::data::dataset::Dataset;
 use burn::tensor::backend::Backend;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use moeclip_data::{
-    Augmentation, Batch, Batches, DataError, ImageBatcher, ImageDataset, ImageSize, Label,
-    LoaderOptions, MaskRule, Preprocessing, Sample, Split, epoch_order, scan,
+    Augmentation, Batch, Batches, DataError, FaultKind, ImageBatcher, ImageDataset, ImageSize,
+    Label, LoaderOptions, MaskFormat, MaskRule, Preprocessing, Sample, Split, epoch_order, scan,
 };
 use tempfile::TempDir;
 
@@ -44,6 +44,26 @@ fn dataset(root: &Path) -> ImageDataset {
 
 fn augmented(root: &Path, seed: u64) -> ImageDataset {
     dataset(root).augmented(Augmentation::default(), seed).unwrap()
+}
+
+/// On any thread, each once, and only of masks that are to be checked.
+#[test]
+fn faults_of_masks_are_noticed_while_they_are_read() {
+    let root = tree();
+    let mask = root.path().join("black_cap/ground_truth/hole/2_mask.png");
+    GrayImage::from_pixel(20, 24, Luma([255])).save(&mask).unwrap();
+    let checked = dataset(root.path()).checking_masks(MaskFormat::default());
+    for (dataset, told) in [(dataset(root.path()), 0), (checked, 1)] {
+        let options = LoaderOptions { workers: 3, ..LoaderOptions::new(2) };
+        for at_first in [true, false] {
+            let order = (0..usize::from(IMAGES)).collect::<Vec<_>>();
+            run::<Flex>(&dataset.at_epoch(u64::from(at_first)), &order, options);
+            let faults = dataset.take_faults();
+            assert_eq!(faults.len(), if at_first { told } else { 0 }, "{faults:?}");
+            assert!(faults.iter().all(|f| f.kind == FaultKind::MaskNearlyAll && f.path == mask));
+            assert!(faults.iter().all(|f| f.detail.starts_with("marks 100 % of the picture")));
+        }
+    }
 }
 
 /// Everything that a batch holds, on the host.

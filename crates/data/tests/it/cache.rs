@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use burn::data::dataset::Dataset;
-use image::{Rgb, RgbImage};
-use moeclip_data::{Cache, ImageDataset, Label, LoadedSample, Preprocessing, Sample};
+use image::{ImageBuffer, Luma, Rgb, RgbImage};
+use moeclip_data::{
+    Cache, FaultKind, ImageDataset, Label, LoadedSample, Preprocessing, Sample, SampleBits,
+};
 use tempfile::TempDir;
 
 const SIZE: usize = 16;
@@ -68,6 +70,31 @@ fn what_comes_out_is_the_same_the_first_and_the_second_time() {
     assert_eq!(world.entries().len(), 7);
     assert_eq!(all(&cached), expected);
     assert_eq!(world.entries().len(), 7);
+}
+
+/// A picture that something is to be told of is told in every run; read by other bits it is another one.
+#[test]
+fn what_is_noticed_is_told_with_a_cache_too() {
+    let world = World::new();
+    let picture =
+        ImageBuffer::<Luma<u16>, Vec<u16>>::from_fn(24, 20, |x, y| Luma([(x * y * 8) as u16]));
+    picture.save(world.folder.path().join("0.png")).unwrap();
+    for _ in 0..2 {
+        let cached = world.plain().cached(world.cache(GIB));
+        let loaded = all(&cached);
+        assert_eq!(loaded, all(&world.plain()));
+        let faults = cached.take_faults();
+        assert_eq!(faults.iter().map(|fault| fault.kind).collect::<Vec<_>>(), [FaultKind::LowBits]);
+        assert_eq!(world.entries().len(), 6);
+    }
+    for (bits, entries) in [(12, 7 + 6), (14, 7 + 7 + 6)] {
+        let bits = Some(SampleBits::new(bits).unwrap());
+        let plain = || world.plain().with_bits(bits);
+        let cached = plain().cached(world.cache(GIB));
+        assert_eq!(all(&cached), all(&plain()));
+        assert_eq!((all(&cached), cached.take_faults()), (all(&plain()), vec![]));
+        assert_eq!(world.entries().len(), entries);
+    }
 }
 
 #[test]

@@ -9,6 +9,8 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use moeclip_data::{Checked, DataError, Descriptor, ExpectedCount, Fault, FaultKind, Verification};
 use tempfile::TempDir;
 
+use crate::files::{exif, with_chunk};
+
 const PARTS: &str = r#"
 name = "Parts"
 
@@ -194,13 +196,18 @@ fn each_fault_of_a_mask_is_found_alone() {
         mask(&[0, 255]).write_to(&mut bytes, image::ImageFormat::Jpeg).unwrap();
         fs::write(root.join(MASKS[0]), bytes.into_inner()).unwrap();
     };
-    let cases: [(FaultKind, &str, Plant); 5] = [
+    let cases: [(FaultKind, &str, Plant); 6] = [
         (FaultKind::MaskSize, MASKS[0], |root| {
-            GrayImage::from_pixel(HEIGHT, WIDTH, Luma([255])).save(root.join(MASKS[0])).unwrap();
+            let mut mask = GrayImage::from_pixel(HEIGHT, WIDTH, Luma([0]));
+            mask.put_pixel(1, 1, Luma([255]));
+            mask.save(root.join(MASKS[0])).unwrap();
         }),
         (FaultKind::MaskEmpty, MASKS[1], |root| save_mask(root, MASKS[1], &[0])),
         (FaultKind::MaskOnNormal, "bolt/ground_truth/good/0.png", |root| {
             save_mask(root, "bolt/ground_truth/good/0.png", &[0, 255]);
+        }),
+        (FaultKind::MaskNearlyAll, MASKS[2], |root| {
+            save_mask(root, MASKS[2], &[255, 255, 255, 255, 255, 255, 255, 0]);
         }),
         (FaultKind::MaskNotBinary, MASKS[3], |root| save_mask(root, MASKS[3], &[0, 127, 255])),
         (FaultKind::MaskLossy, MASKS[0], jpeg_named_png),
@@ -208,6 +215,50 @@ fn each_fault_of_a_mask_is_found_alone() {
     for (kind, path, plant) in cases {
         only_fault(PARTS, kind, path, plant);
     }
+}
+
+/// Whatever the sizes: a picture that stays as wide when it is turned shows nothing by its size.
+#[test]
+fn a_picture_and_its_mask_are_turned_alike() {
+    let turned = |root: &Path, file: &str, orientation: u8| {
+        let png = fs::read(root.join(file)).unwrap();
+        fs::write(root.join(file), with_chunk(&png, b"eXIf", &exif(orientation))).unwrap();
+    };
+    for orientation in [2, 3, 4] {
+        let detail = only_fault(PARTS, FaultKind::MaskNotTurned, MASKS[0], |root| {
+            turned(root, ANOMALOUS[0], orientation);
+        });
+        assert!(detail.starts_with("the picture is turned by EXIF, its mask is not"), "{detail}");
+        let detail = only_fault(PARTS, FaultKind::MaskNotTurned, MASKS[0], |root| {
+            turned(root, MASKS[0], orientation);
+        });
+        assert!(detail.starts_with("the mask is turned by EXIF, its picture is not"), "{detail}");
+    }
+    let root = copy();
+    turned(root.path(), ANOMALOUS[0], 6);
+    turned(root.path(), MASKS[0], 6);
+    assert_eq!(verify(PARTS, &root).faults, [], "both");
+    turned(root.path(), ANOMALOUS[1], 1);
+    assert_eq!(verify(PARTS, &root).faults, [], "not turned, and said so");
+}
+
+#[test]
+fn pictures_that_use_their_lower_bits_alone_are_told_unless_the_descriptor_says_the_bits() {
+    let dim = |root: &Path| {
+        let value = |x, y| Luma([(x * y * 30) as u16]);
+        let picture = image::ImageBuffer::<Luma<u16>, Vec<u16>>::from_fn(WIDTH, HEIGHT, value);
+        picture.save(root.join(NORMAL[0])).unwrap();
+    };
+    let detail = only_fault(PARTS, FaultKind::LowBits, NORMAL[0], dim);
+    assert!(detail.contains("12 bits?"), "{detail}");
+    let root = copy();
+    dim(root.path());
+    let said = |bits: u8| format!("bits = {bits}\n{PARTS}");
+    assert_eq!(verify(&said(12), &root).faults, []);
+    let found = verify(&said(10), &root);
+    assert_eq!(faults(&root, &found), [(FaultKind::Unreadable, NORMAL[0].to_owned())]);
+    let error = Descriptor::parse(&said(7), Path::new("parts.toml")).unwrap_err().to_string();
+    assert!(error.contains("use 8 to 16"), "{error}");
 }
 
 #[test]
@@ -225,7 +276,8 @@ fn masks_are_read_as_the_descriptor_says() {
     passes("rule = { above = 127 }\nvalues = \"grey\"", &as_jpeg);
     passes("values = \"labels\"", &|root| save_mask(root, MASKS[0], &[0, 1, 2, 3]));
     passes("", &|root| save_mask(root, "bolt/ground_truth/good/0.png", &[0]));
-    passes("", &|root| save_mask(root, MASKS[0], &[1]));
+    passes("", &|root| save_mask(root, MASKS[0], &[1, 0, 0]));
+    passes("most-percent = 100", &|root| save_mask(root, MASKS[0], &[1]));
     let above = with_masks("rule = { above = 127 }");
     let detail = only_fault(&above, FaultKind::MaskEmpty, MASKS[0], |root| {
         save_mask(root, MASKS[0], &[0, 1]);

@@ -16,8 +16,8 @@ use super::plan::{
 use crate::backends::{Job, run_on};
 use crate::error::{Context, refuse};
 use crate::{
-    InspectError, LoadedDetector, Warning, Watcher, WorkKind, cached, prompt_names, tell_trouble,
-    to_bools,
+    InspectError, LoadedDetector, Warning, Watcher, WorkKind, cached, prompt_names,
+    tell_mask_faults, tell_trouble, to_bools,
 };
 
 /// What became of an image; a line of JSON for whoever started this process.
@@ -88,10 +88,13 @@ impl Job for MeasuringPiece<'_> {
         let mut loaded = subject.load::<B>(clip, &prompts, domain, compute, &device, watch)?;
         let preprocessing = loaded.preprocessing.with_mask_rule(descriptor.masks.rule);
         let cache = request.cache.open()?;
-        let images = cached(ImageDataset::new(copy.samples.clone(), preprocessing), &cache);
+        let images = ImageDataset::new(copy.samples.clone(), preprocessing);
+        let images = images.checking_masks(descriptor.masks).with_bits(descriptor.bits);
+        let images = cached(images, &cache);
         watch.begin(WorkKind::Images, piece.left.len());
         piece.measure(&images, &mut loaded, &device, watch, tell)?;
         watch.end();
+        tell_mask_faults(&images, watch);
         tell_trouble(&cache, watch);
         Ok(())
     }

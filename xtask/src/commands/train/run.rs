@@ -6,7 +6,7 @@ use burn::tensor::backend::Backend;
 use clip_vit::{ClipCheckpoint, Frozen};
 use inspect::{ClipSource, Fingerprint, cached, preprocessing, shared_conditions, source_sha256};
 use moeclip::{Adapters, MoeClip, Provenance};
-use moeclip_data::{Cache, HeldOutSplit, ImageDataset, MaskRule};
+use moeclip_data::{Cache, HeldOutSplit, ImageDataset, PictureFormat, Sample};
 use moeclip_train::{
     AuxiliaryImages, Experiment, Extent, Learner, Outcome, RunDescription, TrainConfig,
     measured_partition,
@@ -22,7 +22,7 @@ use inspect::prompt_names;
 pub(super) struct Plan {
     pub(super) experiment: Experiment,
     pub(super) samples: HeldOutSplit,
-    pub(super) mask_rule: MaskRule,
+    pub(super) format: PictureFormat,
     pub(super) cache: Option<Cache>,
     pub(super) fingerprint: Fingerprint,
 }
@@ -45,14 +45,18 @@ impl<B: Backend> Run<B> {
         common: &Common,
         device: &B::Device,
     ) -> anyhow::Result<Self> {
-        let Plan { experiment, samples, mask_rule, cache, fingerprint } = plan;
+        let Plan { experiment, samples, format, cache, fingerprint } = plan;
         let config = experiment.model_on(clip.spec());
         config.check(&clip.spec().vision)?;
         let training = experiment.training.clone();
         let HeldOutSplit { training: samples, held_out } = samples;
         let classes = prompt_names(samples.iter().chain(&held_out));
-        let preprocessing = preprocessing(clip, config.image_size)?.with_mask_rule(mask_rule);
-        let dataset = |samples| cached(ImageDataset::new(samples, preprocessing), &cache);
+        let PictureFormat { bits, masks } = format;
+        let preprocessing = preprocessing(clip, config.image_size)?.with_mask_rule(masks.rule);
+        let dataset = |samples: Vec<Sample>| {
+            let images = ImageDataset::new(samples, preprocessing);
+            cached(images.checking_masks(masks).with_bits(bits), &cache)
+        };
         let training_images = dataset(samples);
         let frozen = source.frozen::<B>(
             clip,

@@ -7,7 +7,7 @@ mod thumbnail;
 mod tile;
 
 use image::RgbImage;
-use moeclip_data::{MaskRule, Sample};
+use moeclip_data::{MaskRule, Sample, SampleBits};
 
 use self::bands::Bands;
 pub(super) use self::thumbnail::shrunk;
@@ -27,12 +27,14 @@ pub struct SheetOptions {
     pub anomalous: usize,
     /// Which grey values of a mask are outlined.
     pub mask_rule: MaskRule,
+    /// How many bits of 16-bit images hold the picture, where it is not all of them.
+    pub bits: Option<SampleBits>,
 }
 
 impl Default for SheetOptions {
     /// Three normal and seven anomalous thumbnails of 160 pixels.
     fn default() -> Self {
-        Self { thumbnail: 160, normal: 3, anomalous: 7, mask_rule: MaskRule::NonZero }
+        Self { thumbnail: 160, normal: 3, anomalous: 7, mask_rule: MaskRule::NonZero, bits: None }
     }
 }
 

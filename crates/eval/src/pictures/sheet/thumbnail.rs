@@ -2,7 +2,7 @@
 
 use image::imageops::{self, FilterType};
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use moeclip_data::{DataError, ImageSize, MaskRule, Sample, decode_mask, decode_rgb};
+use moeclip_data::{DataError, ImageSize, MaskRule, PictureReader, Sample, decode_mask};
 
 use super::SheetOptions;
 
@@ -24,7 +24,7 @@ impl Thumbnail {
     /// # Errors
     /// [`DataError`] when the image cannot be read.
     pub(super) fn of(sample: &Sample, options: &SheetOptions) -> Result<Self, DataError> {
-        let image = decode_rgb(&sample.image)?;
+        let image = PictureReader::new(options.bits).rgb(&sample.image)?;
         let size = ImageSize { width: image.width(), height: image.height() };
         let mut thumbnail = Self { picture: shrunk(&image, options.thumbnail), mask_fault: None };
         drop(image);
