@@ -78,9 +78,13 @@ fn what_cannot_be_calibrated_is_refused(folder: &Path) {
     printed(&["convert-adapter", ADAPTER[1], "theirs.pth"], folder);
     let made = ["--data", "made", "--split", "test"];
     let good = ["--data", "made/speckle/test/good", "--class", "speckle"];
-    let cases: [(Vec<&str>, &str); 11] = [
+    let cases: [(Vec<&str>, &str); 12] = [
         (with_model(&[&["calibrate"][..], &made].concat()), "20 normal images are too few"),
-        (with_model(&[&["calibrate"][..], &made].concat()), "0.01; at least 99 are needed"),
+        (with_model(&[&["calibrate"][..], &made].concat()), "at least 99 are needed"),
+        (
+            with_model(&[&["calibrate", "--fpr", "0.1"][..], &made].concat()),
+            "--pixel-fpr (0.01 where it is not given): 20 normal images are too few",
+        ),
         (calibrate(&["--data", "made"]), "--split"),
         (calibrate(&["--data", "made/speckle/test/good"]), "--class NAME"),
         (calibrate(&["--data", "empty", "--class", "nut"]), "no normal images"),

@@ -69,7 +69,7 @@ pub use descriptor::{
 };
 pub use error::DataError;
 pub use fault::{Fault, FaultKind};
-pub use folder::{FoundImages, IMAGE_EXTENSIONS, by_ending, images};
+pub use folder::{FoundImages, IMAGE_EXTENSIONS, by_ending, images, is_passed_over};
 pub use hold_out::{HeldOutSplit, hold_out};
 pub use layout::{
     CsvList, Folder, Jsonl, LabelsCsv, Layout, ListFormat, Listing, MetaJson, Record, Scan,

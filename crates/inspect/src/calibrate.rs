@@ -318,3 +318,102 @@ pub fn refuse_unwritable(out: &std::path::Path) -> Result<(), InspectError> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use clip_vit::Precision;
+
+    use super::*;
+    use crate::Unwatched;
+    use crate::backends::DeviceChoice;
+
+    const TREE: [&str; 4] = [
+        "parts/plate/test/good/0.png",
+        "parts/plate/test/good/1.png",
+        "parts/plate/test/bent/0.png",
+        "parts/plate/ground_truth/bent/0_mask.png",
+    ];
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "not read while listed").unwrap();
+        }
+        root
+    }
+
+    /// The images that `data` below `root` is calibrated on, with their class.
+    fn normal(root: &Path, data: &str) -> Result<Vec<(String, String)>, InspectError> {
+        let request = CalibrateRequest {
+            clip: ClipSource::default(),
+            files: MethodFiles::default(),
+            data: root.join(data),
+            options: DataRequest { class: Some("nut".into()), ..DataRequest::default() },
+            cache: CacheRequest::default(),
+            split: None,
+            domain: None,
+            fpr: 0.5,
+            pixel_fpr: 0.5,
+            out: None,
+            compute: Compute { device: DeviceChoice::default(), precision: Precision::F32 },
+        };
+        let found = request.normal_images(&mut Unwatched)?;
+        let relative = |path: &Path| path.strip_prefix(root).unwrap().display().to_string();
+        Ok(found.samples.into_iter().map(|s| (relative(&s.image), s.prompt)).collect())
+    }
+
+    fn check(root: &Path, data: &str, expected: &[&str]) {
+        let found = normal(root, data).unwrap();
+        let expected: Vec<(String, String)> =
+            expected.iter().map(|path| ((*path).to_owned(), "nut".to_owned())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn neither_defects_nor_masks_of_a_known_tree_are_normal_images() {
+        let root = folder(&TREE);
+        check(root.path(), "parts", &TREE[..2]);
+        check(root.path(), "parts/plate", &TREE[..2]);
+        check(root.path(), "parts/plate/test/good", &TREE[..2]);
+        let refused = normal(root.path(), "").unwrap_err().one_line();
+        assert!(refused.contains("not all that lies here are normal images"), "{refused}");
+        let train = "parts/plate/train/good/7.png";
+        let trained = folder(&[&TREE[..], &[train]].concat());
+        check(trained.path(), "parts", &[train]);
+        let described = folder(&["ok/0.png", "bent/0.png", "labels/bent/0.png"]);
+        let text = "name = \"g\"\n[[layouts]]\nkind = \"folder\"\nnormal = [\"ok\"]\n\
+                    anomalous = [\"bent\"]\nmasks = [\"labels\"]";
+        fs::write(described.path().join("dataset.toml"), text).unwrap();
+        check(described.path(), "", &["ok/0.png"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_nowhere_costs_no_other_image() {
+        for (files, data, link) in [
+            (&["0.png"][..], "", "1.png"),
+            (&["parts/plate/test/good/0.png"], "parts", "parts/plate/test/good/1.png"),
+        ] {
+            let root = folder(files);
+            std::os::unix::fs::symlink("gone.png", root.path().join(link)).unwrap();
+            check(root.path(), data, files);
+        }
+    }
+
+    #[test]
+    fn too_few_images_name_the_rate_that_asks_for_more() {
+        let refusal = |fpr, pixel_fpr| {
+            let targets = CalibrationTargets::new(fpr, pixel_fpr, LEVEL).unwrap();
+            require(targets, 19).map_err(|error| error.one_line())
+        };
+        assert_eq!(refusal(0.05, 0.05), Ok(()));
+        assert!(refusal(0.05, 0.01).unwrap_err().starts_with("--pixel-fpr "));
+        assert!(refusal(0.01, 0.05).unwrap_err().starts_with("--fpr "));
+        assert!(refusal(0.01, 0.01).unwrap_err().starts_with("--fpr "));
+    }
+}

@@ -2,9 +2,12 @@
 //! of a folder. Masks are never among them.
 
 use std::collections::BTreeSet;
+use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
-use moeclip_data::{FaultKind, FoundImages, Layout, Sample, SampleBits, Split, Tree, images};
+use moeclip_data::{
+    FaultKind, FoundImages, Layout, Sample, SampleBits, Split, Tree, images, is_passed_over,
+};
 
 use crate::data::{tell_each, tell_not_read};
 use crate::error::{Context, refuse};
@@ -120,9 +123,12 @@ pub(crate) fn within(folder: &Path) -> Result<Vec<Dataset>, InspectError> {
 fn look_within(folder: &Path, depth: usize, found: &mut Vec<Dataset>) -> Result<(), InspectError> {
     // A folder that cannot be read was told of where images were looked for.
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
-    let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     // Links are not followed: what they lead to is there as well, or above.
-    folders.retain(|path| !path.is_symlink() && path.is_dir());
+    let is_folder = |entry: &DirEntry| {
+        entry.file_type().is_ok_and(|kind| kind.is_dir()) && !is_passed_over(&entry.file_name())
+    };
+    let folders = entries.flatten().filter(is_folder).map(|entry| entry.path());
+    let mut folders: Vec<PathBuf> = folders.collect();
     folders.sort();
     for folder in folders {
         match Dataset::described_at(&folder)? {
@@ -245,7 +251,7 @@ mod tests {
     #[test]
     fn masks_of_a_tree_further_down_are_no_pictures() {
         let mut files = TREE.to_vec();
-        files.push("other/0.png");
+        files.extend(["other/0.png", "#recycle/old/test/good/0.png"]);
         let root = folder(&files);
         let pictures = [
             "other/0.png",

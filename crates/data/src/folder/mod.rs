@@ -233,7 +233,9 @@ fn said(error: &walkdir::Error) -> String {
     error.io_error().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-fn is_passed_over(name: &OsStr) -> bool {
+/// Whether a file or folder of this name is passed over wherever pictures are looked for: it is hidden,
+/// or one of those that systems keep.
+pub fn is_passed_over(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name.starts_with('.') || SYSTEM_NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
