@@ -214,7 +214,8 @@ impl PretrainConfig {
     ///
     /// The first [`TrainConfigError`] found.
     pub fn check(&self) -> Result<(), TrainConfigError> {
-        let rules = [self.run_rules(), self.picture_rules(), self.batch_rules()];
+        let rules =
+            [self.run_rules(), self.model_rules(), self.picture_rules(), self.batch_rules()];
         match rules.into_iter().flatten().find(|rule| !rule.holds) {
             Some(Rule { field, value, must, .. }) => Err(TrainConfigError { field, value, must }),
             None => Ok(()),
@@ -238,44 +239,34 @@ impl PretrainConfig {
         ]
     }
 
-    fn picture_rules(&self) -> Vec<Rule> {
+    fn model_rules(&self) -> Vec<Rule> {
         let SmallClip { patch, grid, layers, context, .. } = self.model;
+        let side = patch.saturating_mul(grid);
+        let sides = (32..=512).contains(&side);
+        let length = (24..=77).contains(&context);
+        vec![
+            Rule::new("model.layers", layers as f64, layers >= 4, "at least 4"),
+            Rule::new("model.context", context as f64, length, "24 to 77, for captions to fit"),
+            Rule::new("model.patch * model.grid", side as f64, sides, "32 to 512 pixels"),
+        ]
+    }
+
+    fn picture_rules(&self) -> Vec<Rule> {
+        let SmallClip { patch, grid, .. } = self.model;
         let PictureSettings { count, defective, ref crops, unknown_names, nameless } =
             self.pictures;
         let share = |value: f64| (0.0..=1.0).contains(&value);
-        let side = patch.saturating_mul(grid);
         let odd = crops.iter().find(|side| !(2..=grid).contains(side)).copied();
         let smallest = crops.iter().min().map_or(0, |crop| patch.saturating_mul(*crop));
         let fits = odd.is_none() && !crops.is_empty();
         let mixed = defective > 0.0 && defective < 1.0;
         let named = share(nameless) && nameless + unknown_names <= 1.0;
+        let counted = (200..=100_000).contains(&count);
+        let odd = odd.unwrap_or_default() as f64;
         vec![
-            Rule::new("model.layers", layers as f64, layers >= 4, "at least 4"),
-            Rule::new(
-                "model.context",
-                context as f64,
-                (24..=77).contains(&context),
-                "24 to 77, for captions to fit",
-            ),
-            Rule::new(
-                "model.patch * model.grid",
-                side as f64,
-                (32..=512).contains(&side),
-                "32 to 512 pixels",
-            ),
-            Rule::new(
-                "pictures.count",
-                count as f64,
-                (200..=100_000).contains(&count),
-                "200 to 100000",
-            ),
+            Rule::new("pictures.count", count as f64, counted, "200 to 100000"),
             Rule::new("pictures.defective", defective, mixed, "over 0 and under 1"),
-            Rule::new(
-                "pictures.crops",
-                odd.unwrap_or_default() as f64,
-                fits,
-                "one or more from 2 to model.grid",
-            ),
+            Rule::new("pictures.crops", odd, fits, "one or more from 2 to model.grid"),
             Rule::new(
                 "model.patch * pictures.crops",
                 smallest as f64,

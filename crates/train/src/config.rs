@@ -21,7 +21,7 @@ impl Default for LossWeights {
     }
 }
 
-/// What is computed again on the way back instead of being kept: memory for time. Gradients are the
+/// What is computed again in the backward pass instead of being kept: memory for time. Gradients are the
 /// same to the bit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -61,7 +61,7 @@ pub struct TrainConfig {
     pub keep: KeptEpoch,
     /// Epochs without a lower loss on held-out images after which the run ends; 0 for never.
     pub patience: usize,
-    /// What is computed again on the way back.
+    /// What is computed again in the backward pass.
     pub recompute: Recompute,
     /// When experts are dropped.
     pub prune: Pruning,

@@ -7,14 +7,14 @@ use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use burn::tensor::{TensorData, backend::Backend};
-use moeclip::Chosen;
+use moeclip::{Chosen, ConfigError};
 use moeclip_data::{Batch, Batches, Counts, DataError, ImageDataset, LoaderOptions, epoch_order};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    AdapterTraining, HeldOutMetrics, Learner, StepMetrics, StepReport, TrainError, TrainingData,
-    peak_memory, train,
+    AdapterTraining, HeldOutMetrics, Learner, StepMetrics, StepReport, TrainConfigError,
+    TrainingData, peak_memory, train,
 };
 
 /// A run that ended before its last step.
@@ -31,6 +31,45 @@ pub enum FitError {
     Unusable {
         /// What is wrong with them.
         reason: String,
+    },
+}
+
+/// A step that could not be made.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// A setting that no run can have.
+    #[error(transparent)]
+    Config(#[from] TrainConfigError),
+    /// An image of a class without prompts.
+    #[error("class {class:?} has no prompts here; encode every class before training")]
+    Class {
+        /// The class.
+        class: String,
+    },
+    /// The loss left the numbers.
+    #[error("step {step}: the loss is {loss}; lower learning_rate or check the weights")]
+    Diverged {
+        /// The step.
+        step: usize,
+        /// What was found.
+        loss: f32,
+    },
+    /// Gradients that no factor on the loss makes finite.
+    #[error(
+        "step {step}: gradients are not finite however the loss is scaled; use --precision f32"
+    )]
+    Overflow {
+        /// The step.
+        step: usize,
+    },
+    /// Experts that cannot be dropped.
+    #[error(transparent)]
+    Model(#[from] ConfigError),
+    /// The device did not give its numbers back.
+    #[error("step {step}: the device gave no loss; check its memory and driver")]
+    Device {
+        /// The step.
+        step: usize,
     },
 }
 

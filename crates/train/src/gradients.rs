@@ -51,7 +51,7 @@ struct ShardJob<B: Backend> {
     batch: Batch<B>,
     /// Its share of the whole batch.
     share: f64,
-    /// What the loss is multiplied by before the way back.
+    /// What the loss is multiplied by before the backward pass.
     factor: f32,
     recompute: Recompute,
 }

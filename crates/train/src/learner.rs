@@ -11,7 +11,6 @@ use moeclip::{
     AdapterError, Adapters, Chosen, ClassPrompts, ConfigError, MoeClip, MoeClipConfig, PromptBook,
 };
 use moeclip_data::{Batch, DataError};
-use thiserror::Error;
 
 use crate::checkpoint::{self, CheckpointFormat, Metrics};
 use crate::experts::keep_moments;
@@ -22,7 +21,7 @@ use crate::gradients::{
 use crate::{
     AdamOptimizer, Backward, BatchValues, BestEpoch, Checkpoint, CheckpointError, ExpertLoads,
     FinalAdapters, FitError, HeldOutMetrics, KeptEpoch, LossScaling, LossValues, Objective,
-    RunDescription, SavedState, StepReport, TrainConfig, TrainConfigError, TrainState, Trainable,
+    RunDescription, SavedState, StepReport, TrainConfig, TrainError, TrainState, Trainable,
     Trainer,
 };
 
@@ -41,45 +40,6 @@ pub struct AdapterTraining<B: Backend> {
     loads: ExpertLoads,
     /// Further devices that take their shards of every batch.
     replicas: Vec<Replica<B>>,
-}
-
-/// A step that could not be made.
-#[derive(Debug, Error)]
-pub enum TrainError {
-    /// A setting that no run can have.
-    #[error(transparent)]
-    Config(#[from] TrainConfigError),
-    /// An image of a class without prompts.
-    #[error("class {class:?} has no prompts here; encode every class before training")]
-    Class {
-        /// The class.
-        class: String,
-    },
-    /// The loss left the numbers.
-    #[error("step {step}: the loss is {loss}; lower learning_rate or check the weights")]
-    Diverged {
-        /// The step.
-        step: usize,
-        /// What was found.
-        loss: f32,
-    },
-    /// Gradients that no factor on the loss makes finite.
-    #[error(
-        "step {step}: gradients are not finite however the loss is scaled; use --precision f32"
-    )]
-    Overflow {
-        /// The step.
-        step: usize,
-    },
-    /// Experts that cannot be dropped.
-    #[error(transparent)]
-    Model(#[from] ConfigError),
-    /// The device did not give its numbers back.
-    #[error("step {step}: the device gave no loss; check its memory and driver")]
-    Device {
-        /// The step.
-        step: usize,
-    },
 }
 
 impl<B: Backend> Trainable<B> for AdapterTraining<B> {

@@ -32,10 +32,10 @@ pub use experiment::{AuxiliarySet, Experiment, ExperimentError, ModelSettings, o
 pub use experts::{ExpertLoads, PartitionError, Pruning, measured_partition};
 pub use fit::{
     AuxiliaryImages, BestEpoch, FinalAdapters, FitError, KeptEpoch, Position, RunLength,
-    StopReason, check_images, fit, fit_watched,
+    StopReason, TrainError, check_images, fit, fit_watched,
 };
 pub use gradients::{ForwardOutput, TrainedModel, forward_batch};
-pub use learner::{AdapterTraining, Learner, TrainError};
+pub use learner::{AdapterTraining, Learner};
 pub use log::{LogError, LoggedStep, RunLog, logged_steps};
 pub use metrics::{
     HeldOutMetrics, LossValues, Scalar, StepMetrics, StepReport, TapMetrics, peak_memory,

@@ -2,7 +2,7 @@
 //!
 //! The gradient of a token shrinks with the number of patches that the loss averages over; on its way
 //! back through f16 blocks what is under 6e-8 becomes zero, and what is over 65504 infinite. So the
-//! loss is multiplied by a power of two before the way back, and the adapters' gradients, which are
+//! loss is multiplied by a power of two before the backward pass, and the adapters' gradients, which are
 //! f32, are divided by it. Where one is not finite the step moves no weight and the factor is halved;
 //! after many steps without that it is doubled.
 

@@ -70,7 +70,7 @@ impl CaseKind {
 }
 
 impl ClassDetails {
-    /// Studies a class; its pixels are counted here.
+    /// The details of a class; its pixels are counted here.
     ///
     /// # Errors
     /// As [`ClassScores::pixel_curves`].

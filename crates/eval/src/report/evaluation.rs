@@ -147,7 +147,7 @@ impl Evaluation {
         scores
     }
 
-    /// The reports, and the study of each class of an evaluation that is
+    /// The reports, and the details of each class of an evaluation that is
     /// [`with_details`](Evaluation::with_details).
     ///
     /// # Errors

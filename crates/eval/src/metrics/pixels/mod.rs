@@ -2,11 +2,11 @@
 //!
 //! How: a score becomes an integer of 32 bits that sorts as the score does. Its upper half is a
 //! bucket, its lower half is kept, and beside it, for an anomalous pixel, the area of its region. A
-//! batch of pixels is put in order of buckets (`partition`): a run, 2 bytes for each normal pixel and
+//! batch of pixels is put in order of buckets (`Batch`): a run, 2 bytes for each normal pixel and
 //! 6 for each anomalous one. Runs that outgrow the limit are merged into a temporary file (`store`),
 //! and files of one size into a larger one, so that few are open. To count, all runs are read side by
 //! side (`run`), bucket by bucket, and a bucket's pixels are counted by their lower half in a table of
-//! 65,536 rows (`histogram`). The rows are the ties of the whole set, in order: nothing is compared,
+//! 65,536 rows (`Histogram`). The rows are the ties of the whole set, in order: nothing is compared,
 //! sorted or rounded on the way, and the largest thing in memory is a batch, whatever the scores are.
 //!
 //! Everything that is added up is an integer, so the limit and the order of maps change no bit.

@@ -1,7 +1,7 @@
 //! The pixel metrics of every bootstrap draw, exact, from one pass over the pixels.
 //!
 //! A draw takes an image, or the images of a group, so and so many times: each of its pixels then
-//! counts so often. Pixels are sorted once, by score, with the image that they are of (`sorted`), and
+//! counts so often. Pixels are sorted once, by score, with the image that they are of (`Sorted`), and
 //! pass all draws side by side (`sweep`). Eight bytes a pixel, and one addition a pixel and draw; the
 //! metrics of a draw move only where an anomalous pixel lies.
 
