@@ -109,7 +109,7 @@ impl Column {
     /// Whether lists of JSON objects call it so.
     fn is_known_as(&self, name: &str) -> bool {
         let is = |known: &&str| known.eq_ignore_ascii_case(name);
-        KEYS.iter().any(|(names, _)| names.contains(&self.name) && names.iter().any(|n| is(&n)))
+        KEYS.iter().any(|(names, _)| names.contains(&self.name) && names.iter().any(is))
     }
 
     /// Whether `name` is its own with one letter missing or too many, or two letters exchanged.

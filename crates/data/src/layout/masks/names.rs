@@ -208,7 +208,7 @@ pub(super) fn pattern_of(mask: &str, image: &str) -> Option<String> {
 fn ends_apart(left: &str, right: &str) -> bool {
     match (left.chars().next_back(), right.chars().next()) {
         (Some(a), Some(b)) => {
-            !(a.is_numeric() && b.is_numeric()) && !(a.is_alphabetic() && b.is_alphabetic())
+            !(a.is_numeric() && b.is_numeric() || a.is_alphabetic() && b.is_alphabetic())
         }
         _ => true,
     }
