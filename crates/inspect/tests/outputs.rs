@@ -167,7 +167,8 @@ fn checked_list(out: &Path) -> Vec<Value> {
         named.extend([map, line["overlay"].as_str().unwrap(), &npy].map(PathBuf::from));
     }
     let mut there: Vec<PathBuf> = files(out).iter().map(|file| out.join(file)).collect();
-    (named.sort(), there.sort());
+    named.sort();
+    there.sort();
     assert_eq!(named, there, "every line has its own files, and every file its line");
     lines
 }
