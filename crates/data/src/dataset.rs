@@ -10,7 +10,7 @@ use crate::augment::{Augmentation, Placement};
 use crate::batch::Collated;
 use crate::cache::{Cache, CacheKey, Resized};
 use crate::content::ContentHash;
-use crate::decode::{Decoded, SampleBits, orientation, read, read_rgb};
+use crate::decode::{ReadPicture, SampleBits, orientation, read, read_rgb};
 use crate::descriptor::MaskFormat;
 use crate::error::DataError;
 use crate::fault::{Fault, FaultLog};
@@ -55,7 +55,7 @@ fn resize(
     preprocessing: &Preprocessing,
     bits: Option<SampleBits>,
 ) -> Result<ResizedFile, DataError> {
-    let Decoded { pixels, faults, .. } = read_rgb(bytes, path, bits)?;
+    let ReadPicture { pixels, faults, .. } = read_rgb(bytes, path, bits)?;
     let original = ImageSize { width: pixels.width(), height: pixels.height() };
     let planes = preprocessing.resize(&pixels)?;
     spare::give(pixels.into_raw());

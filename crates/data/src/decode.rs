@@ -95,7 +95,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
 }
 
 /// What was read of a file.
-pub(crate) struct Decoded<T> {
+pub(crate) struct ReadPicture<T> {
     pub(crate) pixels: T,
     /// How the pixels of the file were turned.
     pub(crate) orientation: Orientation,
@@ -109,8 +109,8 @@ pub(crate) fn read_rgb(
     bytes: &[u8],
     path: &Path,
     bits: Option<SampleBits>,
-) -> Result<Decoded<RgbImage>, DataError> {
-    let picture = Picture::decode(bytes, path)?;
+) -> Result<ReadPicture<RgbImage>, DataError> {
+    let picture = DecodedFile::decode(bytes, path)?;
     let largest = samples::largest_sample(&picture.pixels);
     if let (Some(bits), Some(largest)) = (bits, largest)
         && largest > bits.largest()
@@ -127,18 +127,18 @@ pub(crate) fn read_rgb(
         let suspected = samples::suspected(&picture.pixels, picture.container.claimed_bits(bytes));
         faults.extend(suspected.map(|suspected| low_bits(path, suspected)));
     }
-    let Picture { pixels, orientation, storage, .. } = picture;
+    let DecodedFile { pixels, orientation, storage, .. } = picture;
     let reduced = samples::to_8_bit(pixels, bits).ok_or_else(|| no_range(path))?;
-    Ok(Decoded { pixels: reduced.into_rgb8(), orientation, storage, faults })
+    Ok(ReadPicture { pixels: reduced.into_rgb8(), orientation, storage, faults })
 }
 
 /// A mask as [`decode_mask`] has it.
-pub(crate) fn read_mask(bytes: &[u8], path: &Path) -> Result<Decoded<GrayImage>, DataError> {
-    let picture = Picture::decode(bytes, path)?;
+pub(crate) fn read_mask(bytes: &[u8], path: &Path) -> Result<ReadPicture<GrayImage>, DataError> {
+    let picture = DecodedFile::decode(bytes, path)?;
     let faults = picture.page_fault(path).into_iter().collect();
-    let Picture { pixels, orientation, storage, .. } = picture;
+    let DecodedFile { pixels, orientation, storage, .. } = picture;
     let reduced = samples::mask_to_8_bit(pixels).ok_or_else(|| no_range(path))?;
-    Ok(Decoded { pixels: grey(reduced), orientation, storage, faults })
+    Ok(ReadPicture { pixels: grey(reduced), orientation, storage, faults })
 }
 
 /// How a picture is turned to be upright, its pixels not read; not at all where that cannot be told.
@@ -169,7 +169,7 @@ fn no_range(path: &Path) -> DataError {
 }
 
 /// A picture upright in the file's own colour type, and what the file says of it.
-struct Picture {
+struct DecodedFile {
     pixels: DynamicImage,
     container: Container,
     orientation: Orientation,
@@ -187,7 +187,7 @@ enum Refusal {
     Unread(String),
 }
 
-impl Picture {
+impl DecodedFile {
     fn decode(bytes: &[u8], path: &Path) -> Result<Self, DataError> {
         let refuse = |reason: &str| Err(DataError::bad_image(path, reason));
         if bytes.is_empty() {

@@ -25,7 +25,7 @@ pub(super) fn of_value(value: Option<i64>) -> Orientation {
 }
 
 fn of_exif(chunk: &[u8]) -> Option<i64> {
-    let data = Data::new(chunk.strip_prefix(PREFIX).unwrap_or(chunk))?;
+    let data = ExifData::new(chunk.strip_prefix(PREFIX).unwrap_or(chunk))?;
     let directory = data.unsigned(4, 4)? as usize;
     let entries = data.unsigned(directory, 2)? as usize;
     let starts = (0..entries).map(|entry| directory + 2 + 12 * entry);
@@ -39,19 +39,19 @@ fn of_xmp(packet: &[u8]) -> Option<i64> {
     rest.first().filter(|digit| digit.is_ascii_digit()).map(|digit| i64::from(digit - b'0'))
 }
 
-struct Entry {
+struct ExifEntry {
     tag: u16,
     /// One whole number; `None` of anything else.
     value: Option<i64>,
 }
 
 /// A TIFF structure: its bytes and their order.
-struct Data<'a> {
+struct ExifData<'a> {
     bytes: &'a [u8],
     is_little: bool,
 }
 
-impl<'a> Data<'a> {
+impl<'a> ExifData<'a> {
     fn new(bytes: &'a [u8]) -> Option<Self> {
         match bytes.get(..4)? {
             b"II*\0" => Some(Self { bytes, is_little: true }),
@@ -70,11 +70,11 @@ impl<'a> Data<'a> {
         })
     }
 
-    fn entry(&self, at: usize) -> Option<Entry> {
+    fn entry(&self, at: usize) -> Option<ExifEntry> {
         let tag = self.unsigned(at, 2)? as u16;
         let (kind, count) = (self.unsigned(at + 2, 2)?, self.unsigned(at + 4, 4)?);
         let value = if count == 1 { self.integer(kind, at + 8) } else { None };
-        Some(Entry { tag, value })
+        Some(ExifEntry { tag, value })
     }
 
     /// A whole number of any of TIFF's types, whose field is at `at`; those of 8 bytes lie elsewhere.

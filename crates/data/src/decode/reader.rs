@@ -4,7 +4,7 @@ use std::path::Path;
 
 use image::RgbImage;
 
-use super::{Decoded, SampleBits, read, read_rgb};
+use super::{ReadPicture, SampleBits, read, read_rgb};
 use crate::error::DataError;
 use crate::fault::{Fault, FaultLog};
 
@@ -26,7 +26,7 @@ impl PictureReader {
     /// # Errors
     /// As [`crate::decode_rgb`], and a 16-bit picture with values above the bits.
     pub fn rgb(&self, path: &Path) -> Result<RgbImage, DataError> {
-        let Decoded { pixels, faults, .. } = read_rgb(&read(path)?, path, self.bits)?;
+        let ReadPicture { pixels, faults, .. } = read_rgb(&read(path)?, path, self.bits)?;
         self.faults.note(faults);
         Ok(pixels)
     }

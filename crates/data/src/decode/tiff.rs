@@ -21,8 +21,8 @@ mod directory;
 mod layout;
 mod unpack;
 
-use directory::Fields;
-use layout::Layout;
+use directory::DirectoryFields;
+use layout::SampleLayout;
 
 /// Directories of a file that are looked at.
 const MOST_PAGES: usize = 10_000;
@@ -43,7 +43,7 @@ pub(super) struct TiffPicture {
 /// Of a kind that is not read, broken, or too large.
 pub(super) fn read(bytes: &[u8]) -> Result<TiffPicture, Refusal> {
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(refusal)?;
-    let layout = Layout::of(&mut decoder)?;
+    let layout = SampleLayout::of(&mut decoder)?;
     refuse_raw(bytes, &mut decoder)?;
     let orientation = orientation(&mut decoder);
     let pages = pages(&mut decoder).map_err(refusal)?;
@@ -124,9 +124,9 @@ fn stacked(decoder: &mut FileDecoder<'_>) -> usize {
 fn samples(
     bytes: &[u8],
     decoder: &mut FileDecoder<'_>,
-    layout: &Layout,
+    layout: &SampleLayout,
 ) -> Result<DecodingResult, Refusal> {
-    let fields = decoder.ifd_pointer().and_then(|at| Fields::at(bytes, at.0));
+    let fields = decoder.ifd_pointer().and_then(|at| DirectoryFields::at(bytes, at.0));
     let fields = fields.ok_or(Refusal::Broken)?;
     let plain = layout.plain(&fields, bytes).ok_or(Refusal::Broken)?;
     let mut limits = Limits::default();

@@ -7,7 +7,7 @@ use image::metadata::Orientation;
 
 use super::ListedSample;
 use crate::content::ContentHash;
-use crate::decode::{Decoded, Storage, read, read_mask, read_rgb};
+use crate::decode::{ReadPicture, Storage, read, read_mask, read_rgb};
 use crate::descriptor::{MaskFormat, MaskValues, PictureFormat};
 use crate::error::DataError;
 use crate::fault::{Fault, FaultKind};
@@ -58,7 +58,7 @@ struct ReadImage {
 impl ReadImage {
     fn read(path: &Path, format: PictureFormat) -> Result<Self, DataError> {
         let bytes = read(path)?;
-        let Decoded { pixels, orientation, faults, .. } = read_rgb(&bytes, path, format.bits)?;
+        let ReadPicture { pixels, orientation, faults, .. } = read_rgb(&bytes, path, format.bits)?;
         let size = ImageSize { width: pixels.width(), height: pixels.height() };
         let content = ContentHash::of_bytes(&bytes);
         Ok(Self { content, shown: ShownImage { size, orientation }, faults })
@@ -89,7 +89,7 @@ pub(crate) struct ShownImage {
 
 impl<'a> MaskFile<'a> {
     pub(crate) fn read(path: &'a Path) -> Result<Self, DataError> {
-        let Decoded { pixels, orientation, storage, faults } = read_mask(&read(path)?, path)?;
+        let ReadPicture { pixels, orientation, storage, faults } = read_mask(&read(path)?, path)?;
         let size = ImageSize { width: pixels.width(), height: pixels.height() };
         let mut counts = [0; 256];
         pixels.as_raw().iter().for_each(|value| counts[usize::from(*value)] += 1);

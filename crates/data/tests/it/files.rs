@@ -17,14 +17,14 @@ const LONG: u16 = 4;
 
 /// How a file is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum TiffKind {
     Little,
     Big,
     BigTiff,
     BigEndianBigTiff,
 }
 
-impl Kind {
+impl TiffKind {
     pub(crate) const ALL: [Self; 4] =
         [Self::Little, Self::Big, Self::BigTiff, Self::BigEndianBigTiff];
 
@@ -53,7 +53,7 @@ impl Kind {
 
 impl TiffFile<'_> {
     /// The file, of so many pages, all of them the same.
-    pub(crate) fn pages(&self, kind: Kind, pages: usize) -> Vec<u8> {
+    pub(crate) fn pages(&self, kind: TiffKind, pages: usize) -> Vec<u8> {
         let mark: &[u8] = if kind.is_little() { b"II" } else { b"MM" };
         let mut file = match kind.is_bigtiff() {
             true => [mark, &kind.bytes(43, 2), &kind.bytes(8, 2), &kind.bytes(0, 2)].concat(),
@@ -69,7 +69,7 @@ impl TiffFile<'_> {
         file
     }
 
-    pub(crate) fn file(&self, kind: Kind) -> Vec<u8> {
+    pub(crate) fn file(&self, kind: TiffKind) -> Vec<u8> {
         self.pages(kind, 1)
     }
 
@@ -98,7 +98,7 @@ impl TiffFile<'_> {
         tags
     }
 
-    fn directory(&self, kind: Kind, at: usize, pixels_at: usize, is_last: bool) -> Vec<u8> {
+    fn directory(&self, kind: TiffKind, at: usize, pixels_at: usize, is_last: bool) -> Vec<u8> {
         let tags = self.tags(pixels_at);
         let (word, count_length) = (kind.word(), if kind.is_bigtiff() { 8 } else { 2 });
         let behind = at + count_length + tags.len() * (4 + 2 * word) + word;

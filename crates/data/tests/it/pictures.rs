@@ -13,7 +13,7 @@ use moeclip_data::{
     DataError, Fault, FaultKind, PictureReader, SampleBits, decode_mask_bytes, decode_rgb_bytes,
 };
 
-use crate::files::{Kind, TiffFile, exif, with_chunk};
+use crate::files::{TiffFile, TiffKind, exif, with_chunk};
 
 const WIDTH: u32 = 6;
 const HEIGHT: u32 = 4;
@@ -59,7 +59,7 @@ fn packed(values: &[u16], per_row: usize, bits: u32) -> Vec<u8> {
 
 /// A TIFF of each byte order and size is read as these colours.
 fn check_tiff(name: &str, file: &TiffFile<'_>, expected: &[u8]) {
-    for kind in Kind::ALL {
+    for kind in TiffKind::ALL {
         let read =
             read(&file.file(kind)).unwrap_or_else(|error| panic!("{name}, {kind:?}: {error}"));
         assert_eq!(read.as_raw(), expected, "{name}, {kind:?}");
@@ -154,7 +154,7 @@ fn refusal(bytes: &[u8]) -> String {
 fn what_is_not_read_is_called_by_its_name() {
     let grey = levels();
     let long: Vec<u8> = grey.iter().flat_map(|level| [*level; 4]).collect();
-    let said = |file: TiffFile<'_>| refusal(&file.file(Kind::Little));
+    let said = |file: TiffFile<'_>| refusal(&file.file(TiffKind::Little));
     assert!(said(tiff(&[32], 1, &long)).contains("a TIFF of 32 bits a sample, which is not read"));
     let float = TiffFile { more: &[(339, &[3])], ..tiff(&[32], 1, &long) };
     assert!(said(float).contains("a TIFF of 32-bit floating-point numbers"));
@@ -244,16 +244,16 @@ fn bits_that_were_never_filled_are_told_and_can_be_said() {
 fn of_several_pages_the_first_is_read_and_the_others_are_told() {
     let grey = levels();
     let file = tiff(&[8], 1, &grey);
-    for kind in Kind::ALL {
+    for kind in TiffKind::ALL {
         let (picture, faults) = noticed("pages", &file.pages(kind, 3), None);
         assert_eq!(picture.into_raw(), spread(&grey));
         let [Fault { kind, detail, .. }] = faults.as_slice() else { panic!("{faults:?}") };
         assert_eq!(*kind, FaultKind::SeveralPages);
         assert!(detail.starts_with("3 pages"), "{detail}");
     }
-    assert_eq!(noticed("one", &file.file(Kind::Big), None).1, []);
+    assert_eq!(noticed("one", &file.file(TiffKind::Big), None).1, []);
     let smaller = TiffFile { more: &[(254, &[1])], ..tiff(&[8], 1, &grey) };
-    assert_eq!(noticed("pyramid", &smaller.pages(Kind::Little, 3), None).1, []);
+    assert_eq!(noticed("pyramid", &smaller.pages(TiffKind::Little, 3), None).1, []);
     let frame = || image::Frame::new(RgbaImage::new(WIDTH, HEIGHT));
     for (count, told) in [(1, 0), (2, 1)] {
         let mut gif = Vec::new();
@@ -295,10 +295,10 @@ fn an_invisible_pixel_is_not_marked_in_any_format() {
         let pixels: Vec<u8> =
             alpha.iter().flat_map(|a| [if extra == 1 { *a } else { 255 }, *a]).collect();
         let file = TiffFile { more: &[(338, &[extra])], ..tiff(&[8; 2], 1, &pixels) };
-        assert_eq!(marked(&file.file(Kind::Little)), expected, "TIFF, {extra}");
+        assert_eq!(marked(&file.file(TiffKind::Little)), expected, "TIFF, {extra}");
     }
     let unmarked = TiffFile { more: &[(338, &[0])], ..tiff(&[8; 2], 1, &[255; 48]) };
-    assert!(marked(&unmarked.file(Kind::Little)).iter().all(|marked| *marked == 1));
+    assert!(marked(&unmarked.file(TiffKind::Little)).iter().all(|marked| *marked == 1));
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn an_orientation_of_any_whole_number_turns_every_format() {
         pixels: lying.as_raw(),
         more: &[(274, &[6])],
     };
-    for (name, file) in [("PNG", png), ("JPEG", jpeg), ("TIFF", tiff.file(Kind::BigTiff))] {
+    for (name, file) in [("PNG", png), ("JPEG", jpeg), ("TIFF", tiff.file(TiffKind::BigTiff))] {
         let upright = read(&file).unwrap();
         assert_eq!(upright.dimensions(), (8, 16), "{name}");
         assert!(upright.get_pixel(4, 2).0[0] > 240 && upright.get_pixel(4, 14).0[0] < 15, "{name}");

@@ -1,14 +1,14 @@
 //! A TIFF's directory as bytes, to write into a copy of it what the library is to read.
 
 /// Where a directory's entries lie.
-pub(super) struct Fields {
+pub(super) struct DirectoryFields {
     is_little: bool,
     is_big: bool,
     entries: usize,
     first: usize,
 }
 
-impl Fields {
+impl DirectoryFields {
     /// The directory at `at` of a file.
     pub(super) fn at(bytes: &[u8], at: u64) -> Option<Self> {
         let is_little = bytes.starts_with(b"II");

@@ -4,7 +4,7 @@ use ::tiff::decoder::DecodingResult;
 use ::tiff::tags::Tag;
 use image::{DynamicImage, ImageBuffer};
 
-use super::directory::Fields;
+use super::directory::DirectoryFields;
 use super::unpack::{to_byte, to_word, unpacked};
 use super::{FileDecoder, refusal};
 use crate::decode::{MAX_BYTES, MAX_SIDE, Refusal};
@@ -13,7 +13,7 @@ use crate::decode::{MAX_BYTES, MAX_SIDE, Refusal};
 const JPEG: u16 = 7;
 
 /// What the first samples of a pixel are.
-enum Colours {
+enum SampleColours {
     /// The lowest value is black, or white.
     Grey {
         is_inverted: bool,
@@ -36,7 +36,7 @@ enum Alpha {
 }
 
 /// How the samples of a picture lie and what they mean.
-pub(super) struct Layout {
+pub(super) struct SampleLayout {
     width: u32,
     height: u32,
     /// Bits of a sample.
@@ -46,7 +46,7 @@ pub(super) struct Layout {
     /// All first samples, then all second ones.
     is_planar: bool,
     compression: u16,
-    colours: Colours,
+    colours: SampleColours,
     alpha: Alpha,
 }
 
@@ -56,7 +56,7 @@ pub(super) enum Samples {
     Words(Vec<u16>),
 }
 
-impl Layout {
+impl SampleLayout {
     /// As the directory says it.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Layout {
             // The decoder takes two components for something else, and says nothing.
             return unread("a TIFF of grey and alpha packed by JPEG".into());
         }
-        let colours = Colours::of(photometric, decoder, bits, compression)?;
+        let colours = SampleColours::of(photometric, decoder, bits, compression)?;
         let extra: Vec<u16> =
             decoder.find_tag_unsigned_vec(Tag::ExtraSamples).map_err(refusal)?.unwrap_or_default();
         let count = colours.count();
@@ -109,7 +109,7 @@ impl Layout {
 
     /// A copy of the file that says its samples are grey, each pixel of as many bands as it has samples;
     /// of 9 to 15 bits, which the library does not cut apart, each row of as many bytes as it has.
-    pub(super) fn plain(&self, fields: &Fields, bytes: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn plain(&self, fields: &DirectoryFields, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut bytes = bytes.to_vec();
         fields.set(&mut bytes, Tag::PhotometricInterpretation.to_u16(), 1)?;
         fields.hide(&mut bytes, Tag::ExtraSamples.to_u16())?;
@@ -128,7 +128,7 @@ impl Layout {
     /// Samples of another type than the directory says.
     pub(super) fn unpacked(&self, read: DecodingResult) -> Result<Samples, Refusal> {
         let per_row = self.width as usize * self.samples;
-        let is_index = matches!(self.colours, Colours::Palette(_));
+        let is_index = matches!(self.colours, SampleColours::Palette(_));
         let bits = self.bits;
         match (read, bits) {
             (DecodingResult::U8(bytes), 8) => Ok(Samples::Bytes(self.interleaved(bytes))),
@@ -162,20 +162,20 @@ impl Layout {
     pub(super) fn picture(&self, samples: Samples) -> Option<DynamicImage> {
         let (samples, pixel) = (samples, self.samples);
         match (&self.colours, samples) {
-            (Colours::Grey { is_inverted }, Samples::Bytes(mut bytes)) => {
+            (SampleColours::Grey { is_inverted }, Samples::Bytes(mut bytes)) => {
                 if *is_inverted {
                     bytes.iter_mut().step_by(pixel).for_each(|value| *value = !*value);
                 }
                 self.of_bytes(bytes)
             }
-            (Colours::Grey { is_inverted }, Samples::Words(mut words)) => {
+            (SampleColours::Grey { is_inverted }, Samples::Words(mut words)) => {
                 if *is_inverted {
                     words.iter_mut().step_by(pixel).for_each(|value| *value = !*value);
                 }
                 self.of_words(words)
             }
-            (Colours::Rgb, Samples::Bytes(bytes)) => self.of_bytes(bytes),
-            (Colours::Rgb, Samples::Words(words)) => self.of_words(words),
+            (SampleColours::Rgb, Samples::Bytes(bytes)) => self.of_bytes(bytes),
+            (SampleColours::Rgb, Samples::Words(words)) => self.of_words(words),
             (colours, Samples::Bytes(bytes)) => self.converted(&bytes, colours),
             // As Pillow has it: the upper bytes first, and then the colours of them.
             (colours, Samples::Words(words)) => {
@@ -186,7 +186,7 @@ impl Layout {
     }
 
     /// Pixels whose colours become RGB, and their alpha.
-    fn converted(&self, bytes: &[u8], colours: &Colours) -> Option<DynamicImage> {
+    fn converted(&self, bytes: &[u8], colours: &SampleColours) -> Option<DynamicImage> {
         let has_alpha = self.alpha != Alpha::None;
         let mut rgb = Vec::with_capacity(bytes.len() / self.samples * (3 + usize::from(has_alpha)));
         for pixel in bytes.chunks_exact(self.samples) {
@@ -253,7 +253,7 @@ impl Layout {
     }
 }
 
-impl Colours {
+impl SampleColours {
     fn of(
         photometric: u16,
         decoder: &mut FileDecoder<'_>,
@@ -387,7 +387,7 @@ fn unread<T>(what: String) -> Result<T, Refusal> {
 }
 
 /// The pixels as a buffer of the picture's size; `None` where there are too few.
-fn buffer<P, T>(layout: &Layout, pixels: Vec<T>) -> Option<ImageBuffer<P, Vec<T>>>
+fn buffer<P, T>(layout: &SampleLayout, pixels: Vec<T>) -> Option<ImageBuffer<P, Vec<T>>>
 where
     P: image::Pixel<Subpixel = T>,
     T: image::Primitive,
