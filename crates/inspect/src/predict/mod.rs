@@ -16,7 +16,7 @@ use serde::Serialize;
 
 pub use self::names::{result_name, shown_path};
 use self::results::Reserved;
-use self::run::Run;
+use self::run::PredictRun;
 use crate::backends::{Compute, Job, run_on};
 use crate::error::{Context, refuse};
 use crate::registry::{MethodFiles, MethodName};
@@ -192,7 +192,7 @@ impl Job for Predicting<'_> {
         let calibration = request.output.viewing.holding(calibration, watch);
         warn_of_other_classes(calibration.as_ref(), &classes, watch);
         let mut loaded = method.load::<B>(clip, &classes, domain, compute, &device, watch)?;
-        let run = Run { targets: &targets, output: &output, calibration };
+        let run = PredictRun { targets: &targets, output: &output, calibration };
         run.predict(reserved, &mut loaded, &device, watch, tell)
     }
 }
@@ -212,7 +212,7 @@ pub fn predict<B: Backend>(
     tell: Tell<'_>,
 ) -> Result<Predicted, InspectError> {
     let reserved = Reserved::hold(output, targets)?;
-    Run { targets, output, calibration }.predict(reserved, loaded, device, watch, tell)
+    PredictRun { targets, output, calibration }.predict(reserved, loaded, device, watch, tell)
 }
 
 /// Refuses a picture's file that is there and that this program did not write.
