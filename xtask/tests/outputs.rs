@@ -81,7 +81,7 @@ fn maps_below_the_images_are_no_images(folder: &Path) {
     let calibrate = ["calibrate", "--data", "pics", "--class", "speckle", "--out", "c.safetensors"];
     let rates = ["--fpr", "0.3", "--pixel-fpr", "0.3"];
     let said = succeed(&with_model(&[&calibrate[..], &rates].concat()), folder);
-    assert!(said.contains("on 3 normal images"), "{said}");
+    assert!(said.contains("3 normal images of pics"), "{said}");
 }
 
 fn maps_in_a_tree_are_no_class(folder: &Path) {

@@ -160,7 +160,7 @@ fn is_result(path: &Path) -> bool {
 
 /// What is read of a line of the list.
 #[derive(Deserialize)]
-struct Line {
+struct ListedFiles {
     map: String,
     overlay: String,
 }
@@ -180,7 +180,7 @@ impl Listed {
         let mut listed = Self::default();
         for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
             match serde_json::from_slice(line) {
-                Ok(Line { map, overlay }) => listed.take(&map, &overlay),
+                Ok(ListedFiles { map, overlay }) => listed.take(&map, &overlay),
                 Err(_) if number == 0 && !line.trim_ascii().is_empty() => {
                     refuse!(
                         "{}: is no list of predict and would be written over; choose another --out",

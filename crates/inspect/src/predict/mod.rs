@@ -16,7 +16,7 @@ use serde::Serialize;
 
 pub use self::names::{result_name, shown_path};
 use self::results::Reserved;
-use self::run::Run;
+use self::run::PredictRun;
 use crate::backends::{Compute, Job, run_on};
 use crate::error::refuse;
 use crate::pictures::Pictures;
@@ -169,7 +169,7 @@ impl Job for Predicting<'_> {
         let calibration = request.output.viewing.holding(calibration, watch);
         warn_of_other_classes(calibration.as_ref(), &classes, watch);
         let mut loaded = method.load::<B>(clip, &classes, domain, compute, &device, watch)?;
-        let run = Run { targets: &targets, output: &output, calibration };
+        let run = PredictRun { targets: &targets, output: &output, calibration };
         let predicted = run.predict(reserved, &mut loaded, &device, watch, tell)?;
         let (images, failed) = (predicted.images + lost, predicted.failed + lost);
         Ok(Predicted { images, failed, ..predicted })
@@ -191,7 +191,7 @@ pub fn predict<B: Backend>(
     tell: Tell<'_>,
 ) -> Result<Predicted, InspectError> {
     let reserved = Reserved::hold(output, targets)?;
-    Run { targets, output, calibration }.predict(reserved, loaded, device, watch, tell)
+    PredictRun { targets, output, calibration }.predict(reserved, loaded, device, watch, tell)
 }
 
 /// Refuses a picture's file that is there and that this program did not write.

@@ -115,7 +115,7 @@ fn cannot_write(path: &Path) -> String {
 }
 
 /// What is to be written of a picture.
-pub(super) struct Drawn {
+pub(super) struct DrawnPicture {
     pub(super) map: ImageMap,
     /// What the map's PNG has as black and white.
     pub(super) range: MapRange,
@@ -136,7 +136,7 @@ impl NewFiles {
     /// What cannot be written; then no file of the picture is left.
     pub(super) fn write(
         files: &PictureFiles,
-        drawn: &Drawn,
+        drawn: &DrawnPicture,
         with_npy: bool,
     ) -> Result<Self, InspectError> {
         let mut new = Self::default();

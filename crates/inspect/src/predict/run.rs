@@ -15,14 +15,14 @@ use moeclip_eval::pictures::Overlay;
 use moeclip_eval::{MapRange, MapView};
 
 use super::names::{PictureFiles, shown_path};
-use super::results::{Drawn, GrowingList, NewFiles, Reserved, refuse_taken};
+use super::results::{DrawnPicture, GrowingList, NewFiles, Reserved, refuse_taken};
 use super::{PredictOutput, Predicted, Prediction, Target, Tell};
 use crate::error::Context;
 use crate::view::{Legend, colours};
 use crate::{InspectError, LoadedDetector, SeenMap, Watcher, WorkKind, tell_each};
 
 /// Images and what is to become of them.
-pub(super) struct Run<'a> {
+pub(super) struct PredictRun<'a> {
     pub(super) targets: &'a [Target],
     pub(super) output: &'a PredictOutput,
     pub(super) calibration: Option<Calibration>,
@@ -35,7 +35,7 @@ struct Decoded {
 }
 
 /// An image that was looked at.
-struct Seen {
+struct SeenPicture {
     map: SeenMap,
     image: RgbImage,
     /// Decoding and looking.
@@ -43,7 +43,7 @@ struct Seen {
 }
 
 /// What became of an image.
-enum Outcome {
+enum PictureOutcome {
     /// It has its files and its line; the map ranges over this.
     Written(Box<Prediction>, MapRange),
     /// It could not be read, looked at or drawn; the others can.
@@ -52,7 +52,7 @@ enum Outcome {
     Ended(InspectError),
 }
 
-impl Run<'_> {
+impl PredictRun<'_> {
     /// Looks at the images and writes what is seen; `tell` hears of each, in order.
     pub(super) fn predict<B: Backend>(
         self,
@@ -129,13 +129,13 @@ impl Run<'_> {
         loaded: &mut LoadedDetector<B>,
         device: &B::Device,
         watch: &mut dyn Watcher,
-    ) -> Result<Seen, InspectError> {
+    ) -> Result<SeenPicture, InspectError> {
         let Decoded { image, milliseconds } = decoded;
         let (class, calibration) = (&self.targets[index].class, self.calibration.as_ref());
         let start = Instant::now();
         let map = self.output.viewing.look(&image, class, calibration, loaded, device, watch)?;
         let milliseconds = milliseconds + start.elapsed().as_secs_f64() * 1e3;
-        Ok(Seen { map, image, milliseconds })
+        Ok(SeenPicture { map, image, milliseconds })
     }
 
     /// Draws an image, writes its files and its line.
@@ -143,9 +143,9 @@ impl Run<'_> {
         &self,
         target: &Target,
         files: &PictureFiles,
-        seen: Result<Seen, InspectError>,
+        seen: Result<SeenPicture, InspectError>,
         list: &mut GrowingList,
-    ) -> Outcome {
+    ) -> PictureOutcome {
         let with_npy = self.output.npy;
         let drawn = seen.and_then(|seen| {
             refuse_taken(files, with_npy)?;
@@ -153,13 +153,13 @@ impl Run<'_> {
         });
         let (prediction, drawn) = match drawn {
             Ok(drawn) => drawn,
-            Err(error) => return Outcome::Failed(error),
+            Err(error) => return PictureOutcome::Failed(error),
         };
         let written = NewFiles::write(files, &drawn, with_npy)
             .and_then(|new| list.push(&prediction).map(|()| new.keep()));
         match written {
-            Ok(()) => Outcome::Written(Box::new(prediction), drawn.own_range),
-            Err(error) => Outcome::Ended(error),
+            Ok(()) => PictureOutcome::Written(Box::new(prediction), drawn.own_range),
+            Err(error) => PictureOutcome::Ended(error),
         }
     }
 }
@@ -170,11 +170,14 @@ impl PredictOutput {
         &self,
         target: &Target,
         files: &PictureFiles,
-        seen: Seen,
+        seen: SeenPicture,
         calibration: Option<&Calibration>,
-    ) -> Result<(Prediction, Drawn), InspectError> {
-        let Seen { map: SeenMap { map, image_score, score, tiles, judged }, image, milliseconds } =
-            seen;
+    ) -> Result<(Prediction, DrawnPicture), InspectError> {
+        let SeenPicture {
+            map: SeenMap { map, image_score, score, tiles, judged },
+            image,
+            milliseconds,
+        } = seen;
         let (width, height) = (map.width, map.height);
         let view = MapView::new(width, height, &map.values)?;
         let legend = Legend::of(&target.class, score, judged.as_ref());
@@ -202,7 +205,7 @@ impl PredictOutput {
             judged,
         };
         let range = self.range.unwrap_or(own_range);
-        Ok((prediction, Drawn { map, range, own_range, overlay }))
+        Ok((prediction, DrawnPicture { map, range, own_range, overlay }))
     }
 }
 
@@ -210,18 +213,18 @@ impl Predicted {
     /// Counts an image and tells of it, where there is one.
     fn tell_of(
         &mut self,
-        outcome: Option<Outcome>,
+        outcome: Option<PictureOutcome>,
         watch: &mut dyn Watcher,
         tell: Tell<'_>,
     ) -> Result<ControlFlow<()>, InspectError> {
         let (said, told) = match outcome {
             None => return Ok(ControlFlow::Continue(())),
-            Some(Outcome::Ended(error)) => return Err(error),
-            Some(Outcome::Failed(error)) => {
+            Some(PictureOutcome::Ended(error)) => return Err(error),
+            Some(PictureOutcome::Failed(error)) => {
                 self.failed += 1;
                 ("failed".to_owned(), tell(Err(error)))
             }
-            Some(Outcome::Written(prediction, range)) => {
+            Some(PictureOutcome::Written(prediction, range)) => {
                 self.done += 1;
                 let is_anomalous = prediction.judged.is_some_and(|judged| judged.is_anomalous());
                 self.anomalous += usize::from(is_anomalous);
@@ -284,8 +287,8 @@ impl Decoder {
 
 /// Draws and writes one image at a time.
 struct Writer<'scope> {
-    jobs: Sender<(usize, Result<Seen, InspectError>)>,
-    outcomes: Receiver<Outcome>,
+    jobs: Sender<(usize, Result<SeenPicture, InspectError>)>,
+    outcomes: Receiver<PictureOutcome>,
     is_waiting: bool,
     thread: ScopedJoinHandle<'scope, Result<PathBuf, InspectError>>,
 }
@@ -293,7 +296,7 @@ struct Writer<'scope> {
 impl<'scope> Writer<'scope> {
     fn start(
         scope: &'scope Scope<'scope, '_>,
-        run: &'scope Run<'_>,
+        run: &'scope PredictRun<'_>,
         files: &'scope [PictureFiles],
         mut list: GrowingList,
     ) -> Self {
@@ -310,12 +313,12 @@ impl<'scope> Writer<'scope> {
         Self { jobs, outcomes, is_waiting: false, thread }
     }
 
-    fn hand(&mut self, index: usize, seen: Result<Seen, InspectError>) {
+    fn hand(&mut self, index: usize, seen: Result<SeenPicture, InspectError>) {
         self.is_waiting = self.jobs.send((index, seen)).is_ok();
     }
 
     /// What became of the image that was handed over last and not waited for.
-    fn wait(&mut self) -> Option<Outcome> {
+    fn wait(&mut self) -> Option<PictureOutcome> {
         std::mem::take(&mut self.is_waiting).then(|| self.outcomes.recv().ok()).flatten()
     }
 
