@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
-use moeclip_data::{FaultKind, FoundImages, Layout, Sample, Split, Tree, images, is_passed_over};
+use moeclip_data::{
+    Fault, FaultKind, FoundImages, Layout, Sample, Split, Tree, images, is_passed_over,
+};
 
 use crate::data::{tell_each, tell_not_read};
 use crate::error::{Context, refuse};
@@ -59,16 +61,18 @@ impl Pictures {
         let scan = dataset.descriptor.scan(&dataset.root, Split::Test)?;
         tell_not_read(&dataset.root, &scan.faults, watch);
         // What is wrong with masks is nothing to those who only look.
-        let of_images = scan.faults.into_iter().filter(|fault| match fault.kind {
-            FaultKind::BrokenLink
-            | FaultKind::Unreadable
-            | FaultKind::BadListing
-            | FaultKind::StrayImage
-            | FaultKind::MissingClass
-            | FaultKind::UnknownClass => true,
-            _ => false,
-        });
-        let of_images: Vec<_> = of_images.collect();
+        let is_of_images = |fault: &Fault| {
+            matches!(
+                fault.kind,
+                FaultKind::BrokenLink
+                    | FaultKind::Unreadable
+                    | FaultKind::BadListing
+                    | FaultKind::StrayImage
+                    | FaultKind::MissingClass
+                    | FaultKind::UnknownClass
+            )
+        };
+        let of_images: Vec<Fault> = scan.faults.into_iter().filter(is_of_images).collect();
         if scan.samples.is_empty() {
             let Some(fault) = of_images.first() else { refuse!("no image") };
             refuse!("{}: {fault}", dataset.root.display());
