@@ -349,7 +349,15 @@ fn what_nobody_described_is_guessed_from_its_marks() {
     assert!(!is_split("own.csv", "image,label,mask,class,split\n"));
     let folder = Layout::guess(root.path());
     let kinds: Vec<String> = folder.iter().map(Layout::marks).collect();
-    assert_eq!(kinds, ["split_csv/1cls.csv", "meta.json", "CLASS/test/{good,DEFECT}/"]);
+    assert_eq!(
+        kinds,
+        [
+            "split_csv/1cls.csv",
+            "meta.json",
+            "CLASS/test/{good,DEFECT}/",
+            "CLASS/test_public/{good,DEFECT}/"
+        ]
+    );
 }
 
 #[test]
