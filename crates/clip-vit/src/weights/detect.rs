@@ -88,7 +88,10 @@ impl Named {
             return Err(WeightError::OtherModel { file: path(), what });
         }
         match named.tower_alone() {
-            Some((has, lacks)) => Err(WeightError::TowerAlone { file: path(), has, lacks }),
+            Some((has, lacks)) => Err(match other_model(names()) {
+                Some(what) => WeightError::OtherModel { file: path(), what },
+                None => WeightError::TowerAlone { file: path(), has, lacks },
+            }),
             None => Ok(named),
         }
     }
