@@ -33,6 +33,28 @@ pub(super) enum Undetected {
     Several(Vec<String>),
 }
 
+impl Undetected {
+    /// The same of a file, of which `part` was asked for.
+    fn of(self, file: &TensorFile, part: Option<&str>) -> WeightError {
+        let path = file.path().to_owned();
+        match (self, part) {
+            (Undetected::Several(prefixes), _) => {
+                WeightError::SeveralClips { file: path, prefixes: listed(&prefixes) }
+            }
+            (Undetected::NoClip, Some(part)) => {
+                WeightError::NoSuchPart { file: path, part: shown(part), sample: file.sample() }
+            }
+            (Undetected::NoClip, None) => match other_model(file.names()) {
+                Some(what) => WeightError::OtherModel { file: path, what },
+                None => {
+                    let (count, sample) = (file.names().count(), file.sample());
+                    WeightError::NotClip { file: path, count, sample }
+                }
+            },
+        }
+    }
+}
+
 impl Named {
     /// The CLIP in a file, or in that part of it whose names begin with `part`.
     ///
@@ -46,34 +68,30 @@ impl Named {
             Some(part) => {
                 let part = part.trim_end_matches('.');
                 let nested = format!("{part}.");
-                let is_nested = names().any(|name| name.starts_with(&nested));
-                let start = if is_nested { nested.as_str() } else { part };
-                let inside = names().filter(|name| name.starts_with(start));
-                Named::detect(inside, file.containers())
+                if names().any(|name| name.starts_with(&nested)) {
+                    let inside = names().filter(|name| name.starts_with(&nested));
+                    Named::detect(inside, file.containers())
+                } else {
+                    // Without a dot no part of a word is meant, and the names must follow at once.
+                    let follows = |name: &&str| {
+                        let inner = name.strip_prefix(part);
+                        inner.is_some_and(|inner| Layout::ALL.iter().any(|l| l.knows(inner)))
+                    };
+                    Named::detect(names().filter(follows), file.containers())
+                }
             }
         };
         let path = || file.path().to_owned();
-        let named = found.map_err(|undetected| match (undetected, part) {
-            (Undetected::Several(prefixes), _) => {
-                WeightError::SeveralClips { file: path(), prefixes: listed(&prefixes) }
-            }
-            (Undetected::NoClip, Some(part)) => {
-                WeightError::NoSuchPart { file: path(), part: shown(part), sample: file.sample() }
-            }
-            (Undetected::NoClip, None) => match other_model(names()) {
-                Some(what) => WeightError::OtherModel { file: path(), what },
-                None => {
-                    let (count, sample) = (names().count(), file.sample());
-                    WeightError::NotClip { file: path(), count, sample }
-                }
-            },
-        })?;
+        let named = found.map_err(|undetected| undetected.of(file, part))?;
         let inner = || named.names.keys().map(String::as_str);
         if let Some(what) = other_model(inner()) {
             return Err(WeightError::OtherModel { file: path(), what });
         }
         match named.tower_alone() {
-            Some((has, lacks)) => Err(WeightError::TowerAlone { file: path(), has, lacks }),
+            Some((has, lacks)) => Err(match other_model(names()) {
+                Some(what) => WeightError::OtherModel { file: path(), what },
+                None => WeightError::TowerAlone { file: path(), has, lacks },
+            }),
             None => Ok(named),
         }
     }
@@ -90,26 +108,14 @@ impl Named {
             .map(|(set, _)| set)
             .ok_or(Undetected::NoClip)?;
         let Set { prefix, layout } = best;
-        let is_taken =
-            |name: &&str| name.strip_prefix(prefix).is_some_and(|inner| layout.knows(inner));
-        let rest = names.clone().filter(|name| !is_taken(name));
-        let mut others: BTreeSet<&str> = several(counted(rest.clone(), Layout::is_anchor))
-            .into_iter()
-            .map(|set| set.prefix)
-            .collect();
-        let is_seen = |name: &str| {
-            let chosen = !prefix.is_empty() && name.starts_with(prefix);
-            chosen || others.iter().any(|other| name.starts_with(other))
-        };
-        let unseen = several(averages(rest.filter(|name| !is_seen(name))));
-        others.extend(unseen);
+        let others = other_sets(names.clone(), best);
         if !others.is_empty() {
             let all = std::iter::once(prefix).chain(others);
-            let named = |prefix: &str| match prefix {
-                "" => "(no prefix)".to_owned(),
+            let quoted = |prefix: &str| match prefix {
+                "" => "\"\"".to_owned(),
                 prefix => prefix.to_owned(),
             };
-            return Err(Undetected::Several(all.map(named).collect()));
+            return Err(Undetected::Several(all.map(quoted).collect()));
         }
         // What lies outside the innermost dictionary (an optimizer) is no part of the CLIP; what lies
         // inside it but is named unlike the rest is reported.
@@ -152,6 +158,25 @@ impl Named {
 struct Set<'a> {
     prefix: &'a str,
     layout: Layout,
+}
+
+/// The prefixes of sets of weights other than `best`: of names that make a CLIP, and of averages.
+fn other_sets<'a>(
+    names: impl Iterator<Item = &'a str> + Clone,
+    best: Set<'a>,
+) -> BTreeSet<&'a str> {
+    let Set { prefix, layout } = best;
+    let is_taken = |name: &&str| name.strip_prefix(prefix).is_some_and(|inner| layout.knows(inner));
+    let rest = names.filter(|name| !is_taken(name));
+    let clips = several(counted(rest.clone(), Layout::is_anchor));
+    let mut others: BTreeSet<&str> = clips.into_iter().map(|set| set.prefix).collect();
+    let is_seen = |name: &str| {
+        let chosen = !prefix.is_empty() && name.starts_with(prefix);
+        chosen || others.iter().any(|other| name.starts_with(other))
+    };
+    let averages = several(averages(rest.filter(|name| !is_seen(name))));
+    others.extend(averages);
+    others
 }
 
 /// What was counted often enough to be a set of weights.
@@ -319,8 +344,7 @@ mod tests {
             let names: Vec<String> = prefixes.iter().flat_map(|prefix| clip(prefix)).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let Err(Undetected::Several(found)) = detect(&names, &[]) else { panic!("{names:?}") };
-            let expected =
-                prefixes.map(|prefix| if prefix.is_empty() { "(no prefix)" } else { prefix });
+            let expected = prefixes.map(|prefix| if prefix.is_empty() { "\"\"" } else { prefix });
             assert_eq!(found, expected);
         }
         let mut shadow = clip("model.");

@@ -29,7 +29,7 @@ pub(super) struct Contents {
 
 /// One file of those that weights may be cut into.
 #[derive(Debug)]
-struct Part {
+struct ShardFile {
     path: PathBuf,
     bytes: FileBytes,
 }
@@ -49,7 +49,7 @@ const MUCH: usize = 1 << 20;
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
-    parts: Vec<Part>,
+    parts: Vec<ShardFile>,
     format: FileFormat,
     tensors: BTreeMap<String, Placed>,
     metadata: BTreeMap<String, String>,
@@ -144,7 +144,7 @@ impl TensorFile {
         }
         self.metadata.extend(contents.metadata);
         self.containers.extend(contents.containers);
-        self.parts.push(Part { path: path.into(), bytes });
+        self.parts.push(ShardFile { path: path.into(), bytes });
         Ok(())
     }
 

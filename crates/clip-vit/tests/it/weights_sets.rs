@@ -119,8 +119,16 @@ fn two_sets_of_weights_are_not_chosen_from() {
     }
     let hashes = ["model", "model_ema"].map(|weights| opened(weights).unwrap().source_sha256());
     assert_ne!(hashes[0], hashes[1], "results of the one are not those of the other");
-    let line = opened("ema").unwrap_err().to_string();
-    assert!(line.contains("no CLIP is in the part ema"), "{line}");
+    for absent in ["ema", "model_em", "mod", "model_ema.modul"] {
+        let line = opened(absent).unwrap_err().to_string();
+        assert!(line.contains(&format!("no CLIP is in the part {absent}")), "{line}");
+    }
+    let both = [behind("", &tensors), behind("ema_", &average)].into_iter().flatten().collect();
+    saved(folder.path(), "both", &both);
+    for (weights, expected) in [("", &tensors), ("ema_", &average)] {
+        let expected = values(&open(&saved(folder.path(), "one", expected)));
+        assert_eq!(values(&opened(weights).unwrap()), expected, "{weights:?}");
+    }
 }
 
 #[test]

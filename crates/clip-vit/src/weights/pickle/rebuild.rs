@@ -102,27 +102,30 @@ pub(super) fn reduce<'a>(
             Value::Global(Global::RebuildParameter),
             [inner @ (Value::Tensor(_) | Value::Opaque), ..],
         ) => Ok(*inner),
-        // One step only: what nests these calls in each other is none of torch's.
-        (
-            Value::Global(Global::RebuildFromType),
-            [Value::Global(Global::RebuildTensor), _, inner, ..],
-        ) => {
-            let inner = *inner;
-            tensor(machine, inner)
-        }
-        (
-            Value::Global(Global::RebuildFromType),
-            [Value::Global(Global::RebuildParameter), _, inner, ..],
-        ) => match machine.document.tuple(*inner) {
-            Some([inner @ (Value::Tensor(_) | Value::Opaque), ..]) => Ok(*inner),
-            _ => Err(machine.malformed("a parameter is made of what is no tensor")),
-        },
-        (Value::Global(Global::RebuildFromType), [Value::Global(Global::Inert), ..]) => {
-            Ok(Value::Opaque)
+        (Value::Global(Global::RebuildFromType), [Value::Global(of), _, inner, ..]) => {
+            let (of, inner) = (*of, *inner);
+            from_type(machine, of, inner)
         }
         (Value::Global(Global::Transparent), [inner, ..]) => Ok(*inner),
         (Value::Global(Global::Inert), _) => Ok(Value::Opaque),
         _ => Err(machine.malformed("it calls a name with arguments that torch does not write")),
+    }
+}
+
+/// A tensor with attributes of its own, which are let go. One step only: what nests these calls in each
+/// other is none of torch's.
+fn from_type<'a>(
+    machine: &mut Machine<'a>,
+    of: Global,
+    arguments: Value<'a>,
+) -> Result<Value<'a>, PickleError> {
+    match (of, machine.document.tuple(arguments)) {
+        (Global::RebuildTensor, _) => tensor(machine, arguments),
+        (Global::RebuildParameter, Some([inner @ (Value::Tensor(_) | Value::Opaque), ..])) => {
+            Ok(*inner)
+        }
+        (Global::Inert, _) => Ok(Value::Opaque),
+        _ => Err(machine.malformed("a tensor is made of what is none")),
     }
 }
 
