@@ -230,8 +230,8 @@ fn is_of_optimizer(prefix: &str) -> bool {
 
 /// What the names of the innermost dictionary around `prefix` begin with; nothing where there is none.
 fn container<'a>(prefix: &'a str, containers: &BTreeSet<String>) -> &'a str {
-    let ends = prefix.match_indices('.').map(|(dot, _)| dot);
-    let nested = ends.filter(|dot| containers.contains(&prefix[..*dot])).last();
+    let mut ends = prefix.match_indices('.').map(|(dot, _)| dot);
+    let nested = ends.rfind(|dot| containers.contains(&prefix[..*dot]));
     nested.map_or("", |dot| &prefix[..=dot])
 }
 
