@@ -264,8 +264,8 @@ mod tests {
 
     #[test]
     fn what_is_passed_over_is_counted() {
-        let root = folder(&["0.png", "1.gif", "2.gif", "3.heic", "@eaDir/0.png", "notes.txt"]);
-        check(&root, "", &["0.png"], &["pictures that are not read: .gif 2, .heic 1"]);
+        let root = folder(&["0.png", "1.jp2", "2.jp2", "3.heic", "@eaDir/0.png", "notes.txt"]);
+        check(&root, "", &["0.png"], &["pictures that are not read: .jp2 2, .heic 1"]);
     }
 
     #[cfg(unix)]

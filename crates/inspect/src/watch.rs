@@ -169,7 +169,7 @@ pub enum Warning {
     /// Files that look like pictures and are passed over.
     #[error(
         "{}: pictures that are not read: {endings}; convert them to PNG, or rename those that are PNG, \
-         JPEG, BMP, TIFF or WebP",
+         JPEG, BMP, TIFF, WebP, GIF or PNM",
         .folder.display()
     )]
     NotRead {

@@ -177,7 +177,7 @@ fn what_is_half_a_clip_or_another_model_is_called_by_its_name() {
         ("logit_bias", "SigLIP"),
         ("visual.trunk.cls_token", "timm"),
         ("visual.attnpool.positional_embedding", "ResNet"),
-        ("text_decoder.text_projection", "CoCa"),
+        ("text_decoder.cross_attn.0.ln_1_kv.weight", "CoCa"),
     ] {
         let mut marked = tensors.clone();
         marked.insert(name.into(), one.clone());

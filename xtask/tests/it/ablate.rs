@@ -3,9 +3,11 @@
 //! and data shows.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use crate::{command, xtask};
 
 /// Three cells that are trained, one of them with a tap that the tower does not have, and CLIP.
 const GRID: &str = r#"
@@ -34,16 +36,6 @@ set = ["model.scales=[1]"]
 "#;
 
 const TABLE: [&str; 4] = ["table.md", "table.csv", "table.json", "table.svg"];
-
-fn command(args: &[&str], folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(args).current_dir(folder);
-    command
-}
-
-fn xtask(args: &[&str], folder: &Path) -> Output {
-    command(args, folder).output().unwrap()
-}
 
 fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()

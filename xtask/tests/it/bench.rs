@@ -1,30 +1,20 @@
 //! The benchmark from end to end, on all fourteen layouts and the demo's small CLIP: undisturbed, killed
 //! twice, with a picture that cannot be read, with data that it was trained on, and with other weights.
 
-mod copies;
-
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::{command, xtask};
+
 /// Every file of numbers; the page also has times.
 const TABLES: [&str; 5] = ["table.md", "table.csv", "classes.csv", "table.json", "table.tex"];
 
 const CONFIG: &str = "[model]\nimage-size = 112\n";
-
-fn command(args: &[&str], folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(args).current_dir(folder).env_remove("MOECLIP_DATA");
-    command
-}
-
-fn xtask(args: &[&str], folder: &Path) -> Output {
-    command(args, folder).output().unwrap()
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -49,7 +39,7 @@ fn prepared() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     works(&["demo", "--world", "plain", "--out", "demo", "--steps", "1"], folder.path());
     fs::write(folder.path().join("clip.toml"), CONFIG).unwrap();
-    copies::write_root(&folder.path().join("root"), 2);
+    crate::copies::write_root(&folder.path().join("root"), 2);
     folder
 }
 

@@ -4,16 +4,12 @@
 use std::path::Path;
 #[cfg(unix)]
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-const DEMO: [&str; 8] = ["demo", "--out", "demo", "--steps", "3", "--per-category", "4", "--json"];
+use crate::command;
 
-fn command(args: &[&str], folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(args).current_dir(folder);
-    command
-}
+const DEMO: [&str; 8] = ["demo", "--out", "demo", "--steps", "3", "--per-category", "4", "--json"];
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()

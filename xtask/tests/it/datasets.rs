@@ -1,21 +1,13 @@
 //! Datasets as a user meets them: found by name or path, verified, shown, and refused in one line.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn command(args: &[&str], folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(args).current_dir(folder).env_remove("MOECLIP_DATA");
-    command
-}
-
-fn xtask(args: &[&str], folder: &Path) -> Output {
-    command(args, folder).output().unwrap()
-}
+use crate::{command, complaint, xtask};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -25,16 +17,6 @@ fn works(args: &[&str], folder: &Path) -> String {
     let output = xtask(args, folder);
     assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
     text(&output.stdout)
-}
-
-/// The one line that a failing command prints.
-fn complaint(args: &[&str], folder: &Path) -> String {
-    let output = xtask(args, folder);
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
-    assert!(stderr.starts_with("error: "), "{args:?}: {stderr}");
-    stderr
 }
 
 fn json(stdout: &str) -> Vec<Value> {

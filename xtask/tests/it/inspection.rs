@@ -2,17 +2,14 @@
 //! large images in tiles; and one line for whatever cannot be.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use image::{GenericImage, GenericImageView, ImageReader, RgbImage};
+
+use crate::xtask;
 
 const MODEL: [&str; 4] =
     ["--clip", "demo/clip.safetensors", "--adapter", "demo/adapter.safetensors"];
 const IMAGE: &str = "demo/unseen/speckle/test/stain/000.png";
-
-fn xtask(args: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).current_dir(folder).output().unwrap()
-}
 
 fn succeed(args: &[&str], folder: &Path) -> serde_json::Value {
     let output = xtask(&[args, &["--json"]].concat(), folder);

@@ -2,9 +2,10 @@
 //! options, and what cannot be run is one line.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::Value;
+
+use crate::xtask;
 
 /// A run of seconds.
 const TINY: &str = "
@@ -13,11 +14,6 @@ model = { patch = 8, grid = 4, width = 16, layers = 4, heads = 2, text-width = 1
 pictures = { count = 200, crops = [3, 4] }
 batch = { pairs = 4, normal = 2, replaced = 4 }
 ";
-
-fn xtask(args: &[&str], folder: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(args).current_dir(folder).output().unwrap()
-}
 
 fn works(args: &[&str], folder: &Path) -> Value {
     let output = xtask(args, folder);

@@ -4,19 +4,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 use synthetic_world::{Surface, SyntheticSet, write_synthetic};
+
+use crate::{complaint, xtask};
 
 const CLIP: [&str; 2] = ["--clip", "demo/clip.safetensors"];
 const ADAPTER: [&str; 2] = ["--adapter", "demo/adapter.safetensors"];
 /// Rates that twenty images are enough for.
 const RATES: [&str; 4] = ["--fpr", "0.1", "--pixel-fpr", "0.1"];
-
-fn xtask(args: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).current_dir(folder).output().unwrap()
-}
 
 /// What a command that goes well prints: stdout and stderr.
 fn printed(args: &[&str], folder: &Path) -> [String; 2] {
@@ -29,17 +27,6 @@ fn printed(args: &[&str], folder: &Path) -> [String; 2] {
 fn json(args: &[&str], folder: &Path) -> Value {
     let [stdout, _] = printed(&[args, &["--json"]].concat(), folder);
     serde_json::from_str(stdout.lines().last().unwrap()).unwrap()
-}
-
-/// The one line that a failing command prints, but for notes.
-fn complaint(args: &[&str], folder: &Path) -> String {
-    let output = xtask(args, folder);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
-    let lines: Vec<&str> = stderr.lines().filter(|line| !line.starts_with("note: ")).collect();
-    assert_eq!(lines.len(), 1, "{args:?}: {stderr}");
-    assert!(lines[0].starts_with("error: "), "{args:?}: {stderr}");
-    stderr
 }
 
 fn with_model<'a>(args: &[&'a str]) -> Vec<&'a str> {

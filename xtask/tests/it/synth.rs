@@ -2,14 +2,10 @@
 //! over anything.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn xtask(args: &[&str], folder: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(args).current_dir(folder).env_remove("MOECLIP_DATA").output().unwrap()
-}
+use crate::xtask;
 
 fn works(args: &[&str], folder: &Path) -> Value {
     let output = xtask(args, folder);

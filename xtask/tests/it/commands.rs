@@ -2,16 +2,14 @@
 //! one clear line for every mistake.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::LazyLock;
 
 use image::{GenericImageView, ImageReader};
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
-fn xtask(args: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).current_dir(folder).output().unwrap()
-}
+use crate::{complaint, xtask};
 
 fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -19,17 +17,6 @@ fn stdout(output: &Output) -> String {
 
 fn json(output: &Output) -> Vec<serde_json::Value> {
     stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// The one line that a failing command prints, but for notes.
-fn complaint(args: &[&str], folder: &Path) -> String {
-    let output = xtask(args, folder);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
-    let lines: Vec<&str> = stderr.lines().filter(|line| !line.starts_with("note: ")).collect();
-    assert_eq!(lines.len(), 1, "{args:?}: {stderr}");
-    assert!(lines[0].starts_with("error: "), "{args:?}: {stderr}");
-    lines[0].to_owned()
 }
 
 /// A demo of three steps on the plain world, made once for all tests.

@@ -8,13 +8,11 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::xtask;
+
 const MODEL: [&str; 4] =
     ["--clip", "demo/clip.safetensors", "--adapter", "demo/adapter.safetensors"];
 const GOOD: &str = "demo/unseen/speckle/test/good";
-
-fn xtask(args: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).current_dir(folder).output().unwrap()
-}
 
 fn with_model<'a>(args: &[&'a str]) -> Vec<&'a str> {
     [args, &MODEL].concat()

@@ -1,8 +1,6 @@
 //! Copies of the fourteen datasets as the authors have them, in a few files: what tests of descriptors
 //! and of the benchmark make their folders from.
 
-#![allow(dead_code, reason = "each test uses its part")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

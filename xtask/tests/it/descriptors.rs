@@ -1,15 +1,13 @@
 //! The fourteen descriptors against the authors' table: classes, counts and prompt names, and the
 //! ways in which copies of each dataset lie on disk.
 
-mod copies;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use moeclip_data::{Descriptor, Label, Layout, Sample, Scan, Split};
 use tempfile::TempDir;
 
-use copies::{Examples, List, ScoredClass, VISA_SPLIT, scored};
+use crate::copies::{Examples, List, ScoredClass, VISA_SPLIT, scored};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets")

@@ -3,8 +3,6 @@
 //! version are each refused in one line that names the difference; and those of an older program, which
 //! say nothing of it, are taken up.
 
-mod copies;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -238,13 +236,12 @@ fn prepared() -> tempfile::TempDir {
     );
     fs::write(folder.path().join("clip.toml"), "[model]\nimage-size = 112\n").unwrap();
     fs::write(folder.path().join("grid.toml"), GRID).unwrap();
-    copies::write_root(&folder.path().join("root"), 2);
+    crate::copies::write_root(&folder.path().join("root"), 2);
     folder
 }
 
 fn xtask(args: &[&str], folder: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(args).args(CLIP).current_dir(folder).env_remove("MOECLIP_DATA").output().unwrap()
+    crate::xtask(&[args, &CLIP].concat(), folder)
 }
 
 fn works(args: &[&str], folder: &Path) {
