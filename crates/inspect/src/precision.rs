@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use clip_vit::{Precision, fastest_precision};
+use clip_vit::Precision;
 use moeclip::{AdapterFile, Assumed};
 
 use crate::InspectError;
@@ -23,7 +23,7 @@ impl PrecisionChoice {
     /// For looking at pictures: what the calibration in use was measured in, else the fastest.
     ///
     /// # Errors
-    /// As [`fastest_precision`].
+    /// As [`DeviceChoice::fastest_precision`].
     pub fn for_viewing(
         self,
         device: DeviceChoice,
@@ -31,8 +31,7 @@ impl PrecisionChoice {
     ) -> Result<Compute, InspectError> {
         let precision = match (self, calibrated) {
             (Self::Named(precision), _) | (Self::Auto, Some(precision)) => precision,
-            (Self::Auto, None) if device == DeviceChoice::Flex => fastest_precision()?,
-            (Self::Auto, None) => Precision::F32,
+            (Self::Auto, None) => device.fastest_precision()?,
         };
         Ok(Compute { device, precision })
     }
@@ -73,22 +72,23 @@ mod tests {
     fn a_calibration_decides_where_nobody_names_a_precision() {
         let [auto, named] = [PrecisionChoice::Auto, PrecisionChoice::Named(Precision::F16)];
         let calibrated = Some(Precision::Bf16);
-        let flex = DeviceChoice::Flex;
+        let device = DeviceChoice::default();
         let viewing =
-            |choice: PrecisionChoice| choice.for_viewing(flex, calibrated).unwrap().precision;
+            |choice: PrecisionChoice| choice.for_viewing(device, calibrated).unwrap().precision;
         assert_eq!(viewing(auto), Precision::Bf16);
         assert_eq!(viewing(named), Precision::F16);
-        assert_eq!(auto.for_measuring(flex, calibrated).precision, Precision::Bf16);
-        assert_eq!(named.for_measuring(flex, calibrated).precision, Precision::F16);
+        assert_eq!(auto.for_measuring(device, calibrated).precision, Precision::Bf16);
+        assert_eq!(named.for_measuring(device, calibrated).precision, Precision::F16);
     }
 
     #[test]
     fn only_viewing_on_a_cpu_takes_the_fastest() {
         let auto = PrecisionChoice::Auto;
         let viewing = |device| auto.for_viewing(device, None).unwrap().precision;
-        assert_eq!(viewing(DeviceChoice::Flex), fastest_precision().unwrap());
-        assert_eq!(viewing(DeviceChoice::NdArray), Precision::F32);
-        assert_eq!(auto.for_measuring(DeviceChoice::Flex, None).precision, Precision::F32);
-        assert_eq!(auto.for_training(DeviceChoice::Flex).precision, Precision::F32);
+        let device = DeviceChoice::default();
+        assert_eq!(viewing(device), clip_vit::fastest_precision().unwrap());
+        assert_eq!(viewing("ndarray".parse().unwrap()), Precision::F32);
+        assert_eq!(auto.for_measuring(device, None).precision, Precision::F32);
+        assert_eq!(auto.for_training(device).precision, Precision::F32);
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::{command, xtask};
+use crate::{command, complaint, xtask};
 
 /// Every file of numbers; the page also has times.
 const TABLES: [&str; 5] = ["table.md", "table.csv", "classes.csv", "table.json", "table.tex"];
@@ -218,13 +218,7 @@ fn other_weights_do_not_mix(folder: &Path) {
 }
 
 fn mistakes_are_one_line(folder: &Path) {
-    let complaint = |args: &[&str]| {
-        let output = xtask(args, folder);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
-        assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
-        said
-    };
+    let complaint = |args: &[&str]| complaint(args, folder);
     let unknown = complaint(&line("root", "x", &["--datasets", "nowhere"]));
     assert!(unknown.contains("--datasets nowhere: no known dataset"), "{unknown}");
     let empty = complaint(&line("demo", "x", &[]));

@@ -14,7 +14,7 @@ use image::RgbImage;
 use moeclip_data::PREDICTIONS;
 use moeclip_eval::pictures::{write_map_png, write_npy_f32, write_png};
 use moeclip_eval::{MapRange, MapView};
-use whole_file::{FolderLock, LockError};
+use whole_file::{FolderLock, LOCK, LockError};
 
 use super::earlier::Earlier;
 use super::names::{PictureFiles, assign};
@@ -29,6 +29,34 @@ pub(super) struct Reserved {
     out: PathBuf,
     earlier: Earlier,
     lock: FolderLock,
+    made: MadeFolders,
+}
+
+/// Folders that were made for a run. They go again unless it begins.
+#[derive(Debug)]
+struct MadeFolders(Vec<PathBuf>);
+
+impl MadeFolders {
+    /// Those that are not there yet, the innermost first.
+    fn above(folder: &Path) -> Self {
+        let is_named = |path: &&Path| !path.as_os_str().is_empty();
+        let absent = folder.ancestors().filter(is_named).take_while(|path| !path.exists());
+        Self(absent.map(Path::to_path_buf).collect())
+    }
+
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for MadeFolders {
+    fn drop(&mut self) {
+        if let Some(innermost) = self.0.first() {
+            fs::remove_file(innermost.join(LOCK)).unwrap_or_default();
+        }
+        // What somebody else has put there stays, and the folder with it.
+        self.0.iter().for_each(|folder| fs::remove_dir(folder).unwrap_or_default());
+    }
 }
 
 impl Reserved {
@@ -44,6 +72,7 @@ impl Reserved {
         let files = assign(targets, output)?;
         // Not even a lock is written beside what is refused.
         Earlier::find(output, targets, &files)?;
+        let made = MadeFolders::above(out);
         let lock = FolderLock::hold(out).map_err(|error| match error {
             LockError::Held(folder) => InspectError::refused(format!(
                 "{}: another run is writing to it; wait for its end, or choose another --out",
@@ -58,7 +87,7 @@ impl Reserved {
             },
         })?;
         let earlier = Earlier::find(output, targets, &files)?;
-        Ok(Self { files, out: out.clone(), earlier, lock })
+        Ok(Self { files, out: out.clone(), earlier, lock, made })
     }
 
     /// Begins a list without lines, in place of that of an earlier run, whose results go.
@@ -73,6 +102,7 @@ impl Reserved {
         };
         let file = empty().with_context(|| cannot_write(&path))?;
         self.earlier.remove(&self.out, watch)?;
+        self.made.keep();
         Ok(GrowingList { file, path, bytes: 0, _lock: self.lock })
     }
 }
