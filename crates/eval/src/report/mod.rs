@@ -182,7 +182,41 @@ impl fmt::Display for Report {
         write_cells(f, &Metric::ALL.map(Metric::head), &self.mean.values())?;
         write_legend(f)?;
         write_intervals(f, self, width)?;
-        write_decisions(f, self, width)
+        write_decisions(f, self, width)?;
+        write_undefined(f, self)
+    }
+}
+
+/// How many classes are named before they are counted.
+const NAMED: usize = 3;
+
+/// Why there is `n/a` in the table.
+fn write_undefined(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let lacking = |metric: Metric| {
+        let classes = report.classes.iter().filter(move |class| class.metrics[metric].is_none());
+        classes.map(|class| class.class.as_str()).collect::<Vec<_>>()
+    };
+    let of_one_kind = lacking(Metric::ImageAuroc);
+    if !of_one_kind.is_empty() {
+        let names = named(&of_one_kind);
+        write!(f, "\nn/a of images, {names}: all are normal, or all are anomalous.")?;
+    }
+    let unmarked = lacking(Metric::PixelAuroc);
+    if !unmarked.is_empty() {
+        write!(f, "\nn/a of pixels, {}: no mask marks one.", named(&unmarked))?;
+    }
+    if !lacking(Metric::ImageEce).is_empty() {
+        let head = Metric::ImageEce.head();
+        write!(f, "\nn/a of {head}: it is of probabilities, and these scores leave 0 to 1.")?;
+    }
+    Ok(())
+}
+
+fn named(classes: &[&str]) -> String {
+    let (first, others) = classes.split_at(classes.len().min(NAMED));
+    match others.len() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
     }
 }
 

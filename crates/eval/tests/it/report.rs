@@ -161,6 +161,8 @@ fn the_table_says_not_applicable_and_names_its_protocol() {
     );
     let widths: Vec<usize> = lines[1..5].iter().map(|line| line.chars().count()).collect();
     assert!(widths.iter().all(|&width| width == widths[0]), "{table}");
+    assert!(table.contains("\nn/a of pixels, hazelnut: no mask marks one."), "{table}");
+    assert!(!table.contains("n/a of images, hazelnut"), "{table}");
 }
 
 #[test]
