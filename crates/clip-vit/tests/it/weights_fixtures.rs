@@ -77,7 +77,7 @@ fn shared_files_that_are_broken_give_one_line_each() {
         ("nan.safetensors", "NaN or infinite: visual.proj;"),
         ("truncated.safetensors", "truncated"),
         ("hostile_pickle.pt", "asks for posix.system; nothing was executed"),
-        ("moeclip_authors.pth", "is no CLIP"),
+        ("moeclip_authors.pth", "is a file of MoECLIP adapters, which goes with --adapter"),
     ];
     for (name, expected) in cases {
         let line = open_error(&folder.join(name));
