@@ -163,13 +163,12 @@ impl Calibrating {
 /// Refuses too few images, by the name of the option that asks for more.
 fn require(targets: CalibrationTargets, images: usize) -> Result<(), InspectError> {
     let Err(error) = targets.require(images) else { return Ok(()) };
-    match error {
-        EvalError::TooFewImages { rate: FalsePositives::Pixels(_), .. } => {
-            refuse!("--pixel-fpr (0.01 where it is not given): {error}")
-        }
-        EvalError::TooFewImages { .. } => refuse!("--fpr (0.01 where it is not given): {error}"),
-        other => Err(other.into()),
-    }
+    let EvalError::TooFewImages { rate, .. } = error else { return Err(error.into()) };
+    let (option, rate) = match rate {
+        FalsePositives::Images(rate) => ("--fpr", rate),
+        FalsePositives::Pixels(rate) => ("--pixel-fpr", rate),
+    };
+    refuse!("{option} is {rate} (0.01 where it is not given): {error}")
 }
 
 /// The images that are calibrated on.

@@ -70,7 +70,7 @@ fn what_cannot_be_calibrated_is_refused(folder: &Path) {
         (with_model(&[&["calibrate"][..], &made].concat()), "at least 99 are needed"),
         (
             with_model(&[&["calibrate", "--fpr", "0.1"][..], &made].concat()),
-            "--pixel-fpr (0.01 where it is not given): 20 normal images are too few",
+            "--pixel-fpr is 0.01 (0.01 where it is not given): 20 normal images are too few",
         ),
         (calibrate(&["--data", "made"]), "--split"),
         (calibrate(&["--data", "made/speckle/test/good"]), "--class NAME"),
