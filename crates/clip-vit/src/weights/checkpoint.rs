@@ -170,7 +170,7 @@ impl ClipCheckpoint {
         self.tensors.get(name).map(|tensor| tensor.dtype)
     }
 
-    /// A canonical tensor for Burn, with CLIP's own axes ([`canonical_shapes`]).
+    /// A canonical tensor for Burn, with CLIP's own axes ([`canonical_shapes`](super::canonical_shapes)).
     ///
     /// # Errors
     ///
