@@ -102,21 +102,22 @@ const XTASK: &str = "cargo xtask";
 impl Common {
     /// Where to train, and how precisely.
     pub(crate) fn training(&self) -> Compute {
-        self.precision.for_training(self.device)
+        Compute { device: self.device, precision: self.precision.for_training() }
     }
 
     /// Where to look at pictures, and how precisely: as the calibration in use was measured, if there
     /// is one.
     ///
     /// # Errors
-    /// As [`PrecisionChoice::for_viewing`].
+    /// As [`DeviceChoice::fastest_precision`].
     pub(crate) fn viewing(&self, calibrated: Option<Precision>) -> Result<Compute, InspectError> {
-        self.precision.for_viewing(self.device, calibrated)
+        let precision = self.precision.for_viewing(calibrated, self.device.fastest_precision()?);
+        Ok(Compute { device: self.device, precision })
     }
 
     /// Where to measure, and how precisely, likewise.
     pub(crate) fn measuring(&self, calibrated: Option<Precision>) -> Compute {
-        self.precision.for_measuring(self.device, calibrated)
+        Compute { device: self.device, precision: self.precision.for_measuring(calibrated) }
     }
 
     /// What a process of this program is told.

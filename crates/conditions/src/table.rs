@@ -93,6 +93,7 @@ table! {
     Seed         "seed"          "the seed"                 Given, [Demo];
     PerCategory  "per_category"  "pictures per category"    Given, [Demo];
     Normalisation "normalisation" "the normalisation of pictures" Given, [Training Benchmark Calibration Ablation];
+    SampleBits   "bits"          "the bits of 16-bit pictures" Given, [Calibration];
     Numbers      "numbers"       "the numbers version"      Build { now: |_| NUMBERS.into(), before: Some(|| 1.into()), remedy: "use a program of the old one" }, [Training Pretraining Benchmark Calibration Ablation Demo Prompts Pictures];
     Decoder      "decoder"       "the JPEG decoder"         Build { now: |_| JPEG_DECODER.into(), before: Some(|| DEFAULT_JPEG_DECODER.into()), remedy: "use a build with the old one (feature libjpeg-turbo)" }, [Training Benchmark Calibration Ablation Demo Pictures];
     Kernels      "kernels"       "the kind of kernels"      Build { now: |device| kernels(device).into(), before: None, remedy: "use a build and a machine with the old ones" }, [Training Pretraining Benchmark Calibration Ablation Demo Prompts];

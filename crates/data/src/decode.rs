@@ -237,6 +237,9 @@ impl DecodedFile {
         let mut left = limits();
         left.reserve(decoder.total_bytes())?;
         decoder.set_limits(left)?;
+        if decoder.total_bytes() == 0 {
+            return Err(Refusal::Unread("a picture without a pixel".into()));
+        }
         let orientation = turned(&mut decoder)?;
         let mut pixels = match decoder.color_type() {
             ColorType::Rgb8 => common_rgb(decoder, bytes)?,

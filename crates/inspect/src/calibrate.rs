@@ -16,8 +16,9 @@ use crate::error::{Context, refuse};
 use crate::pictures::within;
 use crate::registry::{MethodFiles, MethodName};
 use crate::{
-    CacheRequest, ClipSource, DataRequest, Dataset, InspectError, LoadedDetector, Warning, Watcher,
-    cached, conditions, fingerprint, for_each_image, prompt_names, tell_mask_faults, tell_trouble,
+    CacheRequest, ClipSource, DataRequest, Dataset, InspectError, LoadedDetector, ShownPictures,
+    Warning, Watcher, cached, conditions, fingerprint, for_each_image, prompt_names,
+    tell_file_faults, tell_trouble,
 };
 
 /// The confidence of intervals.
@@ -97,7 +98,8 @@ impl Job for CalibrateJob<'_> {
         let classes = prompt_names(&normal.samples);
         let images = normal.described(adapter, classes.clone(), watch)?;
         let (clip, compute) = (&request.clip, request.compute);
-        let conditions = conditions(adapter, clip, domain, compute)?;
+        let shown = ShownPictures { domain, bits: normal.dataset.descriptor.bits };
+        let conditions = conditions(adapter, clip, shown, compute)?;
         let mut loaded = method.load::<B>(clip, &classes, domain, compute, &device, watch)?;
         let cache = request.cache.open()?;
         let images_read = ImageDataset::new(normal.samples, loaded.preprocessing)
@@ -105,7 +107,7 @@ impl Job for CalibrateJob<'_> {
         let dataset = cached(images_read, &cache);
         let calibrating = Calibrating { targets, images, conditions };
         let calibration = calibrating.run(&dataset, &mut loaded, &device, watch, named);
-        tell_mask_faults(&dataset, watch);
+        tell_file_faults(&dataset, watch);
         let calibration = calibration?;
         tell_trouble(&cache, watch);
         adapter.write_calibrated(out, &calibration)?;
@@ -328,6 +330,7 @@ mod tests {
     use super::*;
     use crate::Unwatched;
     use crate::backends::DeviceChoice;
+    use crate::pictures::tests::folder;
 
     const TREE: [&str; 4] = [
         "parts/plate/test/good/0.png",
@@ -335,16 +338,6 @@ mod tests {
         "parts/plate/test/bent/0.png",
         "parts/plate/ground_truth/bent/0_mask.png",
     ];
-
-    fn folder(files: &[&str]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = root.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "not read while listed").unwrap();
-        }
-        root
-    }
 
     /// The images that `data` below `root` is calibrated on, with their class.
     fn normal(root: &Path, data: &str) -> Result<Vec<(String, String)>, InspectError> {

@@ -76,25 +76,41 @@ pub fn tell_trouble(cache: &Option<Cache>, watch: &mut dyn Watcher) {
     }
 }
 
-/// Warns of what is wrong with masks that were read, of the first few by name.
-pub fn tell_mask_faults(dataset: &ImageDataset, watch: &mut dyn Watcher) {
-    let faults = dataset.take_faults();
-    tell_each(&faults, watch);
+/// Warns of what is wrong with files that were read, of the first few by name.
+pub fn tell_file_faults(dataset: &ImageDataset, watch: &mut dyn Watcher) {
+    tell_each(&dataset.take_faults(), watch);
+}
+
+/// Warns of faults of files, of the first few by name.
+pub fn tell_each(faults: &[Fault], watch: &mut dyn Watcher) {
+    let mut told = ToldFaults::default();
+    let named = told.named(faults);
+    named.into_iter().chain(told.rest()).for_each(|warning| watch.warn(warning));
 }
 
 /// How many faults of files are told before they are only counted.
 const TOLD: usize = 4;
 
-/// Warns of faults of files, of the first few by name.
-pub fn tell_each(faults: &[Fault], watch: &mut dyn Watcher) {
-    fault_warnings(faults).into_iter().for_each(|warning| watch.warn(warning));
+/// Faults of files that are found one after another: the first few are told by name.
+#[derive(Debug, Default)]
+pub struct ToldFaults {
+    found: usize,
 }
 
-/// What is told of faults of files: the first few by name, and how many more there are.
-pub fn fault_warnings(faults: &[Fault]) -> Vec<Warning> {
-    let named = faults.iter().take(TOLD).map(|fault| Warning::Fault { fault: fault.to_string() });
-    let more = faults.len().checked_sub(TOLD).filter(|more| *more > 0);
-    named.chain(more.map(|more| Warning::MoreFaults { more })).collect()
+impl ToldFaults {
+    /// The warnings of these, as far as there are not too many by now.
+    pub fn named(&mut self, faults: &[Fault]) -> Vec<Warning> {
+        let left = TOLD.saturating_sub(self.found);
+        self.found += faults.len();
+        let named = faults.iter().take(left);
+        named.map(|fault| Warning::Fault { fault: fault.to_string() }).collect()
+    }
+
+    /// How many more there were, if any.
+    pub fn rest(&self) -> Option<Warning> {
+        let more = self.found.checked_sub(TOLD).filter(|more| *more > 0);
+        more.map(|more| Warning::MoreFaults { more })
+    }
 }
 
 /// A described folder of images.

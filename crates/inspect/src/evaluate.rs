@@ -16,9 +16,9 @@ use crate::backends::{Compute, Job, run_on};
 use crate::error::Context;
 use crate::registry::{MethodFiles, MethodName};
 use crate::{
-    CacheRequest, ClipSource, DataRequest, Dataset, InspectError, LoadedDetector, Watcher,
-    WorkKind, cached, calibration_of, prompt_names, refuse_calibration_data, refuse_training_data,
-    shown_path, tell_mask_faults, tell_trouble,
+    CacheRequest, ClipSource, DataRequest, Dataset, InspectError, LoadedDetector, ShownPictures,
+    Watcher, WorkKind, cached, calibration_of, prompt_names, refuse_calibration_data,
+    refuse_training_data, shown_path, tell_file_faults, tell_trouble,
 };
 
 /// MiB for the pixels of a class.
@@ -154,8 +154,9 @@ impl Job for EvalJob<'_> {
             refuse_training_data(adapter, &opened, &samples, watch)?;
             let (clip, compute) = (&request.clip, request.compute);
             let wanted = !request.uncalibrated;
+            let shown = ShownPictures { domain, bits: opened.descriptor.bits };
             let calibration =
-                wanted.then(|| calibration_of(adapter, clip, domain, compute)).transpose()?;
+                wanted.then(|| calibration_of(adapter, clip, shown, compute)).transpose()?;
             if let Some(calibration) = calibration.flatten() {
                 refuse_calibration_data(adapter, &calibration, &samples, watch)?;
                 evaluation = evaluation.calibrated(calibration)?;
@@ -171,7 +172,7 @@ impl Job for EvalJob<'_> {
             .with_bits(opened.descriptor.bits);
         let dataset = cached(images_read, &cache);
         let reports = evaluate(&dataset, &mut loaded, evaluation, &device, watch);
-        tell_mask_faults(&dataset, watch);
+        tell_file_faults(&dataset, watch);
         let reports = reports?;
         tell_trouble(&cache, watch);
         Ok(Evaluated {

@@ -32,7 +32,7 @@ pub use cases::{SeenImage, draw};
 pub use catalogue::{DataRoot, find, known, published};
 pub use child::{ChildJob, Launcher, TrainRequest};
 pub use data::{
-    CacheRequest, DataRequest, Dataset, cached, fault_warnings, tell_each, tell_mask_faults,
+    CacheRequest, DataRequest, Dataset, ToldFaults, cached, tell_each, tell_file_faults,
     tell_trouble,
 };
 pub use error::{InspectError, one_line};
@@ -41,9 +41,9 @@ pub use evaluate::{
 };
 pub use methods::{AdaptedClip, UnchangedClip};
 pub use open::{
-    ClipSource, LoadedDetector, LoadedModel, calibration_of, conditions, conditions_with,
-    described, open_adapter, open_model, preprocessing, prompt_names, refuse_other_clip,
-    shared_conditions, source_sha256, warn_of_guesses,
+    ClipSource, LoadedDetector, LoadedModel, ShownPictures, calibration_of, conditions,
+    conditions_with, described, open_adapter, open_model, preprocessing, prompt_names,
+    refuse_other_clip, shared_conditions, source_sha256, warn_of_guesses,
 };
 pub use overlap::{
     Fingerprint, HashedImage, calibrated_on, fingerprint, refuse_calibration_data,

@@ -11,7 +11,7 @@ use moeclip::{
     AdapterFile, AdapterFormat, Assumed, FrozenClip, MoeClip, MoeClipDetector, PromptBook,
     PromptCache, PromptOrigin, PromptSet,
 };
-use moeclip_data::{Preprocessing, Sample};
+use moeclip_data::{Preprocessing, Sample, SampleBits};
 use serde::{Deserialize, Serialize};
 
 use crate::backends::{Compute, DeviceChoice};
@@ -251,6 +251,15 @@ fn prompts_of(file: &AdapterFile) -> PromptSet {
     file.provenance().map_or_else(PromptSet::default, |from| from.prompts.clone())
 }
 
+/// What is known of pictures before they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShownPictures {
+    /// Their kind.
+    pub domain: Domain,
+    /// How many bits of 16 hold them, where somebody says it.
+    pub bits: Option<SampleBits>,
+}
+
 /// The calibration of adapters, if they carry one; one for other images, another CLIP, another precision,
 /// build or machine is refused.
 ///
@@ -259,11 +268,11 @@ fn prompts_of(file: &AdapterFile) -> PromptSet {
 pub fn calibration_of(
     adapter: &AdapterFile,
     clip: &ClipSource,
-    domain: Domain,
+    shown: ShownPictures,
     compute: Compute,
 ) -> Result<Option<Calibration>, InspectError> {
     let Some(calibration) = adapter.calibration() else { return Ok(None) };
-    let given = conditions(adapter, clip, domain, compute)?;
+    let given = conditions(adapter, clip, shown, compute)?;
     let file = adapter.path().display();
     calibration
         .require(&given)
@@ -278,12 +287,12 @@ pub fn calibration_of(
 pub fn conditions(
     adapter: &AdapterFile,
     clip: &ClipSource,
-    domain: Domain,
+    shown: ShownPictures,
     compute: Compute,
 ) -> Result<CalibrationConditions, InspectError> {
     let clip = clip.read()?;
     let shared = shared_conditions(&clip, compute.device);
-    Ok(conditions_with(adapter, source_sha256(&clip), shared, domain, compute.precision))
+    Ok(conditions_with(adapter, source_sha256(&clip), shared, shown, compute.precision))
 }
 
 /// The same where the CLIP's SHA-256 and what is shared are known.
@@ -291,16 +300,18 @@ pub fn conditions_with(
     adapter: &AdapterFile,
     clip_sha256: String,
     shared: Conditions,
-    domain: Domain,
+    shown: ShownPictures,
     precision: Precision,
 ) -> CalibrationConditions {
+    let ShownPictures { domain, bits } = shown;
+    let bits = bits.filter(|bits| !bits.is_all());
     CalibrationConditions {
         domain,
         image_size: adapter.config().image_size,
         precision: precision.dtype().name().to_owned(),
         clip_sha256,
         prompts_sha256: prompts_of(adapter).sha256(),
-        shared,
+        shared: shared.with(Condition::SampleBits, &bits),
     }
 }
 

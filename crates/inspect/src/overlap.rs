@@ -31,7 +31,10 @@ pub fn fingerprint(
     watch: &mut dyn Watcher,
 ) -> Result<Fingerprint, InspectError> {
     let mut images = fingerprints(samples, watch)?;
-    let mut lines = String::new();
+    let descriptor = &dataset.descriptor;
+    // Said only where it is not as it always was.
+    let bits = descriptor.bits.filter(|bits| !bits.is_all());
+    let mut lines = bits.map_or_else(String::new, |bits| format!("{bits} bits\n"));
     for (sample, image) in std::iter::zip(samples, &images) {
         let masks = sample.masks.iter().map(|mask| Ok(ContentHash::of_file(mask)?.short()));
         let mask = masks.collect::<Result<Vec<_>, InspectError>>()?.join("+");
@@ -39,7 +42,6 @@ pub fn fingerprint(
         lines.push_str(&format!("{image} {mask} {label} {prompt}\n"));
     }
     images.sort();
-    let descriptor = &dataset.descriptor;
     let (name, licence) = (descriptor.name.clone(), descriptor.licence.clone());
     let data = AuxiliaryData { name, licence, images };
     Ok(Fingerprint { data, in_order: ContentHash::of_bytes(lines.as_bytes()).to_string() })

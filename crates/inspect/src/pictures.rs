@@ -173,7 +173,7 @@ impl Dataset {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
 
     use tempfile::TempDir;
@@ -204,7 +204,8 @@ mod tests {
         "parts/plate/train/good/0.png",
     ];
 
-    fn folder(files: &[&str]) -> TempDir {
+    /// A folder with these files.
+    pub(crate) fn folder(files: &[&str]) -> TempDir {
         let root = tempfile::tempdir().unwrap();
         for file in files {
             let path = root.path().join(file);

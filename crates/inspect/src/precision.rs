@@ -7,7 +7,6 @@ use clip_vit::Precision;
 use moeclip::{AdapterFile, Assumed};
 
 use crate::InspectError;
-use crate::backends::{Compute, DeviceChoice};
 
 /// A precision as it is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,34 +19,22 @@ pub enum PrecisionChoice {
 }
 
 impl PrecisionChoice {
-    /// For looking at pictures: what the calibration in use was measured in, else the fastest.
-    ///
-    /// # Errors
-    /// As [`DeviceChoice::fastest_precision`].
-    pub fn for_viewing(
-        self,
-        device: DeviceChoice,
-        calibrated: Option<Precision>,
-    ) -> Result<Compute, InspectError> {
-        let precision = match (self, calibrated) {
-            (Self::Named(precision), _) | (Self::Auto, Some(precision)) => precision,
-            (Self::Auto, None) => device.fastest_precision()?,
-        };
-        Ok(Compute { device, precision })
+    /// For looking at pictures: what the calibration in use was measured in, else the `fastest`.
+    pub fn for_viewing(self, calibrated: Option<Precision>, fastest: Precision) -> Precision {
+        match self {
+            Self::Named(precision) => precision,
+            Self::Auto => calibrated.unwrap_or(fastest),
+        }
     }
 
     /// For measuring: what the calibration in use was measured in, else f32.
-    pub fn for_measuring(self, device: DeviceChoice, calibrated: Option<Precision>) -> Compute {
-        let precision = match self {
-            Self::Named(precision) => precision,
-            Self::Auto => calibrated.unwrap_or_default(),
-        };
-        Compute { device, precision }
+    pub fn for_measuring(self, calibrated: Option<Precision>) -> Precision {
+        self.for_viewing(calibrated, Precision::F32)
     }
 
     /// For training, and for whatever compares with a training: f32.
-    pub fn for_training(self, device: DeviceChoice) -> Compute {
-        self.for_measuring(device, None)
+    pub fn for_training(self) -> Precision {
+        self.for_measuring(None)
     }
 }
 
@@ -67,28 +54,21 @@ pub fn calibrated_precision(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Precision::{Bf16, F16, F32};
 
     #[test]
-    fn a_calibration_decides_where_nobody_names_a_precision() {
-        let [auto, named] = [PrecisionChoice::Auto, PrecisionChoice::Named(Precision::F16)];
-        let calibrated = Some(Precision::Bf16);
-        let device = DeviceChoice::default();
-        let viewing =
-            |choice: PrecisionChoice| choice.for_viewing(device, calibrated).unwrap().precision;
-        assert_eq!(viewing(auto), Precision::Bf16);
-        assert_eq!(viewing(named), Precision::F16);
-        assert_eq!(auto.for_measuring(device, calibrated).precision, Precision::Bf16);
-        assert_eq!(named.for_measuring(device, calibrated).precision, Precision::F16);
-    }
-
-    #[test]
-    fn only_viewing_on_a_cpu_takes_the_fastest() {
-        let auto = PrecisionChoice::Auto;
-        let viewing = |device| auto.for_viewing(device, None).unwrap().precision;
-        let device = DeviceChoice::default();
-        assert_eq!(viewing(device), clip_vit::fastest_precision().unwrap());
-        assert_eq!(viewing("ndarray".parse().unwrap()), Precision::F32);
-        assert_eq!(auto.for_measuring(device, None).precision, Precision::F32);
-        assert_eq!(auto.for_training(device).precision, Precision::F32);
+    fn a_name_decides_then_a_calibration_then_the_work() {
+        let [auto, named] = [PrecisionChoice::Auto, PrecisionChoice::Named(F16)];
+        for (choice, calibrated, viewing, measuring) in [
+            (auto, None, Bf16, F32),
+            (auto, Some(F32), F32, F32),
+            (auto, Some(Bf16), Bf16, Bf16),
+            (named, None, F16, F16),
+            (named, Some(Bf16), F16, F16),
+        ] {
+            assert_eq!(choice.for_viewing(calibrated, Bf16), viewing);
+            assert_eq!(choice.for_measuring(calibrated), measuring);
+        }
+        assert_eq!((auto.for_training(), named.for_training()), (F32, F16));
     }
 }

@@ -14,7 +14,7 @@ use burn::tensor::backend::Backend;
 use clap::Args;
 use clip_vit::ClipCheckpoint;
 use inspect::backends::{DeviceChoice, Job, beside, run_on};
-use inspect::{Dataset, Warning, fingerprint, refuse_unwritable, tell_trouble};
+use inspect::{Dataset, ToldFaults, Warning, fingerprint, refuse_unwritable, tell_trouble};
 use moeclip::Chosen;
 use moeclip_data::{Counts, Fault, ImageDataset, Split, hold_out};
 use moeclip_train::{
@@ -166,36 +166,22 @@ fn drawn(log: &RunLog) -> Option<String> {
     plot.map(|file| file.display().to_string())
 }
 
-/// Most faults of masks that are told one by one.
-const FAULTS_TOLD: usize = 4;
-
-/// What is wrong with the masks that are trained on, told as they are read.
-struct MaskFaults {
+/// What is wrong with the files that are trained on, told as they are read.
+struct FileFaults {
     images: Vec<ImageDataset>,
-    found: usize,
+    told: ToldFaults,
 }
 
-impl MaskFaults {
+impl FileFaults {
     fn of(images: &AuxiliaryImages) -> Self {
         let images = std::iter::once(&images.training).chain(&images.held_out);
-        Self { images: images.cloned().collect(), found: 0 }
+        Self { images: images.cloned().collect(), told: ToldFaults::default() }
     }
 
-    /// What was found since this was called last, up to [`FAULTS_TOLD`].
-    fn take(&mut self) -> Vec<String> {
-        let mut faults: Vec<Fault> =
-            self.images.iter().flat_map(ImageDataset::take_faults).collect();
-        let told = FAULTS_TOLD.saturating_sub(self.found);
-        self.found += faults.len();
-        faults.truncate(told);
-        faults.iter().map(Fault::to_string).collect()
-    }
-
-    /// Tells how many there were besides.
-    fn count(&self) {
-        if let Some(more) = self.found.checked_sub(FAULTS_TOLD).filter(|more| *more > 0) {
-            tell(&Warning::MoreFaults { more });
-        }
+    /// What was found since this was called last, and is to be told.
+    fn take(&mut self) -> Vec<Warning> {
+        let faults: Vec<Fault> = self.images.iter().flat_map(ImageDataset::take_faults).collect();
+        self.told.named(&faults)
     }
 }
 
@@ -251,7 +237,7 @@ impl TrainJob {
         let extent = run.extent(self.args.settings.steps);
         let Run { learner, images, .. } = run;
         let mut display = self.args.display.show(extent, learner.steps(), &self.common);
-        let mut faults = MaskFaults::of(images);
+        let mut faults = FileFaults::of(images);
         let ending = fit_watched(learner, images, extent, device, |now, metrics| {
             display.step(metrics);
             if self.common.json {
@@ -273,7 +259,7 @@ impl TrainJob {
         });
         faults.take().into_iter().for_each(|fault| display.warn(fault));
         display.finish();
-        faults.count();
+        faults.told.rest().iter().for_each(tell);
         // Whatever ended it: a broken picture after hours must not cost the steps since the last.
         if steps.made > 0 {
             saving.at_end(learner);

@@ -190,12 +190,17 @@ fn eval_has_the_protocol_and_predict_the_same_verdicts(folder: &Path) {
 
 fn where_it_does_not_hold_it_is_refused(folder: &Path) {
     let eval = ["eval", "--data", "demo/unseen"];
-    let cases: [(Vec<&str>, &str); 4] = [
+    let cases: [(Vec<&str>, &str); 6] = [
         (with_model(&[&eval[..], &["--domain", "medical"]].concat()), "industrial, not medical"),
         (with_model(&[&eval[..], &["--precision", "bf16"]].concat()), "F32, not BF16"),
         (
             with_model(&["predict", "demo/unseen", "--out", "x", "--domain", "medical"]),
             "not medical; calibrate for that, or go without (--uncalibrated)",
+        ),
+        (with_model(&[&eval[..], &["--bits", "12"]].concat()), "the bits of 16-bit pictures"),
+        (
+            with_model(&["predict", "demo/unseen", "--out", "x", "--bits", "12"]),
+            "the bits of 16-bit pictures",
         ),
         (with_model(&["eval", "--data", "made"]), "was calibrated on 20 of these images"),
     ];

@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use serde_json::Value;
+
 mod ablate;
 mod bench;
 mod calibrate;
@@ -42,4 +44,21 @@ fn complaint(args: &[&str], folder: &Path) -> String {
     assert_eq!(lines.len(), 1, "{args:?}: {stderr}");
     assert!(lines[0].starts_with("error: "), "{args:?}: {stderr}");
     lines[0].to_owned()
+}
+
+/// The one error of a failing command, whatever else it says.
+fn error_line(args: &[&str], folder: &Path) -> String {
+    let output = xtask(args, folder);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!((output.status.code(), lines.len()), (Some(1), 1), "{args:?}: {stderr}");
+    lines[0].to_owned()
+}
+
+/// The JSON that a command prints when it goes well.
+fn json_of(args: &[&str], folder: &Path) -> Value {
+    let output = xtask(args, folder);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {stderr}");
+    serde_json::from_slice(&output.stdout).unwrap()
 }

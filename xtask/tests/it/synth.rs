@@ -1,27 +1,9 @@
 //! `datasets synth` as a user meets it: what it writes is a dataset without faults, and it never writes
 //! over anything.
 
-use std::path::Path;
-
 use serde_json::Value;
 
-use crate::xtask;
-
-fn works(args: &[&str], folder: &Path) -> Value {
-    let output = xtask(args, folder);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{args:?}: {stderr}");
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// The one line that a failing command prints.
-fn complaint(args: &[&str], folder: &Path) -> String {
-    let output = xtask(args, folder);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    let lines: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-    assert_eq!((output.status.code(), lines.len()), (Some(1), 1), "{args:?}: {stderr}");
-    lines[0].to_owned()
-}
+use crate::{error_line, json_of};
 
 const SMALL: [&str; 6] = ["--size", "40", "--per-category", "5", "--train", "1"];
 
@@ -29,12 +11,12 @@ const SMALL: [&str; 6] = ["--size", "40", "--per-category", "5", "--train", "1"]
 fn both_halves_are_datasets_without_faults() {
     let folder = tempfile::tempdir().unwrap();
     let synth = [&["datasets", "synth", "world", "--seed", "4", "--json"][..], &SMALL[..]].concat();
-    let written = works(&synth, folder.path());
+    let written = json_of(&synth, folder.path());
     assert_eq!(written["auxiliary"], 14 * 6);
     assert_eq!(written["test"], 8 * 6);
     for (half, classes, defective) in [("auxiliary", 14, 4), ("test", 8, 2)] {
         let path = format!("world/{half}");
-        let found = works(&["datasets", "verify", &path, "--json"], folder.path());
+        let found = json_of(&["datasets", "verify", &path, "--json"], folder.path());
         assert_eq!(found["faults"], Value::Array(Vec::new()), "{half}");
         assert_eq!(found["classes"].as_array().unwrap().len(), classes);
         assert_eq!(found["classes"][0]["anomalous"], defective);
@@ -56,11 +38,11 @@ fn it_writes_over_nothing_and_says_what_is_out_of_range() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("full")).unwrap();
     std::fs::write(folder.path().join("full/mine.txt"), "mine").unwrap();
-    let line = complaint(&["datasets", "synth", "full"], folder.path());
+    let line = error_line(&["datasets", "synth", "full"], folder.path());
     assert!(line.contains("full: is not empty"), "{line}");
-    let line = complaint(&["datasets", "synth", "new", "--size", "9"], folder.path());
+    let line = error_line(&["datasets", "synth", "new", "--size", "9"], folder.path());
     assert!(line.contains("size = 9: use 32 to 2048 pixels"), "{line}");
-    let line = complaint(&["datasets", "synth", "new", "--per-category", "1"], folder.path());
+    let line = error_line(&["datasets", "synth", "new", "--per-category", "1"], folder.path());
     assert!(line.contains("pictures per category = "), "{line}");
     assert!(!folder.path().join("new").exists());
 }

@@ -10,7 +10,9 @@ fn conditions() -> CalibrationConditions {
         precision: "F32".into(),
         clip_sha256: "c".repeat(64),
         prompts_sha256: "e".repeat(64),
-        shared: Conditions::here("flex").with(Condition::Normalisation, &"plain"),
+        shared: Conditions::here("flex")
+            .with(Condition::Normalisation, &"plain")
+            .with(Condition::SampleBits, &12),
     }
 }
 

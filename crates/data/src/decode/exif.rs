@@ -48,26 +48,38 @@ struct ExifEntry {
 /// A TIFF structure: its bytes and their order.
 struct ExifData<'a> {
     bytes: &'a [u8],
-    is_little: bool,
+    order: ByteOrder,
+}
+
+/// In which order the bytes of a TIFF's numbers stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ByteOrder {
+    Little,
+    Big,
+}
+
+/// An unsigned number of so many bytes, 8 at most, in a TIFF structure.
+pub(super) fn unsigned(bytes: &[u8], at: usize, length: usize, order: ByteOrder) -> Option<u64> {
+    let bytes = bytes.get(at..at.checked_add(length)?)?;
+    let push = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+    Some(match order {
+        ByteOrder::Little => bytes.iter().rev().fold(0, push),
+        ByteOrder::Big => bytes.iter().fold(0, push),
+    })
 }
 
 impl<'a> ExifData<'a> {
     fn new(bytes: &'a [u8]) -> Option<Self> {
         match bytes.get(..4)? {
-            b"II*\0" => Some(Self { bytes, is_little: true }),
-            b"MM\0*" => Some(Self { bytes, is_little: false }),
+            b"II*\0" => Some(Self { bytes, order: ByteOrder::Little }),
+            b"MM\0*" => Some(Self { bytes, order: ByteOrder::Big }),
             _ => None,
         }
     }
 
     /// An unsigned number of so many bytes.
     fn unsigned(&self, at: usize, length: usize) -> Option<u64> {
-        let bytes = self.bytes.get(at..at.checked_add(length)?)?;
-        let push = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
-        Some(match self.is_little {
-            true => bytes.iter().rev().fold(0, push),
-            false => bytes.iter().fold(0, push),
-        })
+        unsigned(self.bytes, at, length, self.order)
     }
 
     fn entry(&self, at: usize) -> Option<ExifEntry> {

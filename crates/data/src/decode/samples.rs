@@ -31,6 +31,11 @@ impl SampleBits {
         }
     }
 
+    /// Whether they are all 16 there are, as where nobody says how many.
+    pub fn is_all(self) -> bool {
+        self.largest() == u16::MAX
+    }
+
     /// The largest value of a sample.
     pub fn largest(self) -> u16 {
         u16::MAX >> (16 - self.0)

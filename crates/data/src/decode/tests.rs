@@ -132,6 +132,7 @@ fn what_is_no_picture_is_said_so() {
     assert!(message(b"").contains("empty"));
     assert!(message(b"once upon a time").contains("text, not a picture"));
     assert!(message(b"\x01\x02\xFF\xFE and so on").contains("not a PNG"));
+    assert!(message(b"P5\n0 0\n255\n").contains("a picture without a pixel"));
     assert!(message(b"GIF89a\x01\x00\x01\x00\x00\x00\x00;").contains("begins as a GIF"));
     assert!(message(b"\x89PNG\r\n\x1a\n").contains("begins as a PNG"));
 }

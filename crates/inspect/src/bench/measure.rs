@@ -17,7 +17,7 @@ use crate::backends::{Job, run_on};
 use crate::error::{Context, refuse};
 use crate::{
     InspectError, LoadedDetector, Warning, Watcher, WorkKind, cached, prompt_names,
-    tell_mask_faults, tell_trouble, to_bools,
+    tell_file_faults, tell_trouble, to_bools,
 };
 
 /// What became of an image; a line of JSON for whoever started this process.
@@ -94,7 +94,7 @@ impl Job for MeasuringPiece<'_> {
         watch.begin(WorkKind::Images, piece.left.len());
         piece.measure(&images, &mut loaded, &device, watch, tell)?;
         watch.end();
-        tell_mask_faults(&images, watch);
+        tell_file_faults(&images, watch);
         tell_trouble(&cache, watch);
         Ok(())
     }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use anomaly::{Calibration, Domain};
+use anomaly::Calibration;
 use conditions::Conditions;
 use moeclip_data::{ContentHash, Descriptor, Sample, Split};
 use moeclip_eval::ResultFolder;
@@ -13,9 +13,9 @@ use super::BenchRequest;
 use super::identity::{Identity, key_of};
 use crate::error::refuse;
 use crate::{
-    DataRoot, Dataset, HashedImage, InspectError, MethodFiles, MethodName, OpenMethod, Warning,
-    Watcher, WorkKind, calibrated_on, conditions_with, known, refuse_other_clip, shared_conditions,
-    source_sha256, trained_on,
+    DataRoot, Dataset, HashedImage, InspectError, MethodFiles, MethodName, OpenMethod,
+    ShownPictures, Warning, Watcher, WorkKind, calibrated_on, conditions_with, known,
+    refuse_other_clip, shared_conditions, source_sha256, trained_on,
 };
 
 /// The name of the dataset that adapters are usually trained on.
@@ -235,7 +235,8 @@ impl BenchPlan {
         let results = ResultFolder::open(&results.join(folder))?;
         results.require(&identity.conditions())?;
         results.describe(&identity)?;
-        let deployment = self.deployment(request, subject, domain, images);
+        let shown = ShownPictures { domain, bits: dataset.descriptor.bits };
+        let deployment = self.deployment(request, subject, shown, images);
         let deployment = match deployment {
             Deployment::Unusable(why) => Deployment::Unusable(without(&why, &dataset.root)),
             other => other,
@@ -247,7 +248,7 @@ impl BenchPlan {
         &self,
         request: &BenchRequest,
         subject: &OpenMethod,
-        domain: Domain,
+        shown: ShownPictures,
         images: &[HashedImage<'_>],
     ) -> Deployment {
         let Some(adapter) = subject.adapters() else { return Deployment::Uncalibrated };
@@ -255,7 +256,7 @@ impl BenchPlan {
         let wanted = adapter.calibration().filter(|_| !request.uncalibrated);
         let Some(calibration) = wanted else { return Deployment::Uncalibrated };
         let (sha256, shared) = (sha256.clone(), shared.clone());
-        let given = conditions_with(adapter, sha256, shared, domain, request.precision);
+        let given = conditions_with(adapter, sha256, shared, shown, request.precision);
         if let Err(error) = calibration.require(&given) {
             return Deployment::Unusable(error.to_string());
         }

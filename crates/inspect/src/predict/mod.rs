@@ -22,7 +22,8 @@ use crate::error::refuse;
 use crate::pictures::Pictures;
 use crate::registry::{MethodFiles, MethodName};
 use crate::{
-    ClipSource, InspectError, Judged, LoadedDetector, Viewing, Warning, Watcher, calibration_of,
+    ClipSource, InspectError, Judged, LoadedDetector, ShownPictures, Viewing, Warning, Watcher,
+    calibration_of,
 };
 
 /// Images to look at, and what is to become of their maps.
@@ -163,8 +164,9 @@ impl Job for Predicting<'_> {
         let reserved = Reserved::hold(&output, &targets)?;
         let method = MethodName::default().open(&request.files, watch)?;
         let (clip, domain, compute) = (&request.clip, request.domain, request.compute);
+        let shown = ShownPictures { domain, bits: output.viewing.bits };
         let adapters = method.adapters().filter(|_| !request.uncalibrated);
-        let calibration = adapters.map(|file| calibration_of(file, clip, domain, compute));
+        let calibration = adapters.map(|file| calibration_of(file, clip, shown, compute));
         let calibration = calibration.transpose()?.flatten();
         let calibration = request.output.viewing.holding(calibration, watch);
         warn_of_other_classes(calibration.as_ref(), &classes, watch);

@@ -1,8 +1,10 @@
 //! A TIFF's directory as bytes, to write into a copy of it what the library is to read.
 
+use crate::decode::exif::{ByteOrder, unsigned};
+
 /// Where a directory's entries lie.
 pub(super) struct DirectoryFields {
-    is_little: bool,
+    order: ByteOrder,
     is_big: bool,
     entries: usize,
     first: usize,
@@ -11,11 +13,11 @@ pub(super) struct DirectoryFields {
 impl DirectoryFields {
     /// The directory at `at` of a file.
     pub(super) fn at(bytes: &[u8], at: u64) -> Option<Self> {
-        let is_little = bytes.starts_with(b"II");
+        let order = if bytes.starts_with(b"II") { ByteOrder::Little } else { ByteOrder::Big };
         let at = usize::try_from(at).ok()?;
         let version = [*bytes.get(2)?, *bytes.get(3)?];
         let is_big = version.contains(&43);
-        let mut fields = Self { is_little, is_big, entries: 0, first: 0 };
+        let mut fields = Self { order, is_big, entries: 0, first: 0 };
         let length = if is_big { 8 } else { 2 };
         fields.entries = fields.number(bytes, at, length)?;
         fields.first = at.checked_add(length)?;
@@ -51,13 +53,7 @@ impl DirectoryFields {
     }
 
     fn number(&self, bytes: &[u8], at: usize, length: usize) -> Option<usize> {
-        let bytes = bytes.get(at..at.checked_add(length)?)?;
-        let push = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
-        let value = match self.is_little {
-            true => bytes.iter().rev().fold(0, push),
-            false => bytes.iter().fold(0, push),
-        };
-        usize::try_from(value).ok()
+        usize::try_from(unsigned(bytes, at, length, self.order)?).ok()
     }
 
     fn write(&self, bytes: &mut [u8], at: usize, length: usize, value: u32) -> Option<()> {
@@ -65,7 +61,7 @@ impl DirectoryFields {
         let value = u64::from(value).to_le_bytes();
         let count = place.len();
         for (byte, from) in place.iter_mut().zip(0..) {
-            let from = if self.is_little { from } else { count - 1 - from };
+            let from = if self.order == ByteOrder::Little { from } else { count - 1 - from };
             *byte = *value.get(from)?;
         }
         Some(())

@@ -68,7 +68,7 @@ impl SampleLayout {
         };
         let samples = usize::from(number(Tag::SamplesPerPixel, 1)?);
         let compression = number(Tag::Compression, 1)?;
-        let is_planar = number(Tag::PlanarConfiguration, 1)? == 2;
+        let is_planar = number(Tag::PlanarConfiguration, 1)? == 2 && samples > 1;
         let photometric = number(Tag::PhotometricInterpretation, 1)?;
         refuse_packing(compression, number(Tag::FillOrder, 1)?)?;
         let bits = depth(decoder, samples)?;
@@ -148,7 +148,7 @@ impl SampleLayout {
 
     fn interleaved<T: Copy>(&self, values: Vec<T>) -> Vec<T> {
         let area = self.width as usize * self.height as usize;
-        if !self.is_planar || self.samples == 1 {
+        if !self.is_planar {
             return values;
         }
         let planes: Vec<&[T]> = values.chunks_exact(area.max(1)).collect();

@@ -1,6 +1,7 @@
 //! Lists as tables: values separated by commas, semicolons or tabs, with a header.
 
 use csv::{ReaderBuilder, StringRecord, Trim};
+use strsim::{hamming, osa_distance};
 
 use super::Collector;
 use super::fields::{Fields, label, shown};
@@ -114,20 +115,9 @@ impl Column {
 
     /// Whether `name` is its own with one letter missing or too many, or two letters exchanged.
     fn is_misspelt_as(&self, name: &str) -> bool {
-        let (own, name): (Vec<char>, Vec<char>) =
-            (self.name.chars().collect(), name.to_lowercase().chars().collect());
-        let without = |text: &[char], at: usize| [&text[..at], &text[at + 1..]].concat();
-        let lacks_one = |longer: &[char], shorter: &[char]| {
-            (0..longer.len()).any(|at| without(longer, at) == shorter)
-        };
-        let is_exchanged = |at: usize| {
-            let mut exchanged = own.clone();
-            exchanged.swap(at, at + 1);
-            exchanged == name
-        };
-        lacks_one(&own, &name)
-            || lacks_one(&name, &own)
-            || (0..own.len().saturating_sub(1)).any(is_exchanged)
+        let name = name.to_lowercase();
+        // Another letter in the place of one makes another word: task is no misspelt mask.
+        osa_distance(self.name, &name) == 1 && hamming(self.name, &name) != Ok(1)
     }
 }
 
