@@ -251,8 +251,8 @@ const TEXT_TOWERS: [KnownTower; 9] = [
     tower(512, 12, 2048, 8),   // ViT-B, ViT-M
     tower(640, 12, 2560, 10),  // ViT-B plus
     tower(768, 12, 3072, 12),  // ViT-L
-    tower(1024, 12, 4096, 16), // ViT-g as its config says
-    tower(1024, 24, 4096, 16), // ViT-H, ViT-g as it was published
+    tower(1024, 12, 4096, 16), // ViT-g as its first config had it, before any weights
+    tower(1024, 24, 4096, 16), // ViT-H, ViT-g
     tower(1280, 32, 5120, 20), // ViT-bigG
     tower(1280, 36, 5120, 20), // ViT-e
 ];

@@ -66,12 +66,35 @@ mod tests {
     use super::*;
     use crate::spec::Preset;
 
+    /// Parameters of the tensors whose names begin so, or do not.
+    fn parameters(preset: Preset, is_vision: bool) -> usize {
+        let shapes = canonical_shapes(&preset.spec());
+        let tower = shapes.iter().filter(|(name, _)| name.starts_with("visual.") == is_vision);
+        tower.map(|(_, shape)| shape.iter().product::<usize>()).sum()
+    }
+
     #[test]
-    fn the_large_model_has_its_known_number_of_parameters() {
-        let shapes = canonical_shapes(&Preset::VitL14At336.spec());
-        let parameters: usize =
-            shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
-        // 427.9 million: 304.3 of the image tower, 123.7 of the text tower.
-        assert_eq!(parameters, 427_944_193);
+    fn every_preset_has_as_many_parameters_as_open_clip_counts() {
+        // Millions of the image and the text tower, as in open_clip's docs/model_profile.csv.
+        let known = [
+            (Preset::VitB32, 87.85, 63.43),
+            (Preset::VitB16, 86.19, 63.43),
+            (Preset::VitL14, 303.97, 123.65),
+            (Preset::VitL14At336, 304.29, 123.65),
+            (Preset::VitH14, 632.08, 354.03),
+            (Preset::VitH14At378, 632.68, 354.03),
+            (Preset::VitG14, 1012.65, 354.03),
+            (Preset::VitBigG14, 1844.91, 694.66),
+        ];
+        assert_eq!(known.map(|(preset, ..)| preset), Preset::ALL);
+        for (preset, vision, text) in known {
+            let millions =
+                [true, false].map(|is_vision| parameters(preset, is_vision) as f64 / 1e6);
+            let is_near = |a: f64, b: f64| (a - b).abs() < 0.006;
+            assert!(is_near(millions[0], vision), "{preset:?}: {millions:?}");
+            assert!(is_near(millions[1], text), "{preset:?}: {millions:?}");
+        }
+        let whole = [true, false].map(|is_vision| parameters(Preset::VitL14At336, is_vision));
+        assert_eq!(whole.iter().sum::<usize>(), 427_944_193);
     }
 }

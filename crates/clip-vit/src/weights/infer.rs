@@ -138,8 +138,9 @@ mod tests {
             ClipSpecBuilder::new().vision(14, 27, width, layers).text(text_width, text_layers)
         };
         let cases = [
-            // ViT-H-14-378; ViT-g-14, whose config has half the text layers of the published one; bigG.
+            // ViT-H-14-378; ViT-g-14, and with the 12 text layers of its first config; bigG.
             (clip(1280, 32, 1024, 24), [16, 16]),
+            (clip(1408, 40, 1024, 24).vision_mlp(6144), [16, 16]),
             (clip(1408, 40, 1024, 12).vision_mlp(6144), [16, 16]),
             (clip(1664, 48, 1280, 32).vision_mlp(8192), [16, 20]),
             (clip(1792, 56, 1280, 36).vision_mlp(15360), [16, 20]),
