@@ -10,7 +10,7 @@ use crate::augment::{Augmentation, Placement};
 use crate::batch::Collated;
 use crate::cache::{Cache, CacheKey, Resized};
 use crate::content::ContentHash;
-use crate::decode::{ReadPicture, SampleBits, orientation, read, read_rgb};
+use crate::decode::{PictureReader, ReadPicture, SampleBits, orientation, read, read_rgb};
 use crate::descriptor::MaskFormat;
 use crate::error::DataError;
 use crate::fault::{Fault, FaultLog};
@@ -170,6 +170,11 @@ impl ImageDataset {
     /// The same, taking these bits of 16-bit images, where it is not all of them.
     pub fn with_bits(self, bits: Option<SampleBits>) -> Self {
         Self { bits, ..self }
+    }
+
+    /// Reads whole pictures as it reads its own images.
+    pub fn picture_reader(&self) -> PictureReader {
+        PictureReader::new(self.bits)
     }
 
     /// The same, holding each mask that it reads against what masks should be. What comes out is the

@@ -18,6 +18,7 @@ use image::{
 
 use crate::error::DataError;
 use crate::fault::{Fault, FaultKind};
+use crate::folder::unfetched;
 use crate::{dicom, jpeg, spare, turbo};
 
 mod container;
@@ -29,6 +30,7 @@ mod tiff;
 
 pub(crate) use container::{Container, Pages, Storage};
 pub(crate) use foreign::picture as foreign_picture;
+pub(crate) use foreign::{Pointer, pointer};
 pub use reader::PictureReader;
 pub use samples::SampleBits;
 
@@ -77,7 +79,10 @@ pub fn decode_mask_bytes(bytes: &[u8], path: &Path) -> Result<GrayImage, DataErr
 
 /// The whole file, unless it is no file or too large.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    let metadata = fs::metadata(path).map_err(|e| DataError::unreadable(path, e))?;
+    let metadata = fs::metadata(path).map_err(|e| match unfetched(path) {
+        Some(detail) => DataError::bad_image(path, format!("is not there, {detail}")),
+        None => DataError::unreadable(path, e),
+    })?;
     if !metadata.is_file() {
         return Err(DataError::WrongKind {
             path: path.to_path_buf(),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anomaly::Domain;
 use serde::{Deserialize, Serialize};
 
-use crate::decode::SampleBits;
+use crate::decode::{Pointer, SampleBits, pointer};
 use crate::error::DataError;
 use crate::fault::{Fault, FaultKind};
 use crate::folder::name;
@@ -179,6 +179,10 @@ impl Descriptor {
     /// # Errors
     /// [`DataError::BadFile`] naming file, place and key.
     pub fn parse(text: &str, path: &Path) -> Result<Self, DataError> {
+        if let Some(Pointer { of, fetch }) = pointer(text) {
+            let reason = format!("{of} in place of the description; fetch it with `{fetch}`");
+            return Err(DataError::BadFile { path: path.into(), reason });
+        }
         let descriptor: Self =
             toml::from_str(text).map_err(|e| DataError::bad_toml(path, text, &e))?;
         descriptor.check(path)?;

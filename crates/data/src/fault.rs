@@ -28,7 +28,8 @@ pub enum FaultKind {
     BadListing,
     /// An image lies where no class or defect is.
     StrayImage,
-    /// A link that leads nowhere or in a circle, where an image or a folder of images may be meant.
+    /// A link that leads nowhere or in a circle, or DVC's note of what was never fetched, where an image
+    /// or a folder of images may be meant.
     BrokenLink,
     /// A picture of a format that is not read, or under an ending that is not looked at. The one fault
     /// with which a copy can be used.
@@ -112,7 +113,7 @@ impl Fault {
         Self { kind, path: path.into(), detail: detail.into() }
     }
 
-    /// Whether it is of a link that was named like an image and leads nowhere.
+    /// Whether it is of what was named like an image and is not there.
     pub fn is_lost_image(&self) -> bool {
         self.kind == FaultKind::BrokenLink && is_image(&self.path)
     }

@@ -155,16 +155,34 @@ fn text(bytes: &[u8]) -> Option<String> {
     (!is_binary).then(|| start.to_lowercase())
 }
 
+/// What stands in place of a file that was never fetched.
+pub(crate) struct Pointer {
+    /// Whose it is, as in "a Git LFS pointer".
+    pub(crate) of: &'static str,
+    /// The command that fetches the file.
+    pub(crate) fetch: &'static str,
+}
+
+/// Whether a text, which is looked at in small letters, is a pointer to a file.
+pub(crate) fn pointer(text: &str) -> Option<Pointer> {
+    let is_short = || text.lines().count() <= 3;
+    if text.starts_with("version https://git-lfs.github.com/spec/") {
+        return Some(Pointer { of: "a Git LFS pointer", fetch: "git lfs pull" });
+    }
+    if text.contains("annex/objects/") && is_short() {
+        return Some(Pointer { of: "a git-annex pointer", fetch: "git annex get" });
+    }
+    let is_of_dvc = text.starts_with("outs:") || text.starts_with("md5:");
+    if is_of_dvc && text.contains("md5:") {
+        return Some(Pointer { of: "a DVC pointer", fetch: "dvc pull" });
+    }
+    None
+}
+
 fn describe_text(text: &str) -> String {
     let begins = |starts: &[&str]| starts.iter().any(|start| text.starts_with(start));
-    if begins(&["version https://git-lfs.github.com/spec/"]) {
-        return "a Git LFS pointer in place of the picture; fetch it with `git lfs pull`".into();
-    }
-    if text.contains("annex/objects/") && text.lines().count() <= 3 {
-        return "a git-annex pointer in place of the picture; fetch it with `git annex get`".into();
-    }
-    if begins(&["outs:", "md5:"]) && text.contains("md5:") {
-        return "a DVC pointer in place of the picture; fetch it with `dvc pull`".into();
+    if let Some(Pointer { of, fetch }) = pointer(text) {
+        return format!("{of} in place of the picture; fetch it with `{fetch}`");
     }
     if text.contains("<svg") && begins(&["<"]) {
         return "an SVG drawing, which is not read; save it as PNG".into();

@@ -3,11 +3,11 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::ImageFormat;
 
-use super::{ending, is_image};
+use super::{ending, is_image, unfetched};
 use crate::decode::{Container, foreign_picture};
 
 /// Bytes at a file's start that tell its format.
@@ -31,6 +31,8 @@ pub(super) enum FileKind {
     Image,
     /// A picture, or named like one; what is wrong with it and what to do.
     NotRead(String),
+    /// What DVC notes of this picture, or folder of them, which is not there.
+    NoteOf(PathBuf),
     /// Nothing that was meant.
     NoPicture,
 }
@@ -38,6 +40,10 @@ pub(super) enum FileKind {
 /// What the file at `path` is, whose ending is none of an image. One that cannot be opened is taken
 /// by its name.
 pub(super) fn of(path: &Path) -> FileKind {
+    let kept = path.with_extension("");
+    if ending(path) == "dvc" && may_be_picture(&kept) && unfetched(&kept).is_some() {
+        return FileKind::NoteOf(kept);
+    }
     let (ending, start) = (ending(path), start(path));
     let content = Content::of(&start);
     let is_numbered = ending.bytes().all(|byte| byte.is_ascii_digit());
@@ -62,7 +68,7 @@ pub(super) fn of(path: &Path) -> FileKind {
     }
 }
 
-/// Whether a file of this name, which is not there, was a picture.
+/// Whether a file or folder of this name, which is not there, was a picture or a folder of them.
 pub(super) fn may_be_picture(path: &Path) -> bool {
     let ending = ending(path);
     ending.bytes().all(|byte| byte.is_ascii_digit())

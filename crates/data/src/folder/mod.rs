@@ -80,8 +80,8 @@ pub struct FoundImages {
     /// Their files, sorted.
     pub images: Vec<PathBuf>,
     /// What may have been meant and is not among them: pictures that are not read
-    /// ([`FaultKind::NotRead`]), links that lead nowhere or in a circle ([`FaultKind::BrokenLink`]),
-    /// folders that cannot be read ([`FaultKind::Unreadable`]).
+    /// ([`FaultKind::NotRead`]), links that lead nowhere or in a circle and what was never fetched
+    /// ([`FaultKind::BrokenLink`]), folders that cannot be read ([`FaultKind::Unreadable`]).
     pub faults: Vec<Fault>,
 }
 
@@ -189,6 +189,11 @@ impl Search {
                 self.found.faults.push(Fault::new(FaultKind::NotRead, &file, detail));
                 self.others.push(file);
             }
+            FileKind::NoteOf(kept) => {
+                let detail = unfetched(&kept).unwrap_or_default();
+                self.found.faults.push(Fault::new(FaultKind::BrokenLink, kept, detail));
+                self.others.push(file);
+            }
             FileKind::NoPicture => self.others.push(file),
         }
     }
@@ -226,6 +231,15 @@ fn fault_of(error: &walkdir::Error) -> Option<Fault> {
     let to = fs::read_link(path).unwrap_or_default();
     let detail = format!("a link to {:?}, which is not there; fetch it or remove the link", to);
     kind::may_be_picture(path).then(|| Fault::new(FaultKind::BrokenLink, path, detail))
+}
+
+/// What to do for a file or folder that is not there, where DVC's note of it lies in its place.
+pub(crate) fn unfetched(path: &Path) -> Option<String> {
+    let mut note = path.as_os_str().to_owned();
+    note.push(".dvc");
+    let note = PathBuf::from(note);
+    let is_kept = note.is_file() && fs::symlink_metadata(path).is_err();
+    is_kept.then(|| format!("only {} is here; fetch it with `dvc pull`", name(&note)))
 }
 
 /// What the system said.

@@ -1,8 +1,9 @@
 //! Benchmarks whose layout is not read as it is, told by their folders, and what helps.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use crate::folder::folders_in;
+use crate::folder::{folders_in, name, unfetched};
 
 /// A benchmark, or a habit of laying images out.
 struct Known {
@@ -73,15 +74,36 @@ const NORMAL: [&str; 5] = ["good", "ok", "normal", "no_defect", "defect_free"];
 
 /// What the folder at `root` seems to be and how it is read; `None` where nothing is known.
 pub(crate) fn benchmark_of(root: &Path) -> Option<String> {
+    if let Some(detail) = unfetched_in(root) {
+        return Some(detail);
+    }
     let is_it = |known: &&Known| known.marks.iter().all(|mark| is_there(root, mark));
     let known = KNOWN.iter().find(is_it).map(|known| known.said.to_owned());
     known.or_else(|| flat(root))
 }
 
+/// What of a dataset that DVC keeps was never fetched: a folder or list at its root or in a class.
+fn unfetched_in(root: &Path) -> Option<String> {
+    let folders = std::iter::once(root.to_path_buf()).chain(folders_in(root).unwrap_or_default());
+    folders.into_iter().find_map(|folder| {
+        let mut kept = notes_in(&folder);
+        kept.sort();
+        kept.into_iter().find_map(|path| Some(format!("{} is not there, {}", name(&path), unfetched(&path)?)))
+    })
+}
+
+/// The files and folders of which notes of DVC lie in a folder.
+fn notes_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let notes = entries.map(|entry| entry.path());
+    let notes = notes.filter(|path| path.extension().is_some_and(|ending| ending == "dvc"));
+    notes.map(|note| note.with_extension("")).collect()
+}
+
 /// Folders of normal and anomalous images without a split above them.
 fn flat(root: &Path) -> Option<String> {
     let names: Vec<String> =
-        folders_in(root).ok()?.iter().map(|folder| crate::folder::name(folder)).collect();
+        folders_in(root).ok()?.iter().map(|folder| name(folder)).collect();
     let is_normal = |name: &&String| NORMAL.iter().any(|known| name.eq_ignore_ascii_case(known));
     let normal = names.iter().find(is_normal)?;
     let other = names.iter().find(|name| !is_normal(name)).map_or("DEFECT", String::as_str);

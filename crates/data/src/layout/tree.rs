@@ -10,7 +10,7 @@ use super::masks::{MaskNames, Masks, Unpaired};
 use super::{LayoutKind, Scan, benchmark_of, own_name};
 use crate::error::DataError;
 use crate::fault::{Fault, FaultKind};
-use crate::folder::{FoundImages, folders_in, images_below, images_in, name};
+use crate::folder::{FoundImages, folders_in, images_below, images_in, name, unfetched};
 use crate::sample::{Label, Sample, Split};
 use crate::written::PREDICTIONS;
 
@@ -67,7 +67,9 @@ impl LayoutKind for Tree {
     fn scan(&self, root: &Path, split: Split) -> Result<Scan, DataError> {
         let names = MaskNames::at(root, &self.mask_names, &self.mask_suffixes)?;
         let mut scan = Scan::default();
-        for class in self.class_folders(root, split)? {
+        let classes = self.class_folders(root, split)?;
+        scan.faults.extend(self.unfetched(root, split)?);
+        for class in classes {
             self.scan_class(&class, split, &names, &mut scan)?;
         }
         Ok(scan)
@@ -114,6 +116,22 @@ impl Tree {
             return Err(DataError::layout(root, reason));
         }
         Ok(classes)
+    }
+
+    /// The folders of this split that DVC keeps and that were never fetched: without a word, a class or
+    /// its masks would be missing.
+    fn unfetched(&self, root: &Path, split: Split) -> Result<Vec<Fault>, DataError> {
+        let needed: &[&str] = match split {
+            Split::Train => &[&self.train],
+            Split::Test => &[&self.test, &self.masks],
+        };
+        let classes = std::iter::once(root.to_path_buf()).chain(folders_in(root)?);
+        let folders = classes.flat_map(|class| needed.iter().map(move |part| class.join(part)));
+        let fault = |folder: PathBuf| {
+            let detail = unfetched(&folder)?;
+            Some(Fault::new(FaultKind::BrokenLink, folder, detail))
+        };
+        Ok(folders.filter_map(fault).collect())
     }
 
     fn scan_class(

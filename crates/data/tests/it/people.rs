@@ -8,7 +8,7 @@ use burn::data::dataset::Dataset;
 use image::{GrayImage, ImageFormat, Luma, RgbImage};
 use moeclip_data::{
     DataError, Descriptor, Fault, FaultKind, FoundImages, ImageDataset, Layout, MaskFormat,
-    Preprocessing, Sample, Scan, Split, images, verify,
+    Preprocessing, Sample, Scan, Split, decode_rgb, images, verify,
 };
 use tempfile::TempDir;
 
@@ -130,6 +130,68 @@ fn a_picture_that_is_not_read_is_told_by_verify_and_stops_nothing_else() {
     assert!(told.iter().any(|fault| fault.kind == FaultKind::NotRead), "{told:?}");
 }
 
+#[test]
+fn what_dvc_keeps_and_nobody_fetched_is_told_with_the_command() {
+    let png = encoded(ImageFormat::Png);
+    let note = b"outs:\n- md5: 00\n  size: 9\n  path: x\n";
+    let root = folder(&[
+        ("a.png", &png),
+        ("a.png.dvc", note),
+        ("b.png.dvc", note),
+        ("more.dvc", note),
+        ("model.pt.dvc", note),
+    ]);
+    let found = images(root.path()).unwrap();
+    assert_eq!(names(&root, &found), ["a.png"]);
+    let told: Vec<String> = found.faults.iter().map(|fault| relative(&root, &fault.path)).collect();
+    assert_eq!(told, ["b.png", "more"]);
+    assert!(found.faults.iter().all(|fault| fault.kind == FaultKind::BrokenLink));
+    assert!(found.faults[0].detail.contains("only b.png.dvc is here; fetch it with `dvc pull`"));
+    assert!(found.faults[0].is_lost_image());
+    let alone = decode_rgb(&root.path().join("b.png")).unwrap_err().to_string();
+    assert!(alone.contains("is not there, only b.png.dvc") && alone.contains("`dvc pull`"), "{alone}");
+    fs::remove_file(root.path().join("a.png")).unwrap();
+    let nothing = images(root.path()).unwrap_err().to_string();
+    assert!(nothing.contains("`dvc pull`") && !nothing.contains('\n'), "{nothing}");
+}
+
+#[test]
+fn folders_and_lists_that_nobody_fetched_are_told_with_the_command() {
+    let png = encoded(ImageFormat::Png);
+    let note = b"outs:\n- md5: 00.dir\n  path: x\n";
+    let lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n";
+    let root = folder(&[
+        ("a/test/good/0.png", &png),
+        ("a/test/x/0.png", &png),
+        ("a/ground_truth.dvc", note),
+        ("b/test.dvc", note),
+        ("list.csv", b"image,label\na/test/x/0.png,1\na/test/x/1.png,1\n"),
+        ("a/test/x/1.png.dvc", note),
+        ("pointer.csv", lfs),
+    ]);
+    let Scan { samples, faults } = scan_with(root.path(), "").unwrap();
+    assert_eq!(samples.len(), 2);
+    let told: Vec<String> = faults.iter().map(|fault| relative(&root, &fault.path)).collect();
+    assert_eq!(told, ["a/ground_truth", "b/test", "a/test/x/1.png"]);
+    assert!(faults.iter().all(|fault| fault.detail.contains("`dvc pull`")), "{faults:?}");
+    let scan = |list: &str| {
+        let [layout] = &Layout::guess(&root.path().join(list))[..] else { panic!("{list}") };
+        layout.scan(root.path(), Split::Test)
+    };
+    let listed = scan("list.csv").unwrap();
+    let detail = &listed.faults[0].detail;
+    assert!(detail.contains("line 3: \"a/test/x/1.png\" is not there, only 1.png.dvc"), "{detail}");
+    let pointer = scan("pointer.csv").unwrap_err().to_string();
+    assert!(pointer.contains("a Git LFS pointer in place of the list; fetch it with `git lfs pull`"));
+    let text = std::str::from_utf8(lfs).unwrap();
+    let description = Descriptor::parse(text, Path::new("dataset.toml")).unwrap_err().to_string();
+    assert!(description.contains("in place of the description"), "{description}");
+    let unfetched = folder(&[("test.dvc", note), ("train.dvc", note)]);
+    let descriptor = Descriptor::undescribed("t", Layout::guess(unfetched.path()));
+    let text = descriptor.samples(unfetched.path(), Split::Test).unwrap_err().to_string();
+    assert!(text.contains("test is not there, only test.dvc is here"), "{text}");
+}
+
 /// A class with one normal image, one that has an `x`, and masks of that one.
 fn class(masks: &[&str]) -> TempDir {
     let mut files = vec!["test/good/000.png".to_owned(), "test/x/000.png".to_owned()];
@@ -198,9 +260,10 @@ fn other_names_are_one_fault_that_says_the_key() {
 fn masks_that_no_name_leads_to_are_one_fault() {
     for (masks, says) in [
         (
+            // Of two annotators, who may not agree.
             &[
                 "task-7-annotation-3-by-1-tag-scratch-0.png",
-                "task-7-annotation-3-by-1-tag-scratch-1.png",
+                "task-7-annotation-4-by-2-tag-scratch-0.png",
             ],
             "Label Studio",
         ),
@@ -212,6 +275,25 @@ fn masks_that_no_name_leads_to_are_one_fault() {
         assert_eq!(fault.kind, FaultKind::MaskNames);
         assert!(fault.detail.contains(says) && fault.detail.contains("2 masks"), "{fault}");
     }
+}
+
+#[test]
+fn masks_of_label_studio_go_with_an_image_where_there_is_no_other() {
+    let masks = [
+        "task-7-annotation-3-by-1-tag-scratch-0.png",
+        "task-7-annotation-3-by-1-tag-scratch-1.png",
+        "task-7-annotation-3-by-1-tag-dent-0.png",
+    ];
+    assert_eq!(masks_of(&masks, ""), 3);
+    let root = class(&masks);
+    fs::write(root.path().join("test/x/001.png"), b"").unwrap();
+    let found = scan_with(root.path(), "").unwrap();
+    let [fault] = &found.faults[..] else { panic!("{:?}", found.faults) };
+    assert!(fault.detail.contains("Label Studio names its tasks"), "{fault}");
+    assert!(fault.detail.contains("2 anomalous images and 3 masks"), "{fault}");
+    let others = class(&[masks[0], "a.png"]);
+    let found = scan_with(others.path(), "").unwrap();
+    assert!(found.samples.iter().all(|sample| sample.masks.is_empty()));
 }
 
 #[test]

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::fields::shown;
 use super::{ListFormat, Listing, Record, bad_line};
+use crate::decode::{Pointer, pointer};
 use crate::error::DataError;
 use crate::fault::{Fault, FaultKind};
+use crate::folder::unfetched;
 use crate::layout::Scan;
 use crate::sample::{Label, Sample, Split};
 
@@ -103,7 +105,9 @@ impl ListSource<'_> {
             if file.is_file() {
                 return Some(file);
             }
-            let reason = not_there(path, of);
+            let reason = unfetched(&file)
+                .map(|detail| format!("{} is not there, {detail}", shown(&path.to_string_lossy())))
+                .unwrap_or_else(|| not_there(path, of));
             scan.faults.push(bad_line(self.list, record.line, reason));
             None
         };
@@ -148,9 +152,15 @@ fn text(path: &Path) -> Result<String, DataError> {
     if bytes.len() as u64 > LONGEST {
         return Err(refuse("is longer than 64 MiB; split the list".into()));
     }
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
         let line = before.filter(|byte| **byte == b'\n').count() + 1;
         refuse(format!("line {line}: is no UTF-8 text; store the list as UTF-8"))
-    })
+    })?;
+    match pointer(&text) {
+        Some(Pointer { of, fetch }) => {
+            Err(refuse(format!("{of} in place of the list; fetch it with `{fetch}`")))
+        }
+        None => Ok(text),
+    }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::names::{alike, pattern_of};
+use super::names::{alike, annotation_of, pattern_of};
 use super::{Key, MaskNames, Masks, Unpaired};
 use crate::fault::{Fault, FaultKind};
 use crate::folder::name;
@@ -121,10 +121,9 @@ fn common_pattern<'a>(mut patterns: impl Iterator<Item = &'a str>) -> Option<Str
 }
 
 fn nothing_in_common(image: &Path, mask: &Path, (images, masks): (usize, usize)) -> Fault {
-    let is_task = name(mask).starts_with("task-") && name(mask).contains("-annotation-");
-    let exported = match is_task {
-        true => "Label Studio names its tasks and not the images: ",
-        false => "",
+    let exported = match annotation_of(mask.file_stem().unwrap_or_default()) {
+        Some(_) => "Label Studio names its tasks and not the images: ",
+        None => "",
     };
     let detail = format!(
         "is named after no image, and {} has no mask ({images} anomalous images and {masks} masks in \

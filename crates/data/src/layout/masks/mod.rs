@@ -4,7 +4,7 @@
 mod misfits;
 mod names;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::folder::name;
 use crate::sample::{Label, Sample};
 pub(super) use names::MaskNames;
-use names::{MaskName, alike};
+use names::{MaskName, alike, annotation_of};
 
 /// Where a mask lies below its folder of masks, and its name without the extension.
 type Key = (PathBuf, OsString);
@@ -84,6 +84,7 @@ impl Masks {
                 }
             }
         }
+        self.pair_only_annotations(&mut unpaired);
         unpaired.iter().for_each(|asking| self.name_rivals(asking, names));
         self.name_misfits(&unpaired, names);
         Scan { samples: unpaired.into_iter().map(|u| u.sample).collect(), faults: self.faults }
@@ -140,6 +141,23 @@ impl Masks {
             inside.take_while(|((folder, _), _)| *folder == own).map(|(key, _)| key.clone()),
         );
         keys
+    }
+
+    /// Gives the only image of a folder the masks there that are of one annotation in Label Studio, which
+    /// names its tasks and not the images: with a second image nobody could tell whose they are.
+    fn pair_only_annotations(&mut self, unpaired: &mut [Unpaired]) {
+        let folders: BTreeSet<PathBuf> = self.free.keys().map(|key| key.0.clone()).collect();
+        for folder in folders {
+            let mut asking = unpaired.iter_mut().filter(|u| u.folders.contains(&folder));
+            let (Some(only), None) = (asking.next(), asking.next()) else { continue };
+            let is_bare = only.sample.label == Label::Anomalous && only.sample.masks.is_empty();
+            let inside = self.free.keys().filter(|key| key.0 == folder);
+            let annotations: BTreeSet<_> = inside.map(|key| annotation_of(&key.1)).collect();
+            if is_bare && annotations.len() == 1 && !annotations.contains(&None) {
+                let taken = self.free.extract_if(.., |key, _| key.0 == folder);
+                only.sample.masks = taken.map(|(_, mask)| mask).collect();
+            }
+        }
     }
 
     /// Names the masks that would fit an image which has another one already.

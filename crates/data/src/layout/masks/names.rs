@@ -204,6 +204,16 @@ pub(super) fn pattern_of(mask: &str, image: &str) -> Option<String> {
     Some(format!("{before}{STEM}{after}"))
 }
 
+/// The task and annotation that Label Studio puts into a mask's name, as in `task-7-annotation-3`.
+pub(super) fn annotation_of(mask: &OsStr) -> Option<&str> {
+    let name = mask.to_str()?;
+    let (task, rest) = name.strip_prefix("task-")?.split_once("-annotation-")?;
+    let (annotation, _) = rest.split_once("-by-")?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let end = name.len() - rest.len() + annotation.len();
+    name.get(..end).filter(|_| is_number(task) && is_number(annotation))
+}
+
 /// Whether no number and no word goes on from `left` into `right`.
 fn ends_apart(left: &str, right: &str) -> bool {
     match (left.chars().next_back(), right.chars().next()) {
@@ -231,6 +241,20 @@ mod tests {
             ("x", "", None),
         ] {
             assert_eq!(pattern_of(mask, image).as_deref(), pattern, "{mask} {image}");
+        }
+    }
+
+    #[test]
+    fn the_annotation_of_a_mask_stands_in_its_name() {
+        for (mask, annotation) in [
+            ("task-7-annotation-3-by-1-tag-scratch-0", Some("task-7-annotation-3")),
+            ("task-12-annotation-30-by-a@b.org-tag-dent-1", Some("task-12-annotation-30")),
+            ("task-7-annotation-x-by-1", None),
+            ("task--annotation-3-by-1", None),
+            ("task-7", None),
+            ("000_mask", None),
+        ] {
+            assert_eq!(annotation_of(OsStr::new(mask)), annotation, "{mask}");
         }
     }
 
