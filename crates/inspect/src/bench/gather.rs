@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anomaly::ScoreRule;
-use moeclip_data::Label;
+use moeclip_data::{Label, PictureReader};
 use moeclip_eval::StoredResult;
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::report::html::Case;
@@ -143,7 +143,8 @@ impl Gatherer<'_> {
             return Ok(Outcome::Failed(reason).into());
         }
         let EvaluationDetails { reports, classes } = taken.evaluation.finish_with_details()?;
-        let cases = cases(copy, ready, &classes, &taken.indices)?;
+        let reader = PictureReader::new(descriptor.bits);
+        let cases = cases(copy, ready, &classes, &taken.indices, &reader)?;
         let undeployed = match &ready.deployment {
             Deployment::Unusable(why) => Some(why.clone()),
             Deployment::Uncalibrated | Deployment::Calibrated(_) => None,
@@ -240,8 +241,9 @@ fn cases(
     ready: &Ready,
     classes: &[ClassDetails],
     indices: &[usize],
+    reader: &PictureReader,
 ) -> Result<Vec<Case>, InspectError> {
-    draw(classes, DRAWN, |place| {
+    draw(classes, DRAWN, reader, |place| {
         let index = indices[place];
         let Ok(key) = &copy.keys[index] else { return Ok(None) };
         let Some(result) = ready.results.get(key)? else { return Ok(None) };

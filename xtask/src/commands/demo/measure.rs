@@ -9,7 +9,9 @@ use inspect::backends::Job;
 use inspect::{
     DataRequest, Dataset, LoadedDetector, MethodFiles, MethodName, SeenImage, for_each_image,
 };
-use moeclip_data::{CLIP_MEAN, CLIP_STD, ImageDataset, Preprocessing, Sample, Split};
+use moeclip_data::{
+    CLIP_MEAN, CLIP_STD, ImageDataset, PictureReader, Preprocessing, Sample, Split,
+};
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::report;
 use moeclip_eval::report::html::{Case, Page};
@@ -135,7 +137,8 @@ fn images(half: &Path) -> anyhow::Result<ImageDataset> {
     let opened = Dataset::open(half, &DataRequest::default(), &mut Terminal::default())?;
     let preprocessing = Preprocessing::clip(SIZE as usize)?;
     let preprocessing = preprocessing.with_mask_rule(opened.descriptor.masks.rule);
-    Ok(ImageDataset::new(opened.samples(Split::Test, &mut Terminal::default())?, preprocessing))
+    let samples = opened.samples(Split::Test, &mut Terminal::default())?;
+    Ok(ImageDataset::new(samples, preprocessing).with_bits(opened.descriptor.bits))
 }
 
 impl DemoMeasurement {
@@ -158,7 +161,10 @@ impl DemoMeasurement {
         let EvaluationDetails { reports, classes } = evaluation.finish_with_details()?;
         // Of the methods beside the first the numbers are enough.
         let is_first = self.methods.is_empty();
-        let cases = if is_first { cases(&seen, &classes)? } else { Vec::new() };
+        let cases = match is_first {
+            true => cases(&seen, &classes, &images.picture_reader())?,
+            false => Vec::new(),
+        };
         self.methods.push(name.to_owned());
         self.pictures.cases.push(cases);
         self.pictures.classes.push(classes);
@@ -232,8 +238,12 @@ const LEAD: &str = "Adapters were trained on 14 categories of a made-up world an
     others, with kinds of defects among them that were never seen.";
 
 /// The images that are worth a look; `seen` lies class by class.
-fn cases(seen: &[Seen<'_>], classes: &[ClassDetails]) -> anyhow::Result<Vec<Case>> {
-    Ok(inspect::draw(classes, CASES, |place| {
+fn cases(
+    seen: &[Seen<'_>],
+    classes: &[ClassDetails],
+    reader: &PictureReader,
+) -> anyhow::Result<Vec<Case>> {
+    Ok(inspect::draw(classes, CASES, reader, |place| {
         let Seen { sample, map, mask } = &seen[place];
         let defect = sample.image.parent().and_then(Path::file_name).unwrap_or_default();
         let name = format!("{}, {}", sample.prompt, defect.display());

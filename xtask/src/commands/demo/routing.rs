@@ -4,7 +4,7 @@ use anomaly::{Explanation, TapExplanation};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use inspect::{LoadedModel, open_adapter, open_model};
 use moeclip::{Assumed, Explainer};
-use moeclip_data::{ImageDataset, Sample, decode_rgb};
+use moeclip_data::{ImageDataset, Sample};
 use moeclip_eval::pictures::ExpertSheet;
 use moeclip_eval::report::html::Picture;
 use moeclip_eval::report::{
@@ -44,9 +44,10 @@ pub(super) fn explain<B: Backend>(
         &mut Terminal::default(),
     )?;
     let explainer = Explainer::new(model, book, DOMAIN, device)?;
+    let reader = images.picture_reader();
     let explain = |sample: &Sample| -> anyhow::Result<Explanation> {
         let size = SIZE as usize;
-        let values = preprocessing.image(&decode_rgb(&sample.image)?)?;
+        let values = preprocessing.image(&reader.rgb(&sample.image)?)?;
         let image = Tensor::from_data(TensorData::new(values, [1, 3, size, size]), device);
         Ok(explainer.explain(image, &sample.prompt)?)
     };
@@ -63,7 +64,7 @@ pub(super) fn explain<B: Backend>(
         }
         let Some(sample) = found(images, &classes[place.class], 1).next() else { continue };
         let explanation = explain(sample)?;
-        let image = decode_rgb(&sample.image)?;
+        let image = reader.rgb(&sample.image)?;
         let title = &sample.prompt;
         let sheet = ExpertSheet { image: &image, explanation: &explanation, title }.draw()?;
         let text = format!("{title}: what each expert looks at");
