@@ -88,7 +88,8 @@ fn unfetched_in(root: &Path) -> Option<String> {
     folders.into_iter().find_map(|folder| {
         let mut kept = notes_in(&folder);
         kept.sort();
-        kept.into_iter().find_map(|path| Some(format!("{} is not there, {}", name(&path), unfetched(&path)?)))
+        kept.into_iter()
+            .find_map(|path| Some(format!("{} is not there, {}", name(&path), unfetched(&path)?)))
     })
 }
 
@@ -102,8 +103,7 @@ fn notes_in(folder: &Path) -> Vec<PathBuf> {
 
 /// Folders of normal and anomalous images without a split above them.
 fn flat(root: &Path) -> Option<String> {
-    let names: Vec<String> =
-        folders_in(root).ok()?.iter().map(|folder| name(folder)).collect();
+    let names: Vec<String> = folders_in(root).ok()?.iter().map(|folder| name(folder)).collect();
     let is_normal = |name: &&String| NORMAL.iter().any(|known| name.eq_ignore_ascii_case(known));
     let normal = names.iter().find(is_normal)?;
     let other = names.iter().find(|name| !is_normal(name)).map_or("DEFECT", String::as_str);

@@ -149,7 +149,10 @@ fn what_dvc_keeps_and_nobody_fetched_is_told_with_the_command() {
     assert!(found.faults[0].detail.contains("only b.png.dvc is here; fetch it with `dvc pull`"));
     assert!(found.faults[0].is_lost_image());
     let alone = decode_rgb(&root.path().join("b.png")).unwrap_err().to_string();
-    assert!(alone.contains("is not there, only b.png.dvc") && alone.contains("`dvc pull`"), "{alone}");
+    assert!(
+        alone.contains("is not there, only b.png.dvc") && alone.contains("`dvc pull`"),
+        "{alone}"
+    );
     fs::remove_file(root.path().join("a.png")).unwrap();
     let nothing = images(root.path()).unwrap_err().to_string();
     assert!(nothing.contains("`dvc pull`") && !nothing.contains('\n'), "{nothing}");
@@ -182,7 +185,9 @@ fn folders_and_lists_that_nobody_fetched_are_told_with_the_command() {
     let detail = &listed.faults[0].detail;
     assert!(detail.contains("line 3: \"a/test/x/1.png\" is not there, only 1.png.dvc"), "{detail}");
     let pointer = scan("pointer.csv").unwrap_err().to_string();
-    assert!(pointer.contains("a Git LFS pointer in place of the list; fetch it with `git lfs pull`"));
+    assert!(
+        pointer.contains("a Git LFS pointer in place of the list; fetch it with `git lfs pull`")
+    );
     let text = std::str::from_utf8(lfs).unwrap();
     let description = Descriptor::parse(text, Path::new("dataset.toml")).unwrap_err().to_string();
     assert!(description.contains("in place of the description"), "{description}");
