@@ -114,6 +114,14 @@ pub trait ImageTextBackbone<B: Backend>: VisionBackbone<B> {
     ///
     /// - tokens: `[batch, prefix + patches, width]`, behind the last layer
     fn joint_embedding(&self, tokens: Tensor<B, 3>) -> JointEmbedding<B>;
+
+    /// The image alone in the joint embedding; not made unit.
+    ///
+    /// # Shapes
+    ///
+    /// - tokens: `[batch, prefix + any, width]`, behind the last layer
+    /// - output: `[batch, embed]`
+    fn image_embedding(&self, tokens: Tensor<B, 3>) -> Tensor<B, 2>;
 }
 
 /// An image and its patches in the embedding that images share with texts.

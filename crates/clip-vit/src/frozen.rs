@@ -15,7 +15,10 @@ use burn::module::{AutodiffModule, Module};
 use burn::nn::LayerNorm;
 use burn::tensor::{Tensor, TensorPrimitive, backend::Backend};
 
-use crate::{PromptError, TextBackbone, TextSpec, VisionBackbone, VisionSpec, VisionTower};
+use crate::{
+    ImageTextBackbone, JointEmbedding, PromptError, TextBackbone, TextSpec, VisionBackbone,
+    VisionSpec, VisionTower,
+};
 
 /// A tower of the inner backend, used under [`Autodiff`]: an image tower is then a
 /// [`VisionBackbone`], a text tower a [`TextBackbone`] of the outer one.
@@ -97,6 +100,30 @@ where
 
     fn post_norm(&self, tokens: Tensor<Autodiff<B, C>, 3>) -> Tensor<Autodiff<B, C>, 3> {
         self.last_norm().forward(tokens)
+    }
+}
+
+impl<B: Backend, C: CheckpointStrategy> ImageTextBackbone<Autodiff<B, C>> for Frozen<B> {
+    fn joint_embedding(&self, tokens: Tensor<Autodiff<B, C>, 3>) -> JointEmbedding<Autodiff<B, C>> {
+        let image = self.image_embedding(tokens.clone());
+        let patches = self.project(VisionBackbone::<Autodiff<B, C>>::patches(self, tokens));
+        JointEmbedding { image, patches }
+    }
+
+    fn image_embedding(&self, tokens: Tensor<Autodiff<B, C>, 3>) -> Tensor<Autodiff<B, C>, 2> {
+        self.project(tokens.narrow(1, 0, self.tower.prefix_tokens())).squeeze_dim(1)
+    }
+}
+
+impl<B: Backend> Frozen<B> {
+    /// Tokens behind the last layer in CLIP's joint embedding, not made unit: `[batch, any, width]` to
+    /// `[batch, any, embed]`.
+    fn project<C: CheckpointStrategy>(
+        &self,
+        tokens: Tensor<Autodiff<B, C>, 3>,
+    ) -> Tensor<Autodiff<B, C>, 3> {
+        let projection = Tensor::<Autodiff<B, C>, 2>::from_inner(self.tower.projection.val());
+        self.post_norm(tokens).matmul(projection.unsqueeze())
     }
 }
 

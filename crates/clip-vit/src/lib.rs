@@ -44,5 +44,5 @@ pub use spec::{
     Activation, ClipSpec, ClipSpecBuilder, Normalisation, Preset, SpecError, TextSpec, VisionSpec,
 };
 pub use text::{PromptError, TextTower};
-pub use vision::VisionTower;
+pub use vision::{PositionResize, VisionTower};
 pub use weights::{ClipCheckpoint, Precision, TensorFile, WeightError};

@@ -25,6 +25,17 @@ pub trait WeightSource {
     ) -> Result<TensorData, WeightError>;
 }
 
+impl<S: WeightSource + ?Sized> WeightSource for &S {
+    fn tensor(
+        &self,
+        name: &str,
+        shape: &[usize],
+        precision: Precision,
+    ) -> Result<TensorData, WeightError> {
+        (**self).tensor(name, shape, precision)
+    }
+}
+
 /// Random weights at the scales CLIP itself starts from, the same for the same seed everywhere.
 ///
 /// The numbers of such a tower mean nothing as a detector; it exists to run the architecture where

@@ -1,7 +1,11 @@
 //! What a CLIP is made of: sizes of both towers, the activation, and the published presets.
 
+mod towers;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use self::towers::{IMAGE_TOWERS, TEXT_TOWERS, known_heads};
 
 /// Nonlinearity of the feed-forward layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +127,9 @@ pub enum Preset {
     /// OpenAI ViT-B/16 at 224 px.
     #[serde(rename = "ViT-B-16")]
     VitB16,
+    /// LAION ViT-B/16+ at 240 px, WinCLIP's backbone.
+    #[serde(rename = "ViT-B-16-plus-240")]
+    VitB16PlusAt240,
     /// OpenAI ViT-L/14 at 224 px.
     #[serde(rename = "ViT-L-14")]
     VitL14,
@@ -145,9 +152,10 @@ pub enum Preset {
 
 impl Preset {
     /// Every preset.
-    pub const ALL: [Preset; 8] = [
+    pub const ALL: [Preset; 9] = [
         Preset::VitB32,
         Preset::VitB16,
+        Preset::VitB16PlusAt240,
         Preset::VitL14,
         Preset::VitL14At336,
         Preset::VitH14,
@@ -161,6 +169,7 @@ impl Preset {
         match self {
             Preset::VitB32 => "ViT-B-32",
             Preset::VitB16 => "ViT-B-16",
+            Preset::VitB16PlusAt240 => "ViT-B-16-plus-240",
             Preset::VitL14 => "ViT-L-14",
             Preset::VitL14At336 => "ViT-L-14-336",
             Preset::VitH14 => "ViT-H-14",
@@ -181,6 +190,9 @@ impl Preset {
         let builder = match self {
             Preset::VitB32 => clip(32, 7, 768, 12, 512, 12, 512),
             Preset::VitB16 => clip(16, 14, 768, 12, 512, 12, 512),
+            Preset::VitB16PlusAt240 => {
+                clip(16, 15, 896, 12, 640, 12, 640).activation(Activation::Gelu)
+            }
             Preset::VitL14 => clip(14, 16, 1024, 24, 768, 12, 768),
             Preset::VitL14At336 => clip(14, 24, 1024, 24, 768, 12, 768),
             Preset::VitH14 => {
@@ -219,51 +231,9 @@ impl Preset {
     }
 }
 
-/// Sizes of a tower whose heads are known.
-struct KnownTower {
-    /// Width, layers and inner width of the feed-forward.
-    sizes: [usize; 3],
-    heads: usize,
-}
-
-const fn tower(width: usize, layers: usize, mlp: usize, heads: usize) -> KnownTower {
-    KnownTower { sizes: [width, layers, mlp], heads }
-}
-
-/// The image towers of open_clip's model_configs, and last that of the small CLIP of this project.
-const IMAGE_TOWERS: [KnownTower; 10] = [
-    tower(384, 12, 1536, 6),    // ViT-S
-    tower(512, 12, 2048, 8),    // ViT-M
-    tower(768, 12, 3072, 12),   // ViT-B
-    tower(896, 12, 3584, 14),   // ViT-B plus
-    tower(1024, 24, 4096, 16),  // ViT-L
-    tower(1280, 32, 5120, 16),  // ViT-H
-    tower(1408, 40, 6144, 16),  // ViT-g
-    tower(1664, 48, 8192, 16),  // ViT-bigG
-    tower(1792, 56, 15360, 16), // ViT-e
-    tower(96, 12, 384, 3),
-];
-
-/// The text towers of open_clip's model_configs.
-const TEXT_TOWERS: [KnownTower; 9] = [
-    tower(256, 10, 1024, 4),   // ViT-S alt
-    tower(384, 12, 1536, 6),   // ViT-S, ViT-M alt
-    tower(512, 12, 2048, 8),   // ViT-B, ViT-M
-    tower(640, 12, 2560, 10),  // ViT-B plus
-    tower(768, 12, 3072, 12),  // ViT-L
-    tower(1024, 12, 4096, 16), // ViT-g as its first config had it, before any weights
-    tower(1024, 24, 4096, 16), // ViT-H, ViT-g
-    tower(1280, 32, 5120, 20), // ViT-bigG
-    tower(1280, 36, 5120, 20), // ViT-e
-];
-
 /// The text tower of the small CLIP of this project. Others of its width and depth have one head.
 const SMALL_TEXT: TextSpec =
     TextSpec { context: 32, vocab: 49408, width: 64, layers: 2, heads: 2, mlp: 256 };
-
-fn known_heads(towers: &[KnownTower], sizes: [usize; 3]) -> Option<usize> {
-    towers.iter().find(|tower| tower.sizes == sizes).map(|tower| tower.heads)
-}
 
 /// Builds the sizes of any CLIP, starting from CLIP's own habits (heads of 64, feed-forward of four
 /// widths, 77 tokens of 49408).
@@ -404,6 +374,15 @@ mod tests {
             assert_eq!(preset.spec().check(), Ok(()));
             assert_eq!(Preset::of(&preset.spec()), Some(preset));
         }
+    }
+
+    #[test]
+    fn the_plus_sized_clip_has_as_many_numbers_as_its_file() {
+        let spec = Preset::VitB16PlusAt240.spec();
+        assert_eq!((spec.vision.heads, spec.text.heads), (14, 10));
+        let shapes = crate::weights::canonical_shapes(&spec);
+        let numbers: usize = shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        assert_eq!(numbers, 208_377_345);
     }
 
     #[test]

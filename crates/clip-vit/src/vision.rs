@@ -16,6 +16,19 @@ use crate::{
 /// The class token stands before the patches.
 const PREFIX_TOKENS: usize = 1;
 
+/// How learned positions are resized to a grid other than the one of pretraining; corners are never
+/// aligned, the class token's position stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PositionResize {
+    /// Bicubic with antialiasing (a = -0.5), open_clip's way.
+    #[default]
+    BicubicAntialias,
+    /// Bicubic without antialiasing (a = -0.75).
+    Bicubic,
+    /// Bilinear without antialiasing.
+    Bilinear,
+}
+
 /// CLIP's vision transformer.
 #[derive(Module, Debug)]
 pub struct VisionTower<B: Backend> {
@@ -36,6 +49,8 @@ pub struct VisionTower<B: Backend> {
     spec: VisionSpec,
     #[module(skip)]
     precision: Precision,
+    #[module(skip)]
+    position_resize: PositionResize,
 }
 
 impl<B: Backend> VisionTower<B> {
@@ -76,6 +91,7 @@ impl<B: Backend> VisionTower<B> {
             projection: frozen(loader.tensor("visual.proj", [width, clip.embed])?),
             spec,
             precision,
+            position_resize: PositionResize::default(),
         })
     }
 
@@ -87,11 +103,7 @@ impl<B: Backend> VisionTower<B> {
     /// - images: `[batch, 3, height, width]`
     /// - output: `[batch, embed]`
     pub fn encode(&self, images: Tensor<B, 4>) -> Tensor<B, 2> {
-        let tokens = self.layers(0..self.blocks.len(), self.embed(images));
-        let [batch, _, _] = tokens.dims();
-        let class = self.project(self.post_norm(tokens.narrow(1, 0, PREFIX_TOKENS)));
-        let embed = class.dims()[2];
-        class.reshape([batch, embed])
+        self.image_embedding(self.layers(0..self.blocks.len(), self.embed(images)))
     }
 
     /// CLIP's own joint embedding of normalised tokens, patches too; not made unit.
@@ -128,6 +140,11 @@ impl<B: Backend> VisionTower<B> {
         self.embed_with(images, positions.reshape([batch, rows * columns, width]))
     }
 
+    /// The tower with positions that are resized in another way.
+    pub fn with_position_resize(self, position_resize: PositionResize) -> Self {
+        Self { position_resize, ..self }
+    }
+
     /// The tower with another kind of attention in the layers from `first` on, counted from 0.
     pub fn with_attention(mut self, first: usize, kind: AttentionKind) -> Self {
         self.blocks.iter_mut().skip(first).for_each(|block| block.attend_by(kind));
@@ -155,18 +172,56 @@ impl<B: Backend> VisionTower<B> {
         self.precision
     }
 
+    /// The positions of a class token and of a square grid of patches behind it.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[1 + grid * grid, width]`
+    pub fn resized_positions(&self, grid: usize) -> Tensor<B, 2> {
+        let positions = vec![self.class_position.val(), self.positions(grid, grid)];
+        Tensor::cat(positions, 1).squeeze_dim(0)
+    }
+
+    /// What [`pre_norm`](Self::pre_norm) makes the tokens of the first layer of: patches and class token
+    /// at their positions. A window of patches is cut here.
+    ///
+    /// # Shapes
+    ///
+    /// - images: `[batch, 3, height, width]`, normalised
+    /// - output: `[batch, 1 + patches, width]`
+    pub fn tokens_before_norm(&self, images: Tensor<B, 4>) -> Tensor<B, 3> {
+        let patch = self.spec.patch;
+        let [_, _, height, width] = images.dims();
+        let positions = self.positions(height / patch, width / patch);
+        self.placed_tokens(images, positions)
+    }
+
+    /// The normalisation in front of the first layer.
+    ///
+    /// # Shapes
+    ///
+    /// - tokens: `[batch, tokens, width]`
+    /// - output: `[batch, tokens, width]`
+    pub fn pre_norm(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
+        self.pre_norm.forward(tokens)
+    }
+
     /// Tokens of images whose patches stand at `positions`, `[batch or 1, patches, width]`.
     fn embed_with(&self, images: Tensor<B, 4>, positions: Tensor<B, 3>) -> Tensor<B, 3> {
+        self.pre_norm(self.placed_tokens(images, positions))
+    }
+
+    fn placed_tokens(&self, images: Tensor<B, 4>, positions: Tensor<B, 3>) -> Tensor<B, 3> {
         let [batch, _, _, _] = images.dims();
         let patches = unfold(images.cast(positions.dtype()), self.spec.patch);
         let patches = project(&self.patch_embedding, patches) + positions;
         let class = self.class_token.val() + self.class_position.val();
         let class = class.expand([batch, 1, self.spec.width]);
-        self.pre_norm.forward(Tensor::cat(vec![class, patches], 1))
+        Tensor::cat(vec![class, patches], 1)
     }
 
-    /// The learned positions resized to a grid of `rows` by `columns` patches (bicubic with
-    /// antialiasing, in f32), `[1, rows * columns, width]`.
+    /// The learned positions resized to a grid of `rows` by `columns` patches, in f32,
+    /// `[1, rows * columns, width]`.
     fn positions(&self, rows: usize, columns: usize) -> Tensor<B, 3> {
         let positions = self.positions.val();
         let grid = self.spec.grid;
@@ -174,12 +229,13 @@ impl<B: Backend> VisionTower<B> {
             return positions;
         }
         let device = positions.device();
-        let resampler = GridResampler::rectangular(
-            &AxisMatrix::bicubic_antialias(grid, rows),
-            &AxisMatrix::bicubic_antialias(grid, columns),
-            &device,
-        );
-        resampler.patches(positions)
+        let axis = match self.position_resize {
+            PositionResize::BicubicAntialias => AxisMatrix::bicubic_antialias,
+            PositionResize::Bicubic => AxisMatrix::bicubic,
+            PositionResize::Bilinear => AxisMatrix::bilinear,
+        };
+        let (rows, columns) = (axis(grid, rows), axis(grid, columns));
+        GridResampler::rectangular(&rows, &columns, &device).patches(positions)
     }
 }
 
@@ -193,10 +249,7 @@ impl<B: Backend> VisionBackbone<B> for VisionTower<B> {
     }
 
     fn embed(&self, images: Tensor<B, 4>) -> Tensor<B, 3> {
-        let patch = self.spec.patch;
-        let [_, _, height, width] = images.dims();
-        let positions = self.positions(height / patch, width / patch);
-        self.embed_with(images, positions)
+        self.pre_norm(self.tokens_before_norm(images))
     }
 
     fn layer(&self, index: usize, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
@@ -214,6 +267,11 @@ impl<B: Backend> ImageTextBackbone<B> for VisionTower<B> {
         let [batch, _, embed] = tokens.dims();
         let image = tokens.clone().narrow(1, 0, PREFIX_TOKENS).reshape([batch, embed]);
         JointEmbedding { image, patches: self.patches(tokens) }
+    }
+
+    fn image_embedding(&self, tokens: Tensor<B, 3>) -> Tensor<B, 2> {
+        let class = tokens.narrow(1, 0, PREFIX_TOKENS);
+        self.project(VisionBackbone::post_norm(self, class)).squeeze_dim(1)
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::data::dataset::Dataset;
+use image::GrayImage;
 
 use crate::augment::{Augmentation, Placement};
 use crate::batch::Collated;
@@ -15,7 +16,8 @@ use crate::descriptor::MaskFormat;
 use crate::error::DataError;
 use crate::fault::{Fault, FaultLog};
 use crate::masks::unite;
-use crate::order::augmentation_rng;
+use crate::mosaic::{MosaicDraw, PictureWithMask, mosaic};
+use crate::order::{augmentation_rng, mosaic_rng};
 use crate::preprocess::Preprocessing;
 use crate::sample::{ImageSize, Label, Sample};
 use crate::spare;
@@ -128,6 +130,7 @@ pub struct ImageDataset {
     samples: Arc<[Sample]>,
     preprocessing: Preprocessing,
     augmentation: Option<Augmentation>,
+    mosaics: Option<MosaicDraw>,
     cache: Option<Cache>,
     bits: Option<SampleBits>,
     /// What masks are checked against, where they are.
@@ -144,6 +147,7 @@ impl ImageDataset {
             samples: samples.into(),
             preprocessing,
             augmentation: None,
+            mosaics: None,
             cache: None,
             bits: None,
             mask_format: None,
@@ -160,6 +164,19 @@ impl ImageDataset {
     pub fn augmented(self, augmentation: Augmentation, seed: u64) -> Result<Self, DataError> {
         augmentation.validate()?;
         Ok(Self { augmentation: Some(augmentation), seed, ..self })
+    }
+
+    /// The same, where so many of the samples, 0 to 1, give way to a mosaic of four samples of their class
+    /// ([`mosaic`]); `seed` decides which and of what.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] unless `probability` is 0 to 1.
+    pub fn with_mosaics(self, probability: f64, seed: u64) -> Result<Self, DataError> {
+        if !(0.0..=1.0).contains(&probability) {
+            return Err(DataError::setting("mosaic", probability, "use a probability, 0 to 1"));
+        }
+        let draw = MosaicDraw::new(&self.samples, probability);
+        Ok(Self { mosaics: Some(draw).filter(|_| probability > 0.0), seed, ..self })
     }
 
     /// The same, keeping decoded and resized images on disk. What comes out is the same.
@@ -221,9 +238,12 @@ impl ImageDataset {
             let reason = format!("no sample {index} in a dataset of {}", self.samples.len());
             return Err(DataError::Batch { reason });
         };
+        let placement = self.placement(index);
+        if let Some(parts) = self.mosaic_of(index, sample) {
+            return self.append_mosaic(sample, parts, placement, batch);
+        }
         let bytes = read(&sample.image)?;
         let Resized { planes, original } = self.resized(&bytes, &sample.image)?;
-        let placement = self.placement(index);
         match placement {
             None => self.preprocessing.normalise(&planes, &mut batch.images),
             Some(placement) => {
@@ -239,6 +259,52 @@ impl ImageDataset {
         }
         batch.push_facts(ItemFacts::of(sample, original));
         Ok(())
+    }
+
+    fn mosaic_of(&self, index: usize, sample: &Sample) -> Option<[usize; 4]> {
+        let mut rng = mosaic_rng(self.seed, self.epoch, index);
+        self.mosaics.as_ref()?.draw(&sample.class, &mut rng)
+    }
+
+    /// A mosaic in the place of a sample, whose class and prompt are those of its parts. It is anomalous
+    /// where one of them is.
+    fn append_mosaic(
+        &self,
+        sample: &Sample,
+        parts: [usize; 4],
+        placement: Option<Placement>,
+        batch: &mut Collated,
+    ) -> Result<(), DataError> {
+        let parts = parts.map(|index| &self.samples[index]);
+        let [first, second, third, last] = parts.map(|part| self.whole_picture(part));
+        let whole = mosaic(&[first?, second?, third?, last?]);
+        let moved = |values: Vec<f32>| match placement {
+            Some(placement) => placement.apply(&values, batch.size),
+            None => values,
+        };
+        let image = moved(self.preprocessing.image(&whole.picture)?);
+        let mask = moved(self.preprocessing.mask(&whole.mask));
+        batch.images.extend(image);
+        batch.next_mask().copy_from_slice(&mask);
+        let (width, height) = whole.picture.dimensions();
+        let anomalous = parts.iter().any(|part| part.label == Label::Anomalous);
+        let label = if anomalous { Label::Anomalous } else { Label::Normal };
+        let has_mask =
+            parts.iter().all(|part| part.label == Label::Normal || !part.masks.is_empty());
+        let facts = ItemFacts::of(sample, ImageSize { width, height });
+        batch.push_facts(ItemFacts { label, has_mask, ..facts });
+        Ok(())
+    }
+
+    /// A picture and its mask as they were read.
+    fn whole_picture(&self, sample: &Sample) -> Result<PictureWithMask, DataError> {
+        let bytes = read(&sample.image)?;
+        let ReadPicture { pixels: picture, faults, .. } =
+            read_rgb(&bytes, &sample.image, self.bits)?;
+        self.faults.note(faults);
+        let size = ImageSize { width: picture.width(), height: picture.height() };
+        let shown = ShownImage { size, orientation: orientation(&bytes) };
+        Ok(PictureWithMask { picture, mask: self.united_mask(sample, shown)? })
     }
 
     /// A picture resized, or the same from the cache. One that something is to be told of is not kept
@@ -267,8 +333,13 @@ impl ImageDataset {
         self.augmentation.map(|drawn| drawn.draw(self.preprocessing.size(), &mut rng))
     }
 
-    /// All masks of a sample as one.
+    /// All masks of a sample as one, brought to size.
     fn load_mask(&self, sample: &Sample, shown: ShownImage) -> Result<Vec<f32>, DataError> {
+        Ok(self.preprocessing.mask(&self.united_mask(sample, shown)?))
+    }
+
+    /// All masks of a sample as one.
+    fn united_mask(&self, sample: &Sample, shown: ShownImage) -> Result<GrayImage, DataError> {
         let masks = sample.masks.iter().map(|path| {
             let mask = MaskFile::read(path)?;
             if let Some(format) = self.mask_format {
@@ -276,8 +347,7 @@ impl ImageDataset {
             }
             Ok(mask)
         });
-        let mask = unite(masks, sample, shown.size)?;
-        Ok(self.preprocessing.mask(&mask))
+        unite(masks, sample, shown.size)
     }
 }
 

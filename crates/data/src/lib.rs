@@ -48,6 +48,7 @@ mod jpeg;
 mod layout;
 mod loader;
 mod masks;
+mod mosaic;
 mod order;
 mod preprocess;
 mod sample;
@@ -77,8 +78,9 @@ pub use layout::{
 };
 pub use loader::{Batches, LoaderOptions};
 pub use masks::read_masks;
+pub use mosaic::{PictureWithMask, mosaic};
 pub use order::{augmentation_rng, epoch_order};
-pub use preprocess::{CLIP_MEAN, CLIP_STD, MAX_SIZE, MaskRule, Preprocessing};
+pub use preprocess::{CLIP_MEAN, CLIP_STD, MAX_SIZE, MaskResize, MaskRule, Preprocessing};
 pub use sample::{Counts, ImageSize, Label, Sample, Split};
 pub use verify::{Checked, ClassTally, ExpectedCount, Verification, verify};
 pub use written::{

@@ -14,6 +14,7 @@ enum Purpose {
     Order,
     Augmentation,
     HeldOut,
+    Mosaic,
 }
 
 /// The indices 0 to `len` in the order in which this epoch visits them.
@@ -26,6 +27,11 @@ pub fn epoch_order(seed: u64, epoch: u64, len: usize) -> Vec<usize> {
 /// The random numbers that augment sample `index` in this epoch.
 pub fn augmentation_rng(seed: u64, epoch: u64, index: usize) -> ChaCha8Rng {
     rng(Purpose::Augmentation, seed, epoch, index as u64)
+}
+
+/// The random numbers that decide the mosaic in place of sample `index` in this epoch.
+pub(crate) fn mosaic_rng(seed: u64, epoch: u64, index: usize) -> ChaCha8Rng {
+    rng(Purpose::Mosaic, seed, epoch, index as u64)
 }
 
 /// The random numbers that hold samples out of stratum `index`.

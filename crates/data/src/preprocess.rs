@@ -1,11 +1,15 @@
 //! Brings a picture to the model's input: resized and normalised as Pillow and torchvision do it,
 //! masks included.
 
+use grid_resample::{AxisMatrix, HostResampler};
 use image::{GrayImage, RgbImage};
 use serde::{Deserialize, Serialize};
 
 mod resize;
 mod window;
+
+use resize::Pixels;
+use window::Filter;
 
 use crate::error::DataError;
 use crate::sample::ImageSize;
@@ -43,6 +47,18 @@ impl MaskRule {
     }
 }
 
+/// How a mask is brought to the size of the model's images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MaskResize {
+    /// Each pixel is the nearest one of the mask, as MoECLIP and AA-CLIP do it.
+    #[default]
+    Nearest,
+    /// Pillow's bilinear, on black and white: a pixel is anomalous where more than half of what it
+    /// covers is. APRIL-GAN and AnomalyCLIP do it so.
+    Bilinear,
+}
+
 /// How a picture becomes the model's input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Preprocessing {
@@ -50,6 +66,7 @@ pub struct Preprocessing {
     mean: [f32; CHANNELS],
     std: [f32; CHANNELS],
     mask_rule: MaskRule,
+    mask_resize: MaskResize,
 }
 
 impl Preprocessing {
@@ -82,12 +99,18 @@ impl Preprocessing {
         if let Some(std) = std.into_iter().find(|std| !std.is_finite() || *std <= 0.0) {
             return Err(DataError::setting("standard deviation", std, "use a positive number"));
         }
-        Ok(Self { size, mean, std, mask_rule: MaskRule::NonZero })
+        let (mask_rule, mask_resize) = (MaskRule::default(), MaskResize::default());
+        Ok(Self { size, mean, std, mask_rule, mask_resize })
     }
 
     /// The same with another rule for masks.
     pub fn with_mask_rule(self, mask_rule: MaskRule) -> Self {
         Self { mask_rule, ..self }
+    }
+
+    /// The same with masks that are resized in another way.
+    pub fn with_mask_resize(self, mask_resize: MaskResize) -> Self {
+        Self { mask_resize, ..self }
     }
 
     /// Side of the square, in pixels.
@@ -102,6 +125,25 @@ impl Preprocessing {
     /// [`DataError::Resize`] for a picture without pixels.
     pub fn image(&self, picture: &RgbImage) -> Result<Vec<f32>, DataError> {
         Ok(self.normalised(&self.resize(picture)?))
+    }
+
+    /// As [`image`](Self::image), but on numbers instead of grey levels: what is resized is neither
+    /// rounded nor clipped, so that beside a sharp edge it may be darker than black. PyTorch resizes
+    /// tensors so, and anomalib's WinCLIP its images.
+    ///
+    /// # Errors
+    /// [`DataError::Resize`] for a picture without pixels.
+    pub fn image_unrounded(&self, picture: &RgbImage) -> Result<Vec<f32>, DataError> {
+        let (width, height) = sides(picture.dimensions())?;
+        let axis = |inputs: usize| AxisMatrix::bicubic_antialias(inputs, self.size);
+        let resampler = HostResampler::new(&axis(height), &axis(width));
+        let mut values = Vec::with_capacity(CHANNELS * self.size * self.size);
+        for (channel, (mean, std)) in self.mean.into_iter().zip(self.std).enumerate() {
+            let plane: Vec<f32> =
+                picture.pixels().map(|pixel| f32::from(pixel.0[channel]) / 255.0).collect();
+            values.extend(resampler.grid(&plane).into_iter().map(|value| (value - mean) / std));
+        }
+        Ok(values)
     }
 
     /// The same for a part of a picture: `corner` is its left column and upper row.
@@ -149,9 +191,15 @@ impl Preprocessing {
         }
     }
 
-    /// Resizes with nearest neighbour and applies the rule: `[1, size, size]` of 0 and 1, row by
-    /// row.
+    /// Resizes and applies the rule: `[1, size, size]` of 0 and 1, row by row.
     pub fn mask(&self, mask: &GrayImage) -> Vec<f32> {
+        match self.mask_resize {
+            MaskResize::Nearest => self.nearest_mask(mask),
+            MaskResize::Bilinear => self.bilinear_mask(mask),
+        }
+    }
+
+    fn nearest_mask(&self, mask: &GrayImage) -> Vec<f32> {
         let columns = nearest_positions(mask.width(), self.size);
         let rows = nearest_positions(mask.height(), self.size);
         let grey = |x: &u32, y: u32| mask.get_pixel_checked(*x, y).map_or(0, |pixel| pixel.0[0]);
@@ -159,16 +207,35 @@ impl Preprocessing {
             .flat_map(|y| columns.iter().map(move |x| self.mask_rule.apply(grey(x, y))))
             .collect()
     }
+
+    /// One of three equal channels; a mask without pixels marks nothing.
+    fn bilinear_mask(&self, mask: &GrayImage) -> Vec<f32> {
+        let area = self.size * self.size;
+        let Ok((width, height)) = sides(mask.dimensions()) else {
+            return vec![0.0; area];
+        };
+        let white = |grey: &u8| if self.mask_rule.apply(*grey) > 0.0 { u8::MAX } else { 0 };
+        let bytes: Vec<u8> = mask.iter().flat_map(|grey| [white(grey); CHANNELS]).collect();
+        let mask = Pixels { width, height, bytes: &bytes };
+        let resized = resize::resize(&mask, self.size, Filter::Bilinear);
+        let anomalous = |grey: &u8| f32::from(u8::from(*grey > u8::MAX / 2));
+        resized.iter().take(area).map(anomalous).collect()
+    }
 }
 
 fn resize_bicubic(picture: &RgbImage, size: usize) -> Result<Vec<u8>, DataError> {
-    let (width, height) = picture.dimensions();
+    let (width, height) = sides(picture.dimensions())?;
+    let picture = Pixels { width, height, bytes: picture.as_raw() };
+    Ok(resize::resize(&picture, size, Filter::Bicubic))
+}
+
+/// Width and height of a picture that has pixels.
+fn sides((width, height): (u32, u32)) -> Result<(usize, usize), DataError> {
     if width == 0 || height == 0 {
         let size = ImageSize { width, height };
         return Err(DataError::Resize { size, reason: "it has no pixels".into() });
     }
-    let (width, height) = (width as usize, height as usize);
-    Ok(resize::bicubic(&resize::Pixels { width, height, bytes: picture.as_raw() }, size))
+    Ok((width as usize, height as usize))
 }
 
 /// For each of `target` positions the source position that Pillow's NEAREST takes.

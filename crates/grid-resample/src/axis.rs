@@ -2,8 +2,20 @@
 
 use thiserror::Error;
 
-/// Cubic convolution's free parameter, the value of antialiased bicubic resizing (Keys 1981).
-const BICUBIC_A: f64 = -0.5;
+/// Cubic convolution's free parameter (Keys 1981) in antialiased bicubic resizing.
+const ANTIALIAS_A: f64 = -0.5;
+
+/// The same in bicubic resizing without antialiasing.
+const PLAIN_A: f64 = -0.75;
+
+/// What a blur sees beyond the border.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Border {
+    /// The grid mirrored at its outermost samples, which are not repeated: `c b | a b c`.
+    Reflect,
+    /// The grid mirrored behind its outermost samples, which are repeated: `b a | a b c`.
+    Symmetric,
+}
 
 /// A matrix `[outputs, inputs]` that resamples one axis of a grid.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,13 +37,30 @@ pub struct AxisWindow {
 impl AxisWindow {
     /// The row of `output` of [`AxisMatrix::bicubic_antialias`].
     pub fn bicubic_antialias(inputs: usize, outputs: usize, output: usize) -> Self {
+        Self::antialias(inputs, outputs, output, 2.0, |distance| cubic(distance, ANTIALIAS_A))
+    }
+
+    /// One output of bilinear interpolation with antialiasing, corners not aligned: the kernel widens by
+    /// the ratio when the axis shrinks.
+    pub fn bilinear_antialias(inputs: usize, outputs: usize, output: usize) -> Self {
+        Self::antialias(inputs, outputs, output, 1.0, |distance| (1.0 - distance.abs()).max(0.0))
+    }
+
+    /// One output of a kernel that reaches `reach` samples to each side where the axis does not shrink.
+    fn antialias(
+        inputs: usize,
+        outputs: usize,
+        output: usize,
+        reach: f64,
+        kernel: impl Fn(f64) -> f64,
+    ) -> Self {
         let ratio = inputs as f64 / outputs.max(1) as f64;
         let stretch = ratio.max(1.0);
-        let support = 2.0 * stretch;
+        let support = reach * stretch;
         let center = (output as f64 + 0.5) * ratio;
         let low = (center - support + 0.5).max(0.0) as usize;
         let high = ((center + support + 0.5) as usize).min(inputs);
-        let weight = |input: usize| cubic((input as f64 - center + 0.5) / stretch);
+        let weight = |input: usize| kernel((input as f64 - center + 0.5) / stretch);
         let mut weights: Vec<f64> = (low..high).map(weight).collect();
         let total: f64 = weights.iter().sum();
         weights.iter_mut().for_each(|weight| *weight /= total);
@@ -63,6 +92,30 @@ impl AxisMatrix {
         })
     }
 
+    /// Bilinear interpolation, corners not aligned: samples stand for the middle of their pixel.
+    pub fn bilinear(inputs: usize, outputs: usize) -> Self {
+        Self::from_rows(inputs, outputs, |output, row| {
+            let position = middle(inputs, outputs, output).max(0.0);
+            let low = (position as usize).min(inputs - 1);
+            let fraction = position - low as f64;
+            row[low] += 1.0 - fraction;
+            row[(low + 1).min(inputs - 1)] += fraction;
+        })
+    }
+
+    /// Bicubic interpolation without antialiasing (a = -0.75), corners not aligned. Samples beyond the
+    /// border are those at the border.
+    pub fn bicubic(inputs: usize, outputs: usize) -> Self {
+        Self::from_rows(inputs, outputs, |output, row| {
+            let position = middle(inputs, outputs, output);
+            let low = position.floor() as isize;
+            for tap in low - 1..=low + 2 {
+                let inside = tap.clamp(0, inputs as isize - 1) as usize;
+                row[inside] += cubic(position - tap as f64, PLAIN_A);
+            }
+        })
+    }
+
     /// Bicubic interpolation with antialiasing (a = -0.5), corners not aligned.
     ///
     /// The kernel widens by the ratio when the axis shrinks; rows are normalised to sum to one.
@@ -85,8 +138,8 @@ impl AxisMatrix {
         })
     }
 
-    /// Gaussian blur with a window of odd length, borders reflected without repeating the edge.
-    pub fn gaussian_blur(size: usize, window: usize, sigma: f64) -> Self {
+    /// Gaussian blur with a window of odd length.
+    pub fn gaussian_blur(size: usize, window: usize, sigma: f64, border: Border) -> Self {
         let radius = (window / 2) as isize;
         let kernel: Vec<f64> = (-radius..=radius)
             .map(|offset| (-((offset * offset) as f64) / (2.0 * sigma * sigma)).exp())
@@ -94,14 +147,14 @@ impl AxisMatrix {
         let total: f64 = kernel.iter().sum();
         Self::from_rows(size, size, |output, row| {
             for (offset, weight) in (-radius..=radius).zip(&kernel) {
-                row[reflect(output as isize + offset, size)] += weight / total;
+                row[border.inside(output as isize + offset, size)] += weight / total;
             }
         })
     }
 
-    /// Gaussian blur on the grid, then bilinear upsampling with aligned corners, as one matrix.
+    /// Gaussian blur on the grid, its border reflected, then bilinear upsampling with aligned corners, as one matrix.
     pub fn blurred_bilinear(inputs: usize, outputs: usize, window: usize, sigma: f64) -> Self {
-        let blur = Self::gaussian_blur(inputs, window, sigma);
+        let blur = Self::gaussian_blur(inputs, window, sigma, Border::Reflect);
         blur.product(&Self::bilinear_aligned(inputs, outputs))
     }
 
@@ -115,6 +168,13 @@ impl AxisMatrix {
             return Err(ShapeMismatch { outputs: self.outputs(), inputs: next.inputs });
         }
         Ok(self.product(next))
+    }
+
+    /// This resampling followed by a Gaussian blur of what it gives, as scipy filters images: a window of
+    /// four standard deviations to each side, the border symmetric.
+    pub fn then_blur(&self, sigma: f64) -> AxisMatrix {
+        let window = 2 * (4.0 * sigma + 0.5) as usize + 1;
+        self.product(&Self::gaussian_blur(self.outputs(), window, sigma, Border::Symmetric))
     }
 
     /// The product, for a `next` that takes what this gives.
@@ -159,24 +219,40 @@ impl AxisMatrix {
     }
 }
 
-/// Keys' cubic convolution kernel.
-fn cubic(distance: f64) -> f64 {
+/// Where an output lies among the inputs, both standing for the middle of their pixel.
+fn middle(inputs: usize, outputs: usize, output: usize) -> f64 {
+    (output as f64 + 0.5) * inputs as f64 / outputs as f64 - 0.5
+}
+
+/// Keys' cubic convolution kernel with its free parameter.
+fn cubic(distance: f64, a: f64) -> f64 {
     let x = distance.abs();
     if x < 1.0 {
-        ((BICUBIC_A + 2.0) * x - (BICUBIC_A + 3.0)) * x * x + 1.0
+        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
     } else if x < 2.0 {
-        (((x - 5.0) * x + 8.0) * x - 4.0) * BICUBIC_A
+        (((x - 5.0) * x + 8.0) * x - 4.0) * a
     } else {
         0.0
     }
 }
 
-/// Index of a position mirrored at the borders, as often as it takes to land inside.
-fn reflect(position: isize, size: usize) -> usize {
-    let period = 2 * (size as isize - 1).max(1);
-    let folded = position.rem_euclid(period);
-    let mirrored = folded.min(period - folded) as usize;
-    mirrored.min(size - 1)
+impl Border {
+    /// Index of a position, mirrored as often as it takes to land inside.
+    fn inside(self, position: isize, size: usize) -> usize {
+        let size = size as isize;
+        let mirrored = match self {
+            Self::Reflect => {
+                let period = 2 * (size - 1).max(1);
+                let folded = position.rem_euclid(period);
+                folded.min(period - folded)
+            }
+            Self::Symmetric => {
+                let folded = position.rem_euclid(2 * size);
+                folded.min(2 * size - 1 - folded)
+            }
+        };
+        mirrored.min(size - 1) as usize
+    }
 }
 
 #[cfg(test)]
@@ -194,11 +270,15 @@ mod tests {
     fn constants_stay_constant() {
         every_row_sums_to_one(&AxisMatrix::bilinear_aligned(5, 13));
         every_row_sums_to_one(&AxisMatrix::bilinear_aligned(1, 4));
+        every_row_sums_to_one(&AxisMatrix::bilinear(24, 37));
+        every_row_sums_to_one(&AxisMatrix::bilinear(1, 4));
+        every_row_sums_to_one(&AxisMatrix::bicubic(24, 37));
+        every_row_sums_to_one(&AxisMatrix::bicubic(2, 5));
         every_row_sums_to_one(&AxisMatrix::bicubic_antialias(24, 37));
         every_row_sums_to_one(&AxisMatrix::bicubic_antialias(24, 16));
-        every_row_sums_to_one(&AxisMatrix::gaussian_blur(37, 7, 1.0));
-        every_row_sums_to_one(&AxisMatrix::gaussian_blur(2, 9, 1.5));
-        every_row_sums_to_one(&AxisMatrix::gaussian_blur(1, 9, 1.5));
+        every_row_sums_to_one(&AxisMatrix::gaussian_blur(37, 7, 1.0, Border::Reflect));
+        every_row_sums_to_one(&AxisMatrix::gaussian_blur(2, 9, 1.5, Border::Symmetric));
+        every_row_sums_to_one(&AxisMatrix::gaussian_blur(1, 9, 1.5, Border::Reflect));
     }
 
     #[test]
@@ -208,6 +288,17 @@ mod tests {
             assert!(first + weights.len() <= 1 << 20 && weights.len() < 1 << 14);
             assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         }
+    }
+
+    #[test]
+    fn an_antialiased_line_widens_when_the_axis_shrinks() {
+        let AxisWindow { first, weights } = AxisWindow::bilinear_antialias(4, 2, 0);
+        assert_eq!(first, 0);
+        let expected = [3.0 / 7.0, 3.0 / 7.0, 1.0 / 7.0];
+        assert!(weights.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{weights:?}");
+        let same = AxisWindow::bilinear_antialias(3, 3, 1);
+        let kept: Vec<f64> = same.weights.into_iter().filter(|weight| *weight != 0.0).collect();
+        assert_eq!(kept, [1.0]);
     }
 
     #[test]
@@ -228,21 +319,39 @@ mod tests {
     }
 
     #[test]
-    fn reflection_does_not_repeat_the_edge() {
-        assert_eq!(reflect(-1, 5), 1);
-        assert_eq!(reflect(5, 5), 3);
-        assert_eq!(reflect(-3, 2), 1);
+    fn reflection_does_not_repeat_the_edge_symmetry_does() {
+        let inside = |border: Border, positions: [isize; 3]| positions.map(|p| border.inside(p, 5));
+        assert_eq!(inside(Border::Reflect, [-1, 5, -6]), [1, 3, 2]);
+        assert_eq!(inside(Border::Symmetric, [-1, 5, -6]), [0, 4, 4]);
+        assert_eq!(Border::Reflect.inside(-3, 2), 1);
+        assert_eq!(Border::Symmetric.inside(7, 1), 0);
+    }
+
+    #[test]
+    fn samples_that_are_not_aligned_stand_for_the_middle_of_their_pixel() {
+        let matrix = AxisMatrix::bilinear(2, 4);
+        assert_eq!(matrix.weights(), [1.0, 0.0, 0.75, 0.25, 0.25, 0.75, 0.0, 1.0]);
+        let same = AxisMatrix::bicubic(3, 3);
+        assert_eq!(same.weights(), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
     }
 
     #[test]
     fn a_product_does_what_both_do() {
-        let blur = AxisMatrix::gaussian_blur(6, 3, 1.0);
+        let blur = AxisMatrix::gaussian_blur(6, 3, 1.0, Border::Reflect);
         let up = AxisMatrix::bilinear_aligned(6, 11);
         let both = blur.then(&up).unwrap();
         assert_eq!((both.inputs(), both.outputs()), (6, 11));
         assert_eq!(both, AxisMatrix::blurred_bilinear(6, 11, 3, 1.0));
         let expected: f64 = (0..6).map(|m| up.row(4)[m] * blur.row(m)[2]).sum();
         assert!((both.row(4)[2] - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_blur_behind_a_resampling_works_on_its_outputs() {
+        let up = AxisMatrix::bilinear(3, 8);
+        let blur = AxisMatrix::gaussian_blur(8, 7, 0.7, Border::Symmetric);
+        assert_eq!(up.then_blur(0.7), up.then(&blur).unwrap());
+        every_row_sums_to_one(&up.then_blur(4.0));
     }
 
     #[test]

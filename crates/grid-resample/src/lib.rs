@@ -10,5 +10,5 @@
 mod axis;
 mod resampler;
 
-pub use axis::{AxisMatrix, AxisWindow, ShapeMismatch};
+pub use axis::{AxisMatrix, AxisWindow, Border, ShapeMismatch};
 pub use resampler::{GridResampler, HostResampler};

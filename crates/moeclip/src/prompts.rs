@@ -147,6 +147,17 @@ impl<B: Backend> PromptEncoder<B> {
         }
     }
 
+    /// CLIP's own joint embedding of the prompts of one state of a class, not made unit:
+    /// `[prompts, embed]` in f32.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn embeddings(&mut self, prompts: &[String]) -> Result<Tensor<B, 2>, PromptError> {
+        let features = self.encode(prompts)?;
+        Ok(self.tower.project(features).cast(DType::F32))
+    }
+
     /// CLIP's own direction of one state of a class, through the projection that it was trained with:
     /// the mean of unit features, made unit. `[1, embed]`.
     ///
@@ -154,8 +165,7 @@ impl<B: Backend> PromptEncoder<B> {
     ///
     /// As [`encode`](Self::encode).
     pub fn direction(&mut self, prompts: &[String]) -> Result<Tensor<B, 2>, PromptError> {
-        let features = self.encode(prompts)?;
-        Ok(unit(unit(self.tower.project(features).cast(DType::F32)).mean_dim(0)))
+        Ok(unit(unit(self.embeddings(prompts)?).mean_dim(0)))
     }
 }
 

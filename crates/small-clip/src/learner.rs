@@ -163,7 +163,7 @@ impl<B: Backend> Trainable<B> for Pretraining<B> {
     }
 
     fn saved(&self, step: usize, run: &PretrainRun) -> serde_json::Result<SavedState> {
-        let parameters = named_parameters::<B, _>(&self.model).into_iter();
+        let parameters = named_parameters::<Autodiff<B>, _>(&self.model).into_iter();
         let metadata = run.metadata()?.into_iter().chain([("step", step.to_string())]);
         Ok(SavedState {
             parameters: parameters.map(|(path, data)| (format!("{VALUE}{path}"), data)).collect(),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use burn::backend::Autodiff;
 use burn::tensor::backend::Backend;
 use conditions::{Condition, Conditions, Purpose};
 use moeclip_train::{
@@ -202,7 +203,7 @@ impl<B: Backend> Pretraining<B> {
     ) -> Result<PretrainLearner<B>, CheckpointError> {
         let PretrainCheckpoint { file, step } = checkpoint;
         let value = |path: &str, shape: &[usize]| file.tensor(&format!("{VALUE}{path}"), shape);
-        self.model = with_parameters::<B, _>(self.model, &self.device, value)?;
+        self.model = with_parameters::<Autodiff<B>, _, _>(self.model, &self.device, value)?;
         let device = self.device.clone();
         Trainer::resume(self, *step, file, &device)
     }

@@ -43,4 +43,4 @@ pub use metrics::{
 pub use objective::{BatchValues, ExpertLoad, LossTerms, Objective, TapTerms};
 pub use parameters::{AdamOptimizer, OptimizerState, named_parameters, with_parameters};
 pub use scaling::LossScaling;
-pub use trainer::{Backward, SavedState, Trainable, Trainer, TrainingData, train};
+pub use trainer::{Backward, Movement, SavedState, Trainable, Trainer, TrainingData, moved, train};

@@ -7,11 +7,11 @@ use burn::backend::Autodiff;
 use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::record::AdaptorRecord;
-use burn::optim::{Adam, AdamState, AdaptiveMomentumState, Optimizer};
+use burn::optim::{Adam, AdamState, AdaptiveMomentumState, GradientsParams, Optimizer};
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use moeclip::Adapters;
 
-use crate::CheckpointError;
+use crate::{CheckpointError, Movement};
 
 /// Adam on the parameters `M` of a model in training.
 pub type AdamOptimizer<M, B> = OptimizerAdaptor<Adam, M, Autodiff<B>>;
@@ -62,9 +62,7 @@ pub(crate) fn place_moments<B: Backend, M: Module<Autodiff<B>>>(
 }
 
 /// Every parameter of a module by its path, as in `vision.blocks.0.mlp.up.weight`.
-pub fn named_parameters<B: Backend, M: AutodiffModule<Autodiff<B>>>(
-    module: &M,
-) -> BTreeMap<String, TensorData> {
+pub fn named_parameters<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, TensorData> {
     let mut reader = ParameterReader { path: ModulePath::default(), found: BTreeMap::new() };
     module.visit(&mut reader);
     reader.found
@@ -75,15 +73,43 @@ pub fn named_parameters<B: Backend, M: AutodiffModule<Autodiff<B>>>(
 /// # Errors
 ///
 /// The first that `find` returns.
-pub fn with_parameters<B: Backend, M: AutodiffModule<Autodiff<B>>>(
+pub fn with_parameters<B: Backend, M: Module<B>, E>(
     module: M,
     device: &B::Device,
-    find: impl FnMut(&str, &[usize]) -> Result<TensorData, CheckpointError>,
-) -> Result<M, CheckpointError> {
+    find: impl FnMut(&str, &[usize]) -> Result<TensorData, E>,
+) -> Result<M, E> {
     let path = ModulePath::default();
-    let mut placer = ParameterPlacer::<B, _> { find, device, path, failed: None };
+    let mut placer = ParameterPlacer::<B, _, _> { find, device, path, failed: None };
     let module = module.map(&mut placer);
     placer.failed.map_or(Ok(module), Err)
+}
+
+/// Gradients of parameters that a step moves in one way.
+pub(crate) struct MovedAlike {
+    pub(crate) movement: Movement,
+    pub(crate) gradients: GradientsParams,
+}
+
+/// Gradients in groups, in the order in which a module names the first of each; without those of parameters
+/// that stay.
+pub(crate) fn movements<B: Backend, M: AutodiffModule<Autodiff<B>>>(
+    module: &M,
+    gradients: GradientsParams,
+    movement: impl Fn(&str) -> Option<Movement>,
+) -> Vec<MovedAlike> {
+    let path = ModulePath::default();
+    let mut sorter = GradientSorter { movement, gradients, path, groups: Vec::new() };
+    module.visit(&mut sorter);
+    sorter.groups
+}
+
+/// A module whose parameters, those with a gradient, are `share` of what they were.
+pub(crate) fn decayed<B: Backend, M: AutodiffModule<Autodiff<B>>>(
+    module: M,
+    gradients: &GradientsParams,
+    share: f64,
+) -> M {
+    module.map(&mut Decay { gradients, share })
 }
 
 /// The names of the modules that a visitor is in. Which variant of an enum it is in is no part of
@@ -112,6 +138,57 @@ impl ModulePath {
 /// Burn calls an enum that holds a module `Enum:` and its name.
 fn is_enum(container: &str) -> bool {
     container.starts_with("Enum:")
+}
+
+struct GradientSorter<F> {
+    movement: F,
+    gradients: GradientsParams,
+    path: ModulePath,
+    groups: Vec<MovedAlike>,
+}
+
+impl<B: Backend, F: Fn(&str) -> Option<Movement>> ModuleVisitor<Autodiff<B>> for GradientSorter<F> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<Autodiff<B>, D>>) {
+        let Some(gradient) = self.gradients.remove::<B, D>(param.id) else { return };
+        let Some(movement) = (self.movement)(&self.path.name()) else { return };
+        let known = self.groups.iter().position(|group| group.movement == movement);
+        let at = known.unwrap_or_else(|| {
+            self.groups.push(MovedAlike { movement, gradients: GradientsParams::new() });
+            self.groups.len() - 1
+        });
+        if let Some(group) = self.groups.get_mut(at) {
+            group.gradients.register::<B, D>(param.id, gradient);
+        }
+    }
+}
+
+struct Decay<'a> {
+    gradients: &'a GradientsParams,
+    share: f64,
+}
+
+impl<B: Backend> ModuleMapper<Autodiff<B>> for Decay<'_> {
+    fn map_float<const D: usize>(
+        &mut self,
+        param: Param<Tensor<Autodiff<B>, D>>,
+    ) -> Param<Tensor<Autodiff<B>, D>> {
+        if self.gradients.get::<B, D>(param.id).is_none() {
+            return param;
+        }
+        let share = self.share;
+        param.map(|value| {
+            let smaller = value.inner().mul_scalar(share);
+            Tensor::from_inner(smaller).require_grad()
+        })
+    }
 }
 
 struct MomentReader<B: Backend> {
@@ -193,18 +270,18 @@ impl<B: Backend> ModuleVisitor<B> for ParameterReader {
     }
 }
 
-struct ParameterPlacer<'a, B: Backend, F> {
+struct ParameterPlacer<'a, B: Backend, F, E> {
     find: F,
     device: &'a B::Device,
     path: ModulePath,
     /// The first error.
-    failed: Option<CheckpointError>,
+    failed: Option<E>,
 }
 
-impl<B, F> ModuleMapper<Autodiff<B>> for ParameterPlacer<'_, B, F>
+impl<B, F, E> ModuleMapper<B> for ParameterPlacer<'_, B, F, E>
 where
     B: Backend,
-    F: FnMut(&str, &[usize]) -> Result<TensorData, CheckpointError>,
+    F: FnMut(&str, &[usize]) -> Result<TensorData, E>,
 {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.path.enter(name, container);
@@ -214,14 +291,11 @@ where
         self.path.exit(container);
     }
 
-    fn map_float<const D: usize>(
-        &mut self,
-        param: Param<Tensor<Autodiff<B>, D>>,
-    ) -> Param<Tensor<Autodiff<B>, D>> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         match (self.find)(&self.path.name(), &param.val().dims()) {
             Ok(data) => {
                 let value = Tensor::<B, D>::from_data(data, (self.device, DType::F32));
-                param.map(|_| Tensor::from_inner(value).require_grad())
+                param.map(|old| value.set_require_grad(old.is_require_grad()))
             }
             Err(error) => {
                 self.failed.get_or_insert(error);

@@ -12,7 +12,9 @@ use burn::optim::{AdamConfig, GradientsParams, Optimizer};
 use burn::tensor::{TensorData, backend::Backend};
 
 use crate::checkpoint::{CheckpointFile, CheckpointFormat, UPDATES};
-use crate::parameters::{AdamOptimizer, OptimizerState, place_moments, read_moments};
+use crate::parameters::{
+    AdamOptimizer, MovedAlike, OptimizerState, decayed, movements, place_moments, read_moments,
+};
 use crate::{CheckpointError, CheckpointedRun, LoggedStep, StopReason};
 
 /// A method that can be trained. To add one is to implement this beside its model: what it learns from,
@@ -37,6 +39,12 @@ pub trait Trainable<B: Backend> {
 
     /// The learning rate of a step, counted from 0.
     fn learning_rate(&self, step: usize) -> f64;
+
+    /// How one parameter is moved, by its path in the parameters, where they are not all moved alike; `None`
+    /// where it stays.
+    fn movement(&self, step: usize, _path: &str) -> Option<Movement> {
+        Some(Movement { learning_rate: self.learning_rate(step), decay: 0.0 })
+    }
 
     /// The parameters as they are.
     fn parameters(&self) -> &Self::Parameters;
@@ -76,6 +84,15 @@ pub trait Trainable<B: Backend> {
     ///
     /// What JSON cannot hold.
     fn saved(&self, step: usize, run: &Self::Run) -> serde_json::Result<SavedState>;
+}
+
+/// How a step moves a parameter that has a gradient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Movement {
+    /// What Adam's step is multiplied by.
+    pub learning_rate: f64,
+    /// How much of the parameter is taken away beforehand, times the learning rate: AdamW's weight decay.
+    pub decay: f64,
 }
 
 /// What forward and backward of a batch give.
@@ -168,12 +185,13 @@ impl<B: Backend, T: Trainable<B>> Trainer<B, T> {
     ///
     /// As [`Trainable::backward`] and [`Trainable::after_step`].
     pub fn step(&mut self, batch: T::Batch) -> Result<T::Report, T::Error> {
-        let learning_rate = self.method.learning_rate(self.step);
         let Backward { gradients, report } = self.method.backward(self.step, batch)?;
         if let Some(gradients) = gradients {
-            let parameters = self.method.parameters().clone();
-            let parameters = self.adam.step(learning_rate, parameters, gradients);
-            self.method.set_parameters(parameters);
+            let (method, step) = (&self.method, self.step);
+            let parameters = method.parameters().clone();
+            let movement = |path: &str| method.movement(step, path);
+            let moved = moved(&mut self.adam, parameters, gradients, movement);
+            self.method.set_parameters(moved);
         }
         self.step += 1;
         self.method.after_step(self.step, &report, &mut self.adam)?;
@@ -202,6 +220,25 @@ impl<B: Backend, T: Trainable<B>> Trainer<B, T> {
     pub(crate) fn moments(&self) -> BTreeMap<String, OptimizerState> {
         read_moments::<B, _>(self.method.parameters(), self.adam.to_record())
     }
+}
+
+/// The parameters behind a step of Adam, each moved as `movement` says of its path; those that are moved alike
+/// are moved together.
+pub fn moved<B: Backend, M: AutodiffModule<Autodiff<B>>>(
+    adam: &mut AdamOptimizer<M, B>,
+    parameters: M,
+    gradients: GradientsParams,
+    movement: impl Fn(&str) -> Option<Movement>,
+) -> M {
+    let groups = movements::<B, _>(&parameters, gradients, movement);
+    groups.into_iter().fold(parameters, |parameters, MovedAlike { movement, gradients }| {
+        let Movement { learning_rate, decay } = movement;
+        let parameters = match decay {
+            0.0 => parameters,
+            decay => decayed::<B, _>(parameters, &gradients, 1.0 - learning_rate * decay),
+        };
+        adam.step(learning_rate, parameters, gradients)
+    })
 }
 
 /// What a run learns from, step after step, and what its log says of each.

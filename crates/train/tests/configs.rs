@@ -25,6 +25,10 @@ fn every_head_says_paper_command_data_duration_and_result() {
     let mut files = 0;
     for entry in std::fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
+        // Those of other methods are read by the crate that has them.
+        if path.is_dir() {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         for word in ["# Paper:", "# Command:", "# Data:", "# Duration:", "# Expected:"] {
             assert!(text.contains(word), "{}: no {word}", path.display());

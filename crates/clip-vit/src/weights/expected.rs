@@ -79,6 +79,7 @@ mod tests {
         let known = [
             (Preset::VitB32, 87.85, 63.43),
             (Preset::VitB16, 86.19, 63.43),
+            (Preset::VitB16PlusAt240, 117.21, 91.16),
             (Preset::VitL14, 303.97, 123.65),
             (Preset::VitL14At336, 304.29, 123.65),
             (Preset::VitH14, 632.08, 354.03),

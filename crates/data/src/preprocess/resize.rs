@@ -1,4 +1,4 @@
-//! Bicubic resizing of 8-bit pictures, bit for bit as Pillow does it.
+//! Resizing of 8-bit pictures, bit for bit as Pillow does it.
 //!
 //! A picture one grey level off in places moves a ViT's tokens by 5e-4, more than the whole model is
 //! allowed to differ from its reference. Libraries that round their weights to 16 bits are that far
@@ -15,7 +15,7 @@ mod vnni;
 
 use products::{LANES, QuadProducts, QuadVector, QuadWork, with_widest};
 
-use super::window::{QUAD, Windows, windows};
+use super::window::{Filter, QUAD, Windows, windows};
 
 const CHANNELS: usize = 3;
 /// Bytes of a pixel while it is resized: a fourth one makes four rows one vector.
@@ -40,20 +40,20 @@ pub(super) struct Pixels<'a> {
 }
 
 /// `[3, size, size]` bytes.
-pub(super) fn bicubic(picture: &Pixels<'_>, size: usize) -> Vec<u8> {
-    let columns = windows(picture.width, size);
-    let rows = windows(picture.height, size);
-    with_widest(Bicubic { picture, columns: &columns, rows: &rows })
+pub(super) fn resize(picture: &Pixels<'_>, size: usize, filter: Filter) -> Vec<u8> {
+    let columns = windows(picture.width, size, filter);
+    let rows = windows(picture.height, size, filter);
+    with_widest(TwoPasses { picture, columns: &columns, rows: &rows })
 }
 
 /// Both passes of one picture.
-struct Bicubic<'a> {
+struct TwoPasses<'a> {
     picture: &'a Pixels<'a>,
     columns: &'a Windows,
     rows: &'a Windows,
 }
 
-impl QuadWork for Bicubic<'_> {
+impl QuadWork for TwoPasses<'_> {
     type Output = Vec<u8>;
 
     #[inline(always)]

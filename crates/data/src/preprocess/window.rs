@@ -1,5 +1,5 @@
-//! Which source positions make one output of Pillow's bicubic resizing, and with which weights, in
-//! Pillow's fixed point.
+//! Which source positions make one output of Pillow's resizing, and with which weights, in Pillow's
+//! fixed point.
 //!
 //! Windows are kept once made: the pictures of a dataset have few sizes.
 
@@ -18,6 +18,24 @@ pub(super) const QUAD: usize = 4;
 /// Axes whose windows are kept.
 const KEPT: usize = 16;
 
+/// Pillow's names of how neighbours are weighed; each widens when a picture shrinks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filter {
+    /// Cubic, with a = -0.5: pictures.
+    Bicubic,
+    /// Linear: masks, where a method asks for it.
+    Bilinear,
+}
+
+impl Filter {
+    fn window(self, inputs: usize, outputs: usize, output: usize) -> AxisWindow {
+        match self {
+            Self::Bicubic => AxisWindow::bicubic_antialias(inputs, outputs, output),
+            Self::Bilinear => AxisWindow::bilinear_antialias(inputs, outputs, output),
+        }
+    }
+}
+
 /// The weights of four positions in fixed point, each of a magnitude below two.
 pub(super) type QuadWeights = [i32; QUAD];
 
@@ -35,31 +53,32 @@ pub(super) struct Windows {
 struct Axis {
     inputs: usize,
     outputs: usize,
+    filter: Filter,
     windows: Arc<Windows>,
 }
 
 static LATEST: Mutex<VecDeque<Axis>> = Mutex::new(VecDeque::new());
 
 /// The windows of an axis, made or kept.
-pub(super) fn windows(inputs: usize, outputs: usize) -> Arc<Windows> {
+pub(super) fn windows(inputs: usize, outputs: usize, filter: Filter) -> Arc<Windows> {
     let latest = || LATEST.lock().unwrap_or_else(PoisonError::into_inner);
-    let same = |axis: &&Axis| axis.inputs == inputs && axis.outputs == outputs;
+    let wanted = (inputs, outputs, filter);
+    let same = |axis: &&Axis| (axis.inputs, axis.outputs, axis.filter) == wanted;
     if let Some(axis) = latest().iter().find(same) {
         return Arc::clone(&axis.windows);
     }
-    let windows = Arc::new(Windows::new(inputs, outputs));
+    let windows = Arc::new(Windows::new(inputs, outputs, filter));
     let mut latest = latest();
     latest.truncate(KEPT - 1);
-    latest.push_front(Axis { inputs, outputs, windows: Arc::clone(&windows) });
+    latest.push_front(Axis { inputs, outputs, filter, windows: Arc::clone(&windows) });
     windows
 }
 
 impl Windows {
     /// All windows as long as the longest: a loop whose length never changes is foreseen by the
     /// processor.
-    fn new(inputs: usize, outputs: usize) -> Self {
-        let rows =
-            (0..outputs).map(|output| AxisWindow::bicubic_antialias(inputs, outputs, output));
+    fn new(inputs: usize, outputs: usize, filter: Filter) -> Self {
+        let rows = (0..outputs).map(|output| filter.window(inputs, outputs, output));
         let rows = rows.collect::<Vec<_>>();
         let spans = rows.iter().map(span).collect::<Vec<_>>();
         let quads = match spans.iter().map(Range::len).max() {

@@ -270,3 +270,23 @@ fn a_dropped_iterator_ends_its_workers() {
         Batches::<Flex>::start(&dataset, order, LoaderOptions::new(1), Default::default());
     drop(batches.unwrap().take(2).collect::<Vec<_>>());
 }
+
+/// Every part is of the class; whatever the four are, the same seed and epoch draw the same again.
+#[test]
+fn mosaics_take_the_place_of_samples_and_can_be_repeated() {
+    let root = tree();
+    let plain = dataset(root.path());
+    let always = || plain.clone().with_mosaics(1.0, 5).unwrap();
+    let sample = |dataset: &ImageDataset| dataset.get(6).unwrap().unwrap();
+    let (once, again) = (sample(&always()), sample(&always()));
+    assert_eq!(once, again);
+    assert_eq!(once.original, ImageSize { width: 40, height: 48 });
+    assert_ne!(once.image, sample(&always().at_epoch(1)).image);
+    // Each of the four has a mask over its left half, or none.
+    let marked = once.mask.iter().filter(|value| **value > 0.0).count();
+    assert!(marked.is_multiple_of(SIZE * SIZE / 8) && marked <= SIZE * SIZE / 2, "{marked}");
+    assert_eq!(once.label == Label::Anomalous, marked > 0);
+    assert_eq!(sample(&plain.clone().with_mosaics(0.0, 5).unwrap()), sample(&plain));
+    let error = plain.with_mosaics(1.5, 5).unwrap_err().to_string();
+    assert!(error.starts_with("mosaic = 1.5"), "{error}");
+}

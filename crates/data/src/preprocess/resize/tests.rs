@@ -1,7 +1,7 @@
 //! The vectorised passes against the plainest way to write them, for shapes that leave rows, taps
 //! and strips over.
 
-use grid_resample::AxisMatrix;
+use grid_resample::AxisWindow;
 use pulp::Scalar;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -10,8 +10,9 @@ use super::*;
 use crate::preprocess::window::FRACTION_BITS;
 
 /// One output value after the other, every weight whole.
-fn plain(picture: &Pixels<'_>, size: usize) -> Vec<u8> {
-    let (columns, rows) = (weights(picture.width, size), weights(picture.height, size));
+fn plain(picture: &Pixels<'_>, size: usize, filter: Filter) -> Vec<u8> {
+    let columns = weights(picture.width, size, filter);
+    let rows = weights(picture.height, size, filter);
     let sum = |weights: &[i32], value: &dyn Fn(usize) -> u8| {
         let products = weights.iter().enumerate().filter(|(_, weight)| **weight != 0);
         let sum: i32 = products.map(|(at, weight)| i32::from(value(at)) * weight).sum();
@@ -33,10 +34,18 @@ fn plain(picture: &Pixels<'_>, size: usize) -> Vec<u8> {
 }
 
 /// For each output the weights of all inputs, in fixed point.
-fn weights(inputs: usize, outputs: usize) -> Vec<Vec<i32>> {
-    let matrix = AxisMatrix::bicubic_antialias(inputs, outputs);
+fn weights(inputs: usize, outputs: usize, filter: Filter) -> Vec<Vec<i32>> {
     let fixed = |weight: &f64| (weight * f64::from(1u32 << FRACTION_BITS)).round() as i32;
-    (0..outputs).map(|output| matrix.row(output).iter().map(fixed).collect()).collect()
+    let row = |output: usize| {
+        let AxisWindow { first, weights } = match filter {
+            Filter::Bicubic => AxisWindow::bicubic_antialias(inputs, outputs, output),
+            Filter::Bilinear => AxisWindow::bilinear_antialias(inputs, outputs, output),
+        };
+        let mut row = vec![0; inputs];
+        row.iter_mut().skip(first).zip(&weights).for_each(|(to, weight)| *to = fixed(weight));
+        row
+    };
+    (0..outputs).map(row).collect()
 }
 
 /// Noise of black, white and what lies between: the sharpest edges there are.
@@ -61,18 +70,24 @@ fn every_shape_as_written_out_plainly() {
     ] {
         let bytes = noise(width, height);
         let picture = Pixels { width, height, bytes: &bytes };
-        let plain = plain(&picture, size);
-        assert!(bicubic(&picture, size) == plain, "{width}x{height} to {size}");
-        let (columns, rows) = (windows(width, size), windows(height, size));
-        let passes = || Bicubic { picture: &picture, columns: &columns, rows: &rows };
-        assert!(passes().run(Scalar) == plain, "{width}x{height} to {size}, no vectors");
-        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        if let Some(avx2) = pulp::x86::V3::try_new() {
-            let resized = avx2.vectorize(
-                #[inline(always)]
-                || passes().run(avx2),
-            );
-            assert!(resized == plain, "{width}x{height} to {size}, AVX2");
-        }
+        check(&picture, size, Filter::Bicubic);
+        check(&picture, size, Filter::Bilinear);
+    }
+}
+
+fn check(picture: &Pixels<'_>, size: usize, filter: Filter) {
+    let Pixels { width, height, .. } = *picture;
+    let plain = plain(picture, size, filter);
+    assert!(resize(picture, size, filter) == plain, "{width}x{height} to {size}, {filter:?}");
+    let (columns, rows) = (windows(width, size, filter), windows(height, size, filter));
+    let passes = || TwoPasses { picture, columns: &columns, rows: &rows };
+    assert!(passes().run(Scalar) == plain, "{width}x{height} to {size}, no vectors");
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if let Some(avx2) = pulp::x86::V3::try_new() {
+        let resized = avx2.vectorize(
+            #[inline(always)]
+            || passes().run(avx2),
+        );
+        assert!(resized == plain, "{width}x{height} to {size}, AVX2");
     }
 }
