@@ -1,78 +1,39 @@
 //! Proof that this code computes the reference's numbers: every stage of a golden, its losses,
 //! gradients and one Adam step, beside what comes out here.
 
-mod golden;
-mod report;
 mod stages;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use anomaly_methods::ComparedMethod;
 use burn::backend::Autodiff;
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use clip_vit::{
-    ClipCheckpoint, Frozen, Precision, PrefixedSource, PromptError, TextBackbone, TextTower,
-    VisionTower, WeightError, WeightSource,
+    ClipCheckpoint, ClipSpec, Frozen, Precision, TextBackbone, TextTower, VisionTower, WeightError,
 };
-use moeclip::{AdapterError, Adapters, ClassPrompts, ConfigError, MoeClip, PromptBook};
+use moeclip::{
+    AdapterError, Adapters, ClassPrompts, ConfigError, MoeClip, MoeClipConfig, PromptBook,
+};
 use moeclip_data::{DataError, Preprocessing, prepare_image};
+use moeclip_goldens::{Comparison, Golden, GoldenError, ParityReport};
+use moeclip_train::{Learner, TrainConfig, TrainError};
+use serde::Deserialize;
 use thiserror::Error;
 
-pub use golden::Golden;
-pub use report::{ParityReport, ParityRow};
 pub use stages::{COLUMNS_PER_STEP, train_steps};
-
-use moeclip_train::{Learner, TrainConfig, TrainError};
-use report::Comparison;
 
 /// A golden that could not be run; one that runs and differs is a [`ParityReport`].
 #[derive(Debug, Error)]
 pub enum ParityError {
-    /// The golden's configuration is unusable.
-    #[error("{}: metadata \"config\" {reason}; write the golden again with make_goldens.py", file.display())]
-    Config {
-        /// The golden.
-        file: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The golden has no CLIP and none was given.
-    #[error("{}: brings no CLIP along; give the checkpoint it was made with: --clip FILE", file.display())]
-    NoClip {
-        /// The golden.
-        file: PathBuf,
-    },
-    /// The checkpoint is not the golden's CLIP.
-    #[error("{}: is another CLIP than the golden {} was made with; give the one it names", clip.display(), file.display())]
-    OtherClip {
-        /// The checkpoint.
-        clip: PathBuf,
-        /// The golden.
-        file: PathBuf,
-    },
-    /// The golden has neither images nor the name of one.
-    #[error("{}: has no in.images and names no image; write the golden again", file.display())]
-    NoImage {
-        /// The golden.
-        file: PathBuf,
-    },
-    /// An expected tensor that no stage makes.
-    #[error("{}: {name} is of no known stage; this version cannot check it", file.display())]
-    Unknown {
-        /// The golden.
-        file: PathBuf,
-        /// The tensor.
-        name: String,
-    },
+    /// The golden itself is unusable.
+    #[error(transparent)]
+    Golden(#[from] GoldenError),
     /// A weight is missing or unusable.
     #[error(transparent)]
     Weights(#[from] WeightError),
     /// The picture cannot be read.
     #[error(transparent)]
     Image(#[from] DataError),
-    /// The prompts do not fit the tower.
-    #[error(transparent)]
-    Prompts(#[from] PromptError),
     /// The configuration does not fit the CLIP.
     #[error(transparent)]
     Model(#[from] ConfigError),
@@ -84,13 +45,66 @@ pub enum ParityError {
     Training(#[from] TrainError),
 }
 
-/// Runs a golden on a device. `clip` is needed where the golden brings none along; `precision` is
+/// The settings of MoECLIP in a golden's metadata.
+#[derive(Debug, Deserialize)]
+struct MoeClipGoldenSettings {
+    taps: Vec<usize>,
+    experts: usize,
+    top_k: usize,
+    rank: usize,
+    alpha: f64,
+    lambda_moe: f64,
+    scales: Vec<usize>,
+}
+
+/// The configuration of a golden's model.
+///
+/// # Errors
+///
+/// [`GoldenError::Config`] when its metadata has no usable one.
+pub fn golden_config(golden: &Golden) -> Result<MoeClipConfig, GoldenError> {
+    let settings: MoeClipGoldenSettings = golden.settings()?;
+    let config = MoeClipConfig {
+        image_size: golden.image_size(),
+        taps: settings.taps,
+        scales: settings.scales,
+        experts: settings.experts,
+        top_k: settings.top_k,
+        rank: settings.rank,
+        alpha: settings.alpha,
+        lambda: settings.lambda_moe,
+        ..MoeClipConfig::default()
+    };
+    config.check(&golden.clip().vision).map_err(|error| golden.unusable(error))?;
+    Ok(config)
+}
+
+/// Runs a golden on a device: of a method that MoECLIP is compared with, or MoECLIP's own.
+/// [`ComparedMethod::of`] tells which. `clip` is needed where the golden brings none along; `precision` is
 /// that of the frozen part.
 ///
 /// # Errors
 ///
 /// [`ParityError`] when the golden cannot be run at all.
 pub fn run<B: Backend>(
+    method: Option<ComparedMethod>,
+    golden: &Golden,
+    clip: Option<&ClipCheckpoint>,
+    precision: Precision,
+    device: &B::Device,
+) -> Result<ParityReport, ParityError> {
+    match method {
+        Some(method) => Ok(anomaly_methods::compare::<B>(method, golden, clip, precision, device)?),
+        None => run_moeclip::<B>(golden, clip, precision, device),
+    }
+}
+
+/// Runs a golden of MoECLIP's own reference.
+///
+/// # Errors
+///
+/// [`ParityError`] when the golden cannot be run at all.
+pub fn run_moeclip<B: Backend>(
     golden: &Golden,
     clip: Option<&ClipCheckpoint>,
     precision: Precision,
@@ -100,15 +114,16 @@ pub fn run<B: Backend>(
     let load_time = parts.load_time;
     let mut comparison = Comparison::new(golden);
     stages::compare_forward(&parts, &mut comparison)?;
-    if golden.file.contains("in.mask") {
+    if golden.file().contains("in.mask") {
         stages::compare_training(&parts, &mut comparison)?;
     }
-    comparison.into_report(load_time)
+    Ok(comparison.into_report(load_time)?)
 }
 
 /// A golden's model and inputs on a device.
 struct Parts<'a, B: Backend> {
     golden: &'a Golden,
+    config: MoeClipConfig,
     tower: VisionTower<B>,
     adapters: Adapters<B>,
     prompts: ClassPrompts<B>,
@@ -127,33 +142,31 @@ impl<'a, B: Backend> Parts<'a, B> {
         precision: Precision,
         device: &'a B::Device,
     ) -> Result<Self, ParityError> {
-        let own = PrefixedSource { file: &golden.file, prefix: "clip." };
-        let source: &dyn WeightSource = match clip {
-            _ if golden.has_clip() => &own,
-            Some(clip) => checked(golden, clip)?,
-            None => return Err(ParityError::NoClip { file: golden.file.path().into() }),
-        };
+        let config = golden_config(golden)?;
+        let spec: &ClipSpec = golden.clip();
+        let source = golden.clip_weights(clip)?;
         let start = Instant::now();
-        let text = TextTower::load(&golden.clip, source, precision, device)?;
+        let text = TextTower::load(spec, &*source, precision, device)?;
         let text_time = start.elapsed();
-        let normal = text.encode(&golden.tokens("in.tokens_normal")?)?;
-        let abnormal = text.encode(&golden.tokens("in.tokens_abnormal")?)?;
+        let normal = text.encode(&golden.tokens("in.tokens_normal")?).map_err(GoldenError::from)?;
+        let abnormal =
+            text.encode(&golden.tokens("in.tokens_abnormal")?).map_err(GoldenError::from)?;
         let clip_text = text.project(normal.clone()).cast(DType::F32);
         drop(text);
         let start = Instant::now();
-        let tower = VisionTower::load(&golden.clip, source, precision, device)?;
+        let tower = VisionTower::load(spec, &*source, precision, device)?;
         let load_time = text_time + start.elapsed();
-        let adapter = PrefixedSource { file: &golden.file, prefix: "adapter." };
         Ok(Self {
             golden,
             tower,
-            adapters: Adapters::load(&golden.config, &golden.clip, &adapter, device)?,
+            adapters: Adapters::load(&config, spec, &golden.learned(), device)?,
             prompts: ClassPrompts {
                 normal: normal.cast(DType::F32),
                 abnormal: abnormal.cast(DType::F32),
             },
             clip_text,
-            images: images(golden, golden.config.image_size, device)?,
+            images: images(golden, config.image_size, device)?,
+            config,
             load_time,
             device,
         })
@@ -166,28 +179,16 @@ impl<'a, B: Backend> Parts<'a, B> {
     }
 
     fn trained_model(&self) -> Result<MoeClip<Autodiff<B>, Frozen<B>>, ParityError> {
-        let Golden { file, clip, config } = self.golden;
-        let adapter = PrefixedSource { file, prefix: "adapter." };
-        let adapters = Adapters::load(config, clip, &adapter, self.device)?;
+        let (learned, clip) = (self.golden.learned(), self.golden.clip());
+        let adapters = Adapters::load(&self.config, clip, &learned, self.device)?;
         let backbone = Frozen::new(self.tower.clone());
-        Ok(MoeClip::new(backbone, adapters, config.clone(), self.device)?)
+        Ok(MoeClip::new(backbone, adapters, self.config.clone(), self.device)?)
     }
 
     fn model(&self) -> Result<MoeClip<B, VisionTower<B>>, ParityError> {
         let (tower, adapters) = (self.tower.clone(), self.adapters.clone());
-        Ok(MoeClip::new(tower, adapters, self.golden.config.clone(), self.device)?)
+        Ok(MoeClip::new(tower, adapters, self.config.clone(), self.device)?)
     }
-}
-
-fn checked<'c>(
-    golden: &Golden,
-    clip: &'c ClipCheckpoint,
-) -> Result<&'c dyn WeightSource, ParityError> {
-    if *clip.spec() == golden.clip {
-        return Ok(clip);
-    }
-    let (clip, file) = (clip.file().path().into(), golden.file.path().into());
-    Err(ParityError::OtherClip { clip, file })
 }
 
 /// The golden's images, or the picture it names at this size.
@@ -196,19 +197,10 @@ fn images<B: Backend>(
     size: usize,
     device: &B::Device,
 ) -> Result<Tensor<B, 4>, ParityError> {
-    let data = if golden.file.contains("in.images") {
-        let images = golden.values("in.images")?;
-        TensorData::new(images.values, images.shape)
-    } else {
-        let no_image = || ParityError::NoImage { file: golden.file.path().into() };
-        let path = golden.image().ok_or_else(no_image)?;
-        let picture = prepare_image(&path, &Preprocessing::clip(size)?)?;
-        TensorData::new(picture.values, [1, 3, size, size])
-    };
-    Ok(Tensor::from_data(data, device))
-}
-
-/// How long something took, in seconds.
-fn seconds(duration: Duration) -> f64 {
-    duration.as_secs_f64()
+    if golden.file().contains("in.images") {
+        return Ok(golden.tensor("in.images", device)?);
+    }
+    let path = golden.image().ok_or_else(|| GoldenError::NoImage { file: golden.path().into() })?;
+    let picture = prepare_image(&path, &Preprocessing::clip(size)?)?;
+    Ok(Tensor::from_data(TensorData::new(picture.values, [1, 3, size, size]), device))
 }

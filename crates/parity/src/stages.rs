@@ -10,10 +10,10 @@ use clip_vit::{Precision, VisionBackbone, VisionTower};
 use moe_lora::Adapted;
 use moeclip::{Features, MapResampler, MoeClip, TextFeatures, gradients, image_score, weights};
 use moeclip_data::{Batch, ImageSize};
+use moeclip_goldens::{Comparison, Golden};
 use moeclip_train::{ForwardOutput, Objective, StepReport, TrainConfig, forward_batch};
 
-use crate::report::Comparison;
-use crate::{Golden, ParityError, Parts, images};
+use crate::{ParityError, Parts, images};
 
 /// A sampled golden keeps every so-many-th row and column of the maps.
 const MAP_STRIDE: usize = 7;
@@ -49,7 +49,7 @@ fn clip<B: Backend>(
     comparison: &mut Comparison<'_>,
 ) -> Result<(), ParityError> {
     comparison.tensor("open_clip.text", parts.clip_text.clone())?;
-    let vision = &parts.golden.clip.vision;
+    let vision = &parts.golden.clip().vision;
     let size = vision.grid * vision.patch;
     let stage = format!("open_clip.image_{size}");
     if comparison.wants(&stage) {
@@ -82,7 +82,7 @@ fn mixture<B: Backend>(
     }
     match &tap.codes {
         Some(codes) if comparison.wants(&format!("experts.{index}")) => {
-            comparison.tensor(&format!("experts.{index}"), codes.outputs())
+            Ok(comparison.tensor(&format!("experts.{index}"), codes.outputs())?)
         }
         _ => Ok(()),
     }
@@ -108,7 +108,7 @@ fn detection<B: Backend>(
     text: &TextFeatures<B>,
     comparison: &mut Comparison<'_>,
 ) -> Result<(), ParityError> {
-    let config = &parts.golden.config;
+    let config = &parts.config;
     let grid = config.grid(parts.tower.spec());
     let resampler = MapResampler::new(grid, config.image_size, parts.device);
     for (name, domain) in [("industrial", Domain::Industrial), ("medical", Domain::Medical)] {
@@ -116,7 +116,7 @@ fn detection<B: Backend>(
         let map = if parts.golden.has_clip() { map } else { strided(map, MAP_STRIDE) };
         comparison.tensor(&format!("map.{name}"), map)?;
     }
-    comparison.tensor("image_score", image_score(features.image.clone(), text))
+    Ok(comparison.tensor("image_score", image_score(features.image.clone(), text))?)
 }
 
 /// Every `stride`-th row and column.
@@ -131,10 +131,10 @@ fn strided<B: Backend>(map: Tensor<B, 3>, stride: usize) -> Tensor<B, 3> {
 fn sampled_rows<B: Backend>(
     parts: &Parts<'_, B>,
 ) -> Result<Option<Tensor<B, 1, Int>>, ParityError> {
-    if !parts.golden.file.contains("in.token_rows") {
+    if !parts.golden.file().contains("in.token_rows") {
         return Ok(None);
     }
-    let rows = parts.golden.file.read_i64("in.token_rows")?;
+    let rows = parts.golden.integers("in.token_rows")?;
     let count = rows.len();
     Ok(Some(Tensor::from_data(TensorData::new(rows, [count]), parts.device)))
 }
@@ -146,10 +146,10 @@ pub(crate) fn compare_training<B: Backend>(
     parts: &Parts<'_, B>,
     comparison: &mut Comparison<'_>,
 ) -> Result<(), ParityError> {
-    let (golden, config) = (parts.golden, TrainConfig::default());
+    let config = TrainConfig::default();
     let model = parts.trained_model()?;
-    let grid = golden.config.grid(parts.tower.spec());
-    let resampler = MapResampler::new(grid, golden.config.image_size, parts.device);
+    let grid = parts.config.grid(parts.tower.spec());
+    let resampler = MapResampler::new(grid, parts.config.image_size, parts.device);
     let objective = Objective::new(resampler, config.losses);
     let batch = batch(parts)?;
     let prompts = vec![parts.prompts.clone(); batch.classes.len()];
@@ -172,7 +172,7 @@ pub(crate) fn compare_training<B: Backend>(
     let mut learner = parts.learner(config)?;
     learner.step(batch)?;
     for weight in weights(&learner.adapters()) {
-        comparison.stepped(&weight.name, &weight.data)?;
+        comparison.stepped("adam", "grad", &weight.name, &weight.data)?;
     }
     Ok(())
 }
@@ -180,9 +180,9 @@ pub(crate) fn compare_training<B: Backend>(
 /// The golden's images, masks and labels as a batch of one class.
 fn batch<B: Backend>(parts: &Parts<'_, B>) -> Result<Batch<B>, ParityError> {
     let masks = parts.golden.values("in.mask")?;
-    let labels = parts.golden.file.read_i64("in.label")?;
+    let labels = parts.golden.integers("in.label")?;
     let count = labels.len();
-    let side = parts.golden.config.image_size as u32;
+    let side = parts.config.image_size as u32;
     Ok(Batch {
         images: parts.images.clone(),
         masks: Tensor::from_data(TensorData::new(masks.values, masks.shape), parts.device),

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use burn::backend::{Flex, NdArray};
 use burn::tensor::backend::Backend;
 use clip_vit::Precision;
-use moeclip_parity::{Golden, ParityError, run, train_steps};
+use moeclip_goldens::{Golden, GoldenError};
+use moeclip_parity::{golden_config, run, train_steps};
 use moeclip_train::{Experiment, StepReport};
 use serde::Deserialize;
 
@@ -58,7 +59,7 @@ fn reference_steps() -> BTreeMap<String, Vec<Losses>> {
 fn release_on(golden: &Golden) -> Experiment {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/train-visa-release.toml");
     let mut run = Experiment::parse(&std::fs::read_to_string(&path).unwrap(), &path).unwrap();
-    let model = golden.config();
+    let model = golden_config(golden).unwrap();
     for (key, value) in [
         ("image-size", model.image_size.to_string()),
         ("taps", format!("{:?}", model.taps)),
@@ -70,7 +71,7 @@ fn release_on(golden: &Golden) -> Experiment {
     ] {
         run = run.set(&format!("model.{key}={value}")).unwrap();
     }
-    assert_eq!(run.model_on(golden.clip()), *model);
+    assert_eq!(run.model_on(golden.clip()), model);
     run
 }
 
@@ -112,7 +113,7 @@ fn shared() -> [PathBuf; 3] {
 fn check<B: Backend>(goldens: [PathBuf; 3]) {
     for path in goldens {
         let golden = Golden::open(&path).unwrap();
-        let report = run::<B>(&golden, None, Precision::F32, &Default::default()).unwrap();
+        let report = run::<B>(None, &golden, None, Precision::F32, &Default::default()).unwrap();
         let failed: Vec<_> = report.rows.iter().filter(|row| !row.passes()).collect();
         assert!(failed.is_empty(), "{}: {failed:?}", path.display());
         assert!(report.rows.iter().any(|row| row.stage.starts_with("grad.")));
@@ -134,7 +135,7 @@ fn ndarray_computes_the_references_numbers() {
 fn half_precision_of_the_frozen_part_runs_and_stays_near() {
     for precision in [Precision::F16, Precision::Bf16] {
         let golden = Golden::open(&own()[0]).unwrap();
-        let report = run::<Flex>(&golden, None, precision, &Default::default()).unwrap();
+        let report = run::<Flex>(None, &golden, None, precision, &Default::default()).unwrap();
         let image = report.rows.iter().find(|row| row.stage == "image").unwrap();
         assert!(image.error > 0.0 && image.error < 0.05, "{precision:?}: {image:?}");
     }
@@ -204,7 +205,7 @@ fn a_changed_weight_is_noticed() {
     }
     std::fs::write(&path, changed).unwrap();
     let golden = Golden::open(&path).unwrap();
-    let report = run::<Flex>(&golden, None, Precision::F32, &Default::default());
+    let report = run::<Flex>(None, &golden, None, Precision::F32, &Default::default());
     assert!(report.is_err() || !report.unwrap().passes());
 }
 
@@ -212,6 +213,6 @@ fn a_changed_weight_is_noticed() {
 fn what_is_no_golden_is_refused() {
     let weights = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../clip-vit/tests/fixtures/expected.safetensors");
-    assert!(matches!(Golden::open(&weights), Err(ParityError::Config { .. })));
+    assert!(matches!(Golden::open(&weights), Err(GoldenError::Config { .. })));
     assert!(Golden::open(Path::new("no such golden")).is_err());
 }

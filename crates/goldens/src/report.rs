@@ -6,13 +6,13 @@ use std::time::Duration;
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use serde::Serialize;
 
-use crate::{Golden, ParityError, seconds};
+use crate::{Golden, GoldenError};
 
 /// Relative L2 error allowed on a stage in f32.
-const STAGE: f64 = 1e-4;
+pub const STAGE: f64 = 1e-4;
 
-/// On gradients.
-const GRADIENT: f64 = 1e-3;
+/// Relative L2 error allowed on gradients in f32.
+pub const GRADIENT: f64 = 1e-3;
 
 /// On the anomaly map of a sampled golden, the end of a whole ViT-L in f32.
 const SAMPLED_MAP: f64 = 1e-3;
@@ -61,36 +61,73 @@ impl ParityReport {
 }
 
 /// Collects stages as they are computed and knows which are still missing.
-pub(crate) struct Comparison<'a> {
+pub struct Comparison<'a> {
     golden: &'a Golden,
     open: BTreeSet<String>,
     rows: Vec<ParityRow>,
 }
 
 impl<'a> Comparison<'a> {
-    pub(crate) fn new(golden: &'a Golden) -> Self {
+    /// Of everything that a golden expects.
+    pub fn new(golden: &'a Golden) -> Self {
         Self { golden, open: golden.expected().into_iter().collect(), rows: Vec::new() }
     }
 
     /// Whether the golden holds this stage.
-    pub(crate) fn wants(&self, stage: &str) -> bool {
+    pub fn wants(&self, stage: &str) -> bool {
         self.open.contains(&format!("out.{stage}"))
     }
 
     /// Compares a tensor, if the golden holds it.
-    pub(crate) fn tensor<B: Backend, const D: usize>(
+    ///
+    /// # Errors
+    ///
+    /// As [`Golden::values`].
+    pub fn tensor<B: Backend, const D: usize>(
         &mut self,
         stage: &str,
         ours: Tensor<B, D>,
-    ) -> Result<(), ParityError> {
+    ) -> Result<(), GoldenError> {
+        self.tensor_within(stage, ours, self.tolerance(stage))
+    }
+
+    /// Compares a tensor, if the golden holds it, with a tolerance of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Golden::values`].
+    pub fn tensor_within<B: Backend, const D: usize>(
+        &mut self,
+        stage: &str,
+        ours: Tensor<B, D>,
+        tolerance: f64,
+    ) -> Result<(), GoldenError> {
         if !self.wants(stage) {
             return Ok(());
         }
-        self.data(stage, &ours.cast(DType::F32).into_data())
+        self.data_within(stage, &ours.cast(DType::F32).into_data(), tolerance)
     }
 
     /// Compares host values, if the golden holds them.
-    pub(crate) fn data(&mut self, stage: &str, ours: &TensorData) -> Result<(), ParityError> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Golden::values`].
+    pub fn data(&mut self, stage: &str, ours: &TensorData) -> Result<(), GoldenError> {
+        self.data_within(stage, ours, self.tolerance(stage))
+    }
+
+    /// Compares host values, if the golden holds them, with a tolerance of their own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Golden::values`].
+    pub fn data_within(
+        &mut self,
+        stage: &str,
+        ours: &TensorData,
+        tolerance: f64,
+    ) -> Result<(), GoldenError> {
         let name = format!("out.{stage}");
         if !self.open.remove(&name) {
             return Ok(());
@@ -102,18 +139,27 @@ impl<'a> Comparison<'a> {
         } else {
             f64::INFINITY
         };
-        let tolerance = self.tolerance(stage);
         self.rows.push(ParityRow { stage: stage.to_owned(), error, tolerance });
         Ok(())
     }
 
-    /// Compares weights after Adam's first step, which moves each by nearly the sign of its gradient
+    /// Compares a weight after an optimiser's first step, which moves it by nearly the sign of its gradient
     /// alone. Where the reference's gradient is within the tolerance of zero the sign is rounding,
-    /// and such entries are left out.
-    pub(crate) fn stepped(&mut self, weight: &str, ours: &TensorData) -> Result<(), ParityError> {
-        let stage = format!("adam.{weight}");
-        let gradient = format!("out.grad.{weight}");
-        if !self.wants(&stage) || !self.golden.file.contains(&gradient) {
+    /// and such entries are left out. The stage is `STEP.WEIGHT`, its gradient `GRADIENT.WEIGHT`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Golden::values`].
+    pub fn stepped(
+        &mut self,
+        step: &str,
+        gradient: &str,
+        weight: &str,
+        ours: &TensorData,
+    ) -> Result<(), GoldenError> {
+        let stage = format!("{step}.{weight}");
+        let gradient = format!("out.{gradient}.{weight}");
+        if !self.wants(&stage) || !self.golden.file().contains(&gradient) {
             return self.data(&stage, ours);
         }
         let gradient = self.golden.values(&gradient)?.values;
@@ -127,18 +173,53 @@ impl<'a> Comparison<'a> {
         self.data(&stage, &settled)
     }
 
-    /// The report; a stage that nobody computed is an error, never a pass.
-    pub(crate) fn into_report(self, load: Duration) -> Result<ParityReport, ParityError> {
-        if let Some(name) = self.open.into_iter().next() {
-            return Err(ParityError::Unknown { file: self.golden.file.path().into(), name });
+    /// Compares a weight after a second step by how far that step has moved it: the weights themselves would hide
+    /// wrong betas. The stages are `FIRST.WEIGHT` and `SECOND.WEIGHT`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Golden::values`].
+    pub fn moved(
+        &mut self,
+        [first, second]: [&str; 2],
+        weight: &str,
+        [ours_first, ours_second]: [&TensorData; 2],
+        tolerance: f64,
+    ) -> Result<(), GoldenError> {
+        let stage = format!("{second}.{weight}");
+        if !self.open.remove(&format!("out.{stage}")) {
+            return Ok(());
         }
-        Ok(ParityReport { rows: self.rows, load_seconds: seconds(load) })
+        let before = self.golden.values(&format!("out.{first}.{weight}"))?.values;
+        let after = self.golden.values(&format!("out.{stage}"))?.values;
+        let reference: Vec<f32> = after.iter().zip(&before).map(|(b, a)| b - a).collect();
+        let pairs = ours_second.iter::<f64>().zip(ours_first.iter::<f64>());
+        let same_size = ours_second.num_elements() == reference.len();
+        let error = if same_size {
+            relative_error(pairs.map(|(second, first)| second - first), &reference)
+        } else {
+            f64::INFINITY
+        };
+        self.rows.push(ParityRow { stage, error, tolerance });
+        Ok(())
+    }
+
+    /// The report; a stage that nobody computed is an error, never a pass.
+    ///
+    /// # Errors
+    ///
+    /// [`GoldenError::Unknown`] names the first stage that nobody computed.
+    pub fn into_report(self, load: Duration) -> Result<ParityReport, GoldenError> {
+        if let Some(name) = self.open.into_iter().next() {
+            return Err(GoldenError::Unknown { file: self.golden.path().into(), name });
+        }
+        Ok(ParityReport { rows: self.rows, load_seconds: load.as_secs_f64() })
     }
 
     fn tolerance(&self, stage: &str) -> f64 {
         match stage {
             _ if stage.starts_with("selected.") => 0.0,
-            _ if stage.starts_with("grad.") => GRADIENT,
+            _ if stage.starts_with("grad") => GRADIENT,
             _ if stage.starts_with("map.") && !self.golden.has_clip() => SAMPLED_MAP,
             _ => STAGE,
         }
