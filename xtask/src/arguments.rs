@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clip_vit::{Activation, Precision};
 use inspect::{
-    CacheRequest, ClipSource, DataRequest, InspectError, MethodFiles, MethodName,
+    CacheRequest, ClipSource, DataRequest, InspectError, MethodFiles, MethodName, ReferenceRequest,
     calibrated_precision,
 };
 use moeclip::Assumed;
@@ -74,7 +74,7 @@ impl ClipShapeArgs {
     }
 }
 
-/// Which adapters, and what the authors' files do not say.
+/// Which of MoECLIP's adapters, and what the authors' files do not say.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AdapterArgs {
     /// Trained adapters: ours or the authors'
@@ -98,35 +98,65 @@ pub(crate) struct AssumedArgs {
     pub(crate) alpha: Option<f64>,
 }
 
-/// What is measured, and what it needs besides the CLIP.
+/// The method, and what it needs besides the CLIP.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct MethodArgs {
-    /// What is measured
+    /// The method that looks at the images
     #[arg(long, value_parser = methods(), default_value = MethodName::default().word())]
     pub(crate) method: MethodName,
-    /// Trained adapters: ours or the authors'
+    /// The method's trained weights: ours or the authors'
     #[arg(long, value_name = "FILE")]
     pub(crate) adapter: Option<PathBuf>,
-    /// Description whose image size and prompts are taken for --method clip, as in configs/
+    /// Description of a method that is opened without trained weights: for --method clip image size and
+    /// prompts, as in configs/; for others their settings, as in configs/methods/
     #[arg(long, value_name = "TOML", conflicts_with = "adapter")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) references: ReferenceArgs,
+    #[command(flatten)]
     pub(crate) assumed: AssumedArgs,
+}
+
+/// Normal images that a few-shot method is shown before it looks.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ReferenceArgs {
+    /// Dataset whose normal training images a few-shot method is shown, or a folder of normal images of
+    /// one class; never images that are measured
+    #[arg(long, value_name = "DIR")]
+    references: Option<PathBuf>,
+    /// Reference images of each class, drawn without replacement
+    #[arg(long, value_name = "K", requires = "references", default_value_t = 4)]
+    shots: usize,
+    /// Decides which reference images are drawn
+    #[arg(long, value_name = "SEED", requires = "references", default_value_t = 0)]
+    reference_seed: u64,
+}
+
+impl ReferenceArgs {
+    /// What it asks for.
+    pub(crate) fn request(&self) -> Option<ReferenceRequest> {
+        let folder = self.references.clone()?;
+        Some(ReferenceRequest { folder, shots: self.shots, seed: self.reference_seed })
+    }
 }
 
 impl MethodArgs {
     /// What the method is opened from.
     pub(crate) fn files(&self) -> MethodFiles {
-        let (adapter, config) = (self.adapter.clone(), self.config.clone());
-        MethodFiles { adapter, assumed: (&self.assumed).into(), config }
+        MethodFiles {
+            adapter: self.adapter.clone(),
+            assumed: (&self.assumed).into(),
+            config: self.config.clone(),
+            references: self.references.request(),
+        }
     }
 }
 
 impl AdapterArgs {
     /// What a detector is opened from.
     pub(crate) fn files(&self) -> MethodFiles {
-        let adapter = Some(self.adapter.clone());
-        MethodFiles { adapter, assumed: (&self.assumed).into(), config: None }
+        let (adapter, assumed) = (Some(self.adapter.clone()), (&self.assumed).into());
+        MethodFiles { adapter, assumed, ..MethodFiles::default() }
     }
 }
 
@@ -213,13 +243,17 @@ pub(crate) struct CalibrationArgs {
 }
 
 impl CalibrationArgs {
-    /// The precision that the calibration in use was measured in, if one of these files carries one.
+    /// The precision that the calibration in use was measured in, if the method's weights carry one.
     ///
     /// # Errors
     /// As [`calibrated_precision`].
-    pub(crate) fn precision(&self, files: &MethodFiles) -> Result<Option<Precision>, InspectError> {
+    pub(crate) fn precision(
+        &self,
+        method: MethodName,
+        files: &MethodFiles,
+    ) -> Result<Option<Precision>, InspectError> {
         match &files.adapter {
-            Some(adapter) if !self.uncalibrated => calibrated_precision(adapter, &files.assumed),
+            Some(_) if !self.uncalibrated => calibrated_precision(method, files),
             _ => Ok(None),
         }
     }

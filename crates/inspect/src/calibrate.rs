@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use anomaly::{AuxiliaryData, Calibration, CalibrationConditions, CalibrationImages, Domain};
 use burn::tensor::backend::Backend;
-use moeclip::AdapterFile;
 use moeclip_data::{ImageDataset, Label, Sample, Split};
 use moeclip_eval::metrics::Workspace;
 use moeclip_eval::{CalibrationTargets, Calibrator, EvalError, FalsePositives};
@@ -17,7 +16,7 @@ use crate::pictures::within;
 use crate::registry::{MethodFiles, MethodName};
 use crate::{
     CacheRequest, ClipSource, DataRequest, Dataset, InspectError, LoadedDetector, ShownPictures,
-    Warning, Watcher, cached, conditions, fingerprint, for_each_image, prompt_names,
+    TrainedFile, Warning, Watcher, cached, conditions, fingerprint, for_each_image, prompt_names,
     tell_file_faults, tell_trouble,
 };
 
@@ -29,7 +28,9 @@ const LEVEL: f64 = 0.95;
 pub struct CalibrateRequest {
     /// The CLIP.
     pub clip: ClipSource,
-    /// The adapters.
+    /// The method.
+    pub method: MethodName,
+    /// What it is opened from.
     pub files: MethodFiles,
     /// A folder of normal images, or a dataset of which the normal ones are taken.
     pub data: PathBuf,
@@ -86,8 +87,10 @@ impl Job for CalibrateJob<'_> {
         let (Self { request, watch }, start) = (self, Instant::now());
         let targets = CalibrationTargets::new(request.fpr, request.pixel_fpr, LEVEL)
             .context("--fpr and --pixel-fpr")?;
-        let method = MethodName::default().open(&request.files, watch)?;
-        let adapter = method.adapters().context("there are no adapters to calibrate")?;
+        let method = request.method.open(&request.files, watch)?;
+        let adapter = method.trained().context(
+            "a method without trained weights has no file to keep a calibration in; give --adapter FILE",
+        )?;
         adapter.require_place_for_calibration()?;
         let out = request.out.as_deref().unwrap_or(adapter.path());
         refuse_unwritable(out)?;
@@ -283,7 +286,7 @@ impl NormalImages {
     /// What the calibration remembers of them. Warns of what its intervals do not know.
     fn described(
         &self,
-        adapter: &AdapterFile,
+        adapter: &dyn TrainedFile,
         classes: Vec<String>,
         watch: &mut dyn Watcher,
     ) -> Result<CalibrationImages, InspectError> {
@@ -343,6 +346,7 @@ mod tests {
     fn normal(root: &Path, data: &str) -> Result<Vec<(String, String)>, InspectError> {
         let request = CalibrateRequest {
             clip: ClipSource::default(),
+            method: MethodName::default(),
             files: MethodFiles::default(),
             data: root.join(data),
             options: DataRequest { class: Some("nut".into()), ..DataRequest::default() },

@@ -18,7 +18,7 @@ use crate::registry::{MethodFiles, MethodName};
 use crate::{
     CacheRequest, ClipSource, DataRequest, Dataset, InspectError, LoadedDetector, ShownPictures,
     Watcher, WorkKind, cached, calibration_of, prompt_names, refuse_calibration_data,
-    refuse_training_data, shown_path, tell_file_faults, tell_trouble,
+    refuse_reference_images, refuse_training_data, shown_path, tell_file_faults, tell_trouble,
 };
 
 /// MiB for the pixels of a class.
@@ -150,7 +150,7 @@ impl Job for EvalJob<'_> {
         let method = request.method.open(&request.files, watch)?;
         let domain = request.domain.unwrap_or(opened.descriptor.domain);
         let mut evaluation = request.measuring.evaluation(method.score_rule(domain))?;
-        if let Some(adapter) = method.adapters() {
+        if let Some(adapter) = method.trained() {
             refuse_training_data(adapter, &opened, &samples, watch)?;
             let (clip, compute) = (&request.clip, request.compute);
             let wanted = !request.uncalibrated;
@@ -163,6 +163,7 @@ impl Job for EvalJob<'_> {
             }
         }
         let (images, classes) = (samples.len(), prompt_names(&samples));
+        refuse_reference_images(&method.reference_images(&classes, watch)?, &samples, watch)?;
         let (clip, compute) = (&request.clip, request.compute);
         let mut loaded = method.load::<B>(clip, &classes, domain, compute, &device, watch)?;
         let preprocessing = loaded.preprocessing.with_mask_rule(opened.descriptor.masks.rule);

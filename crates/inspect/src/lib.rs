@@ -12,6 +12,7 @@ mod calibrate;
 mod cases;
 mod catalogue;
 mod child;
+mod compared;
 mod data;
 mod error;
 mod evaluate;
@@ -22,15 +23,18 @@ mod pictures;
 mod precision;
 mod predict;
 mod registry;
+mod train_method;
+mod trained;
 mod view;
 mod watch;
 
 pub use ablate::{AblateRequest, named, write_table};
-pub use bench::{BenchOutcome, BenchRequest, MeasuredImage, Results, TellImage};
+pub use bench::{BenchOutcome, BenchRequest, FurtherWeights, MeasuredImage, Results, TellImage};
 pub use calibrate::{CalibrateRequest, Calibrated, calibrate, refuse_unwritable};
 pub use cases::{SeenImage, draw};
 pub use catalogue::{DataRoot, find, known, published};
 pub use child::{ChildJob, Launcher, TrainRequest};
+pub use compared::{ComparedClip, ConvertedWeights, ReferenceRequest};
 pub use data::{
     CacheRequest, DataRequest, Dataset, ToldFaults, cached, tell_each, tell_file_faults,
     tell_trouble,
@@ -47,7 +51,7 @@ pub use open::{
 };
 pub use overlap::{
     Fingerprint, HashedImage, calibrated_on, fingerprint, refuse_calibration_data,
-    refuse_training_data, trained_on,
+    refuse_reference_images, refuse_training_data, trained_on,
 };
 pub use precision::{PrecisionChoice, calibrated_precision};
 pub use predict::{
@@ -55,5 +59,9 @@ pub use predict::{
     result_name, shown_path,
 };
 pub use registry::{Method, MethodFiles, MethodName, OpenMethod, read_experiment};
+pub use train_method::{
+    MethodTrainCall, MethodTrainRequest, MethodTrained, ProgramVersion, RecipeChanges, TellStep,
+};
+pub use trained::TrainedFile;
 pub use view::{Judged, MapSize, SeenMap, Viewing};
 pub use watch::{Cancellation, Severity, Unwatched, Warning, Watcher, WorkKind};

@@ -1,6 +1,7 @@
 //! The methods of the paper: trained adapters, and CLIP as it is.
 
 use anomaly::{Domain, ScoreRule};
+use anomaly_methods::method_of_file;
 use burn::tensor::backend::Backend;
 use moeclip::{AdapterFile, ClipDetector};
 use moeclip_data::ContentHash;
@@ -8,10 +9,11 @@ use moeclip_eval::report::Provenance;
 use moeclip_train::Experiment;
 
 use crate::backends::Compute;
-use crate::error::Context;
+use crate::error::{Context, refuse};
 use crate::registry::{Method, MethodFiles};
 use crate::{
-    ClipSource, InspectError, LoadedDetector, Watcher, described, open_adapter, open_model,
+    ClipSource, InspectError, LoadedDetector, TrainedFile, Watcher, described, open_adapter,
+    open_model,
 };
 
 /// CLIP with trained adapters: MoECLIP.
@@ -26,9 +28,14 @@ impl Method for AdaptedClip {
     const IS_TRAINED: bool = true;
 
     fn open(files: &MethodFiles, watch: &mut dyn Watcher) -> Result<Self, InspectError> {
+        files.refuse_references(Self::WORD)?;
         let file = files.adapter.as_ref().context(
             "what to measure is missing; give --adapter FILE, or --method clip for CLIP as it is",
         )?;
+        if let Some(method) = method_of_file(file)? {
+            let file = file.display();
+            refuse!("{file}: holds the weights of {method}; give --method {method}");
+        }
         Ok(Self { file: open_adapter(file, &files.assumed, watch)? })
     }
 
@@ -80,7 +87,7 @@ impl Method for AdaptedClip {
         facts
     }
 
-    fn adapters(&self) -> Option<&AdapterFile> {
+    fn trained(&self) -> Option<&dyn TrainedFile> {
         Some(&self.file)
     }
 
@@ -109,6 +116,7 @@ impl Method for UnchangedClip {
     const IS_TRAINED: bool = false;
 
     fn open(files: &MethodFiles, _: &mut dyn Watcher) -> Result<Self, InspectError> {
+        files.refuse_references(Self::WORD)?;
         Ok(Self { experiment: files.experiment()? })
     }
 

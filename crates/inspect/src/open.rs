@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::backends::{Compute, DeviceChoice};
 use crate::error::refuse;
-use crate::{InspectError, Warning, Watcher};
+use crate::trained::prompts_of;
+use crate::{InspectError, TrainedFile, Warning, Watcher};
 
 /// Which CLIP, what its file may not say, and where its encoded prompts are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,7 +225,10 @@ impl<B: Backend> LoadedDetector<B> {
 ///
 /// # Errors
 /// A refusal that names both.
-pub fn refuse_other_clip(clip: &ClipCheckpoint, file: &AdapterFile) -> Result<(), InspectError> {
+pub fn refuse_other_clip(
+    clip: &ClipCheckpoint,
+    file: &dyn TrainedFile,
+) -> Result<(), InspectError> {
     let trained = file.provenance().and_then(|from| from.clip_sha256.as_ref());
     let Some(trained) = trained else { return Ok(()) };
     let given = source_sha256(clip);
@@ -246,11 +250,6 @@ pub fn prompt_names<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Vec<St
     names.into_iter().collect()
 }
 
-/// The prompts that adapters were trained with.
-fn prompts_of(file: &AdapterFile) -> PromptSet {
-    file.provenance().map_or_else(PromptSet::default, |from| from.prompts.clone())
-}
-
 /// What is known of pictures before they are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShownPictures {
@@ -266,14 +265,14 @@ pub struct ShownPictures {
 /// # Errors
 /// As [`conditions()`]; a refusal that names what differs.
 pub fn calibration_of(
-    adapter: &AdapterFile,
+    trained: &dyn TrainedFile,
     clip: &ClipSource,
     shown: ShownPictures,
     compute: Compute,
 ) -> Result<Option<Calibration>, InspectError> {
-    let Some(calibration) = adapter.calibration() else { return Ok(None) };
-    let given = conditions(adapter, clip, shown, compute)?;
-    let file = adapter.path().display();
+    let Some(calibration) = trained.calibration() else { return Ok(None) };
+    let given = conditions(trained, clip, shown, compute)?;
+    let file = trained.path().display();
     calibration
         .require(&given)
         .map_err(|error| InspectError::refused(format!("{file}: {error} (--uncalibrated)")))?;
@@ -285,19 +284,19 @@ pub fn calibration_of(
 /// # Errors
 /// As [`ClipSource::read`].
 pub fn conditions(
-    adapter: &AdapterFile,
+    trained: &dyn TrainedFile,
     clip: &ClipSource,
     shown: ShownPictures,
     compute: Compute,
 ) -> Result<CalibrationConditions, InspectError> {
     let clip = clip.read()?;
     let shared = shared_conditions(&clip, compute.device);
-    Ok(conditions_with(adapter, source_sha256(&clip), shared, shown, compute.precision))
+    Ok(conditions_with(trained, source_sha256(&clip), shared, shown, compute.precision))
 }
 
 /// The same where the CLIP's SHA-256 and what is shared are known.
 pub fn conditions_with(
-    adapter: &AdapterFile,
+    trained: &dyn TrainedFile,
     clip_sha256: String,
     shared: Conditions,
     shown: ShownPictures,
@@ -307,10 +306,10 @@ pub fn conditions_with(
     let bits = bits.filter(|bits| !bits.is_all());
     CalibrationConditions {
         domain,
-        image_size: adapter.config().image_size,
+        image_size: trained.image_size(),
         precision: precision.dtype().name().to_owned(),
         clip_sha256,
-        prompts_sha256: prompts_of(adapter).sha256(),
+        prompts_sha256: trained.prompts_sha256(),
         shared: shared.with(Condition::SampleBits, &bits),
     }
 }

@@ -2,16 +2,15 @@
 //! and refused as a test set.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anomaly::{AuxiliaryData, Calibration};
-use moeclip::AdapterFile;
 use moeclip_data::{ContentHash, Sample};
 
 use crate::catalogue::find;
 use crate::data::Dataset;
 use crate::error::refuse;
-use crate::{InspectError, Watcher, WorkKind};
+use crate::{InspectError, TrainedFile, Watcher, WorkKind};
 
 /// What is known of the images of a training run.
 pub struct Fingerprint {
@@ -61,13 +60,13 @@ pub struct HashedImage<'a> {
 /// # Errors
 /// The refusal; a file that cannot be read; cancellation.
 pub fn refuse_training_data(
-    adapter: &AdapterFile,
+    trained: &dyn TrainedFile,
     dataset: &Dataset,
     samples: &[Sample],
     watch: &mut dyn Watcher,
 ) -> Result<(), InspectError> {
-    let why = trained_on(adapter, dataset, || hashed(samples, watch))?;
-    let file = adapter.path().display();
+    let why = trained_on(trained, dataset, || hashed(samples, watch))?;
+    let file = trained.path().display();
     why.map_or(Ok(()), |why| Err(InspectError::refused(format!("{file}: {why}"))))
 }
 
@@ -77,16 +76,35 @@ pub fn refuse_training_data(
 /// # Errors
 /// The refusal; a file that cannot be read; cancellation.
 pub fn refuse_calibration_data(
-    adapter: &AdapterFile,
+    trained: &dyn TrainedFile,
     calibration: &Calibration,
     samples: &[Sample],
     watch: &mut dyn Watcher,
 ) -> Result<(), InspectError> {
     let Some(why) = calibrated_on(calibration, &hashed(samples, watch)?) else { return Ok(()) };
-    let file = adapter.path().display();
+    let file = trained.path().display();
     refuse!(
         "{file}: {why}; calibrate it on others, or leave the calibration aside with --uncalibrated"
     )
+}
+
+/// Refuses a test set that holds an image which the method is shown beforehand.
+///
+/// # Errors
+/// The refusal; a file that cannot be read; cancellation.
+pub fn refuse_reference_images(
+    references: &[PathBuf],
+    samples: &[Sample],
+    watch: &mut dyn Watcher,
+) -> Result<(), InspectError> {
+    if references.is_empty() {
+        return Ok(());
+    }
+    let hash = |file: &PathBuf| Ok(ContentHash::of_file(file)?.short());
+    let images = references.iter().map(hash).collect::<Result<_, InspectError>>()?;
+    let shown = AuxiliaryData { images, ..AuxiliaryData::default() };
+    let Some(why) = shared(&hashed(samples, watch)?, &shown) else { return Ok(()) };
+    refuse!("--references: holds {why}, which are to be measured; give images of a training set")
 }
 
 /// Why adapters must not be measured on a dataset, if they must not. `images` are its files, asked for
@@ -95,11 +113,11 @@ pub fn refuse_calibration_data(
 /// # Errors
 /// As `images`.
 pub fn trained_on<'a>(
-    adapter: &AdapterFile,
+    trained: &dyn TrainedFile,
     dataset: &Dataset,
     images: impl FnOnce() -> Result<Vec<HashedImage<'a>>, InspectError>,
 ) -> Result<Option<String>, InspectError> {
-    let Some(trained) = adapter.provenance().and_then(|from| from.data.as_ref()) else {
+    let Some(trained) = trained.provenance().and_then(|from| from.data.as_ref()) else {
         return Ok(None);
     };
     let name = &dataset.descriptor.name;

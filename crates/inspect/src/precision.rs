@@ -1,12 +1,9 @@
 //! The precision of the frozen CLIP where nobody names one: that of a calibration, the fastest where
 //! pictures are looked at, f32 where something is measured or trained.
 
-use std::path::Path;
-
 use clip_vit::Precision;
-use moeclip::{AdapterFile, Assumed};
 
-use crate::InspectError;
+use crate::{InspectError, MethodFiles, MethodName, TrainedFile, Unwatched};
 
 /// A precision as it is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,16 +35,16 @@ impl PrecisionChoice {
     }
 }
 
-/// The precision that the calibration in a file of adapters was measured in, if it carries one.
+/// The precision that the calibration of a method's weights was measured in, if they carry one.
 ///
 /// # Errors
-/// As [`AdapterFile::open`].
+/// As [`MethodName::open`].
 pub fn calibrated_precision(
-    adapter: &Path,
-    assumed: &Assumed,
+    method: MethodName,
+    files: &MethodFiles,
 ) -> Result<Option<Precision>, InspectError> {
-    let file = AdapterFile::open(adapter, assumed)?;
-    let calibration = file.calibration();
+    let method = method.open(files, &mut Unwatched)?;
+    let calibration = method.trained().and_then(TrainedFile::calibration);
     Ok(calibration.and_then(|calibration| Precision::named(&calibration.conditions.precision)))
 }
 

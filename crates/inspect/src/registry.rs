@@ -7,15 +7,17 @@ use std::str::FromStr;
 
 use anomaly::{Domain, ScoreRule};
 use burn::tensor::backend::Backend;
-use moeclip::{AdapterFile, Assumed};
+use moeclip::Assumed;
 use moeclip_eval::report::Provenance;
 use moeclip_train::{CellMethod, Experiment};
 use serde::{Deserialize, Serialize};
 
 use crate::backends::Compute;
-use crate::error::Context;
+use crate::compared::{ComparedClip, ConvertedWeights, ReferenceRequest};
+use crate::error::{Context, refuse};
 use crate::methods::{AdaptedClip, UnchangedClip};
-use crate::{ClipSource, InspectError, LoadedDetector, Watcher};
+use crate::train_method::{MethodTrainCall, MethodTrained};
+use crate::{ClipSource, InspectError, LoadedDetector, TrainedFile, Watcher};
 
 /// The files that a method may be opened from; each takes what it needs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -26,9 +28,20 @@ pub struct MethodFiles {
     pub assumed: Assumed,
     /// The description of a run, for image size and prompts.
     pub config: Option<PathBuf>,
+    /// Normal images that the method is shown before it looks.
+    #[serde(default)]
+    pub references: Option<ReferenceRequest>,
 }
 
 impl MethodFiles {
+    /// Refuses reference images for a method that looks at none.
+    pub(crate) fn refuse_references(&self, method: &str) -> Result<(), InspectError> {
+        if self.references.is_some() {
+            refuse!("--references: {method} looks at no reference images; leave them out");
+        }
+        Ok(())
+    }
+
     /// The description, or the one of all defaults.
     ///
     /// # Errors
@@ -58,12 +71,31 @@ pub trait Method: Sized {
     const ABOUT: &'static str;
     /// Whether adapters are trained for it.
     const IS_TRAINED: bool;
+    /// Whether it can be shown normal images of each class beforehand.
+    const TAKES_REFERENCES: bool = false;
 
     /// Opens what it needs.
     ///
     /// # Errors
     /// A file that is missing or cannot be read.
     fn open(files: &MethodFiles, watch: &mut dyn Watcher) -> Result<Self, InspectError>;
+
+    /// Writes the authors' published weights of it as ours.
+    ///
+    /// # Errors
+    /// A method without such weights; a file that is none, or cannot be written.
+    fn convert(input: &Path, _output: &Path) -> Result<ConvertedWeights, InspectError> {
+        let (input, word) = (input.display(), Self::WORD);
+        refuse!("{input}: {word} has no weights of its authors that could be converted so");
+    }
+
+    /// Trains it, where it has weights of its own and no trainer of its own.
+    ///
+    /// # Errors
+    /// The refusal of all others; as [`MethodTrainRequest::run`](crate::MethodTrainRequest::run).
+    fn train<B: Backend>(call: MethodTrainCall<'_, B>) -> Result<MethodTrained, InspectError> {
+        call.refuse(Self::WORD)
+    }
 
     /// Side of the images that it looks at.
     fn image_size(&self) -> usize;
@@ -80,9 +112,21 @@ pub trait Method: Sized {
     /// What a page says of where it comes from, each line under `name`.
     fn facts(&self, name: &str) -> Vec<Provenance>;
 
-    /// Its adapters, if it has any: they say what they were trained and calibrated on.
-    fn adapters(&self) -> Option<&AdapterFile> {
+    /// The file of its trained weights, if it has any: it says what they were trained and calibrated on.
+    fn trained(&self) -> Option<&dyn TrainedFile> {
         None
+    }
+
+    /// The normal images of these classes that it is shown before it looks; they must not be measured.
+    ///
+    /// # Errors
+    /// Too few of a class; what cannot be read.
+    fn reference_images(
+        &self,
+        _classes: &[String],
+        _watch: &mut dyn Watcher,
+    ) -> Result<Vec<PathBuf>, InspectError> {
+        Ok(Vec::new())
     }
 
     /// The detector on a device; `classes` are names for prompts.
@@ -134,6 +178,34 @@ macro_rules! registry {
                 match self { $(Self::$variant => <$method>::IS_TRAINED,)+ }
             }
 
+            /// Whether it can be shown normal images of each class beforehand.
+            pub fn takes_references(self) -> bool {
+                match self { $(Self::$variant => <$method>::TAKES_REFERENCES,)+ }
+            }
+
+            /// Trains it.
+            ///
+            /// # Errors
+            /// As [`Method::train`].
+            pub(crate) fn train<B: Backend>(
+                self,
+                call: MethodTrainCall<'_, B>,
+            ) -> Result<MethodTrained, InspectError> {
+                match self { $(Self::$variant => <$method>::train(call),)+ }
+            }
+
+            /// Writes the authors' published weights as ours.
+            ///
+            /// # Errors
+            /// As [`Method::convert`].
+            pub fn convert(
+                self,
+                input: &Path,
+                output: &Path,
+            ) -> Result<ConvertedWeights, InspectError> {
+                match self { $(Self::$variant => <$method>::convert(input, output),)+ }
+            }
+
             /// Opens what it needs.
             ///
             /// # Errors
@@ -180,9 +252,23 @@ macro_rules! registry {
                 match self { $(Self::$variant(method) => method.facts(name),)+ }
             }
 
-            /// As [`Method::adapters`].
-            pub fn adapters(&self) -> Option<&AdapterFile> {
-                match self { $(Self::$variant(method) => method.adapters(),)+ }
+            /// As [`Method::trained`].
+            pub fn trained(&self) -> Option<&dyn TrainedFile> {
+                match self { $(Self::$variant(method) => method.trained(),)+ }
+            }
+
+            /// As [`Method::reference_images`].
+            ///
+            /// # Errors
+            /// As there.
+            pub fn reference_images(
+                &self,
+                classes: &[String],
+                watch: &mut dyn Watcher,
+            ) -> Result<Vec<PathBuf>, InspectError> {
+                match self {
+                    $(Self::$variant(method) => method.reference_images(classes, watch),)+
+                }
             }
 
             /// As [`Method::load`].
@@ -208,16 +294,25 @@ macro_rules! registry {
     };
 }
 
-registry! {
-    Moeclip: AdaptedClip,
-    Clip: UnchangedClip,
+/// The project's own methods, and those of `anomaly-methods` as this crate opens them.
+macro_rules! all_methods {
+    (own { $($own:tt)+ } $($variant:ident: $method:ty,)+) => {
+        registry! { $($own)+ $($variant: ComparedClip<$method>,)+ }
+    };
+}
+
+anomaly_methods::methods! {
+    all_methods
+    own { Moeclip: AdaptedClip, Clip: UnchangedClip, }
 }
 
 impl MethodName {
-    /// All of them, as cells of a grid name them.
+    /// Those that a grid can hold, as its cells name them: the method that its runs train, and those that
+    /// need no training.
     pub fn of_cells() -> Vec<CellMethod> {
+        let is_held = |name: &&Self| !name.is_trained() || **name == Self::default();
         let cell = |name: &Self| CellMethod { word: name.word(), is_trained: name.is_trained() };
-        Self::ALL.iter().map(cell).collect()
+        Self::ALL.iter().filter(is_held).map(cell).collect()
     }
 }
 

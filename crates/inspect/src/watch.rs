@@ -79,6 +79,8 @@ pub enum WorkKind {
     Tiles,
     /// Stored results are counted; mostly over at once.
     Counting,
+    /// Steps of training are made.
+    Steps,
 }
 
 impl WorkKind {
@@ -89,6 +91,7 @@ impl WorkKind {
             Self::Images => "images",
             Self::Tiles => "tiles",
             Self::Counting => "counting",
+            Self::Steps => "training",
         }
     }
 
@@ -131,6 +134,18 @@ pub enum Warning {
         activation: String,
         /// Why this one.
         because: &'static str,
+    },
+    /// A checkpoint cannot be saved or read.
+    #[error("{reason}")]
+    Checkpoint {
+        /// What is wrong, and what follows.
+        reason: String,
+    },
+    /// A log cannot be written or drawn.
+    #[error("{reason}")]
+    Log {
+        /// What is wrong, and what follows.
+        reason: String,
     },
     /// The authors' files of adapters leave settings out.
     #[error(
@@ -323,6 +338,8 @@ impl Warning {
     pub fn severity(&self) -> Severity {
         match self {
             Self::Cache { .. }
+            | Self::Checkpoint { .. }
+            | Self::Log { .. }
             | Self::Unread { .. }
             | Self::NotRead { .. }
             | Self::Fault { .. }

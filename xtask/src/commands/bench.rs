@@ -7,13 +7,14 @@ use anyhow::bail;
 use clap::Args;
 use inspect::backends::DeviceChoice;
 use inspect::{
-    BenchOutcome, BenchRequest, MethodFiles, MethodName, PIXEL_MEMORY, Results, WorkKind,
+    BenchOutcome, BenchRequest, FurtherWeights, MethodFiles, MethodName, PIXEL_MEMORY, Results,
+    WorkKind,
 };
 use moeclip_data::PromptNames;
 use moeclip_eval::report::{Benchmark, Protocol, Published};
 
 use super::run_job::launcher;
-use crate::arguments::{AssumedArgs, CacheArgs, CalibrationArgs, ClipArgs};
+use crate::arguments::{AssumedArgs, CacheArgs, CalibrationArgs, ClipArgs, ReferenceArgs};
 use crate::cli::{Common, methods, prompt_names};
 use crate::interrupt;
 use crate::output::{Terminal, print_json};
@@ -33,12 +34,14 @@ use crate::system;
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     clip: ClipArgs,
-    /// Trained adapters: ours or the authors'
-    #[arg(long, value_name = "FILE")]
-    adapter: Option<PathBuf>,
+    /// Trained adapters: ours or the authors'; of another method as METHOD=FILE, once for each
+    #[arg(long, value_name = "[METHOD=]FILE", value_parser = method_weights)]
+    adapter: Vec<FurtherWeights>,
     /// Adapters that VisA is measured with, since the others are trained on it
     #[arg(long, value_name = "FILE", requires = "adapter")]
     adapter_visa: Option<PathBuf>,
+    #[command(flatten)]
+    references: ReferenceArgs,
     #[command(flatten)]
     assumed: AssumedArgs,
     /// Description whose image size and prompts are taken for the method clip, as in configs/
@@ -84,17 +87,32 @@ pub(crate) struct BenchArgs {
     report_only: bool,
 }
 
+/// Weights of a method: `METHOD=FILE`, or a file of the first method.
+fn method_weights(text: &str) -> Result<FurtherWeights, String> {
+    let named = text.split_once('=').and_then(|(word, file)| Some((word.parse().ok()?, file)));
+    let (method, file) = named.unwrap_or((MethodName::default(), text));
+    Ok(FurtherWeights { method, file: file.into() })
+}
+
 impl BenchArgs {
     fn request(&self, common: &Common) -> anyhow::Result<BenchRequest> {
         let args = self.clone();
         let devices = if args.devices.is_empty() { vec![common.device] } else { args.devices };
         let assumed = (&args.assumed).into();
-        let files = MethodFiles { adapter: args.adapter, assumed, config: args.config };
-        let calibrated = args.calibration.precision(&files)?;
+        let (first, further): (Vec<_>, Vec<_>) =
+            args.adapter.into_iter().partition(|weights| weights.method == MethodName::default());
+        if first.len() > 1 {
+            bail!("--adapter: two files of {}; give one", MethodName::default());
+        }
+        let adapter = first.into_iter().next().map(|weights| weights.file);
+        let references = args.references.request();
+        let files = MethodFiles { adapter, assumed, config: args.config, references };
+        let calibrated = args.calibration.precision(MethodName::default(), &files)?;
         Ok(BenchRequest {
             clip: args.clip.source(),
             files,
             adapter_visa: args.adapter_visa,
+            further,
             methods: args.methods,
             datasets: args.datasets,
             data_root: args.data_root,

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use inspect::{CalibrateRequest, Calibrated, described};
 use moeclip_data::Split;
 
-use crate::arguments::{AdapterArgs, CacheArgs, ClipArgs, DataOptions};
+use crate::arguments::{CacheArgs, ClipArgs, DataOptions, MethodArgs};
 use crate::cli::{Common, domains};
 use crate::interrupt;
 use crate::output::{Terminal, print_json};
@@ -25,7 +25,7 @@ pub(crate) struct CalibrateArgs {
     #[command(flatten)]
     pub(crate) clip: ClipArgs,
     #[command(flatten)]
-    pub(crate) adapter: AdapterArgs,
+    pub(crate) method: MethodArgs,
     /// A folder of normal images (with --class), or a known dataset's name, a list or description, of
     /// which the normal images are taken
     #[arg(long, value_name = "NAME|PATH")]
@@ -69,7 +69,8 @@ pub(crate) fn run(args: CalibrateArgs, common: Common) -> anyhow::Result<()> {
     });
     let request = CalibrateRequest {
         clip: args.clip.source(),
-        files: args.adapter.files(),
+        method: args.method.method,
+        files: args.method.files(),
         data: args.data,
         options: args.options.request(),
         cache: args.cache.request(),

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clip_vit::weights::write::refuse_same_file;
-use inspect::open_adapter;
+use inspect::{ConvertedWeights, MethodName, open_adapter};
 use moeclip::{AdapterFormat, Mixture, MoeClipConfig, write_adapter, write_authors};
 use serde::Serialize;
 
 use crate::arguments::AssumedArgs;
-use crate::cli::Common;
+use crate::cli::{Common, methods};
 use crate::output::{Terminal, print_json};
 
-/// Turn the authors' adapters (.pth) into ours, or ours into theirs: the other of what IN is.
+/// Turn the authors' adapters (.pth) into ours, or ours into theirs: the other of what IN is. The published
+/// weights of another method become ours with --method.
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Example: cargo xtask convert-adapter epoch_20.pth adapter.safetensors\n         cargo xtask convert-adapter adapter.safetensors back.pth"
@@ -24,6 +25,9 @@ pub(crate) struct ConvertAdapterArgs {
     /// The file to write
     #[arg(value_name = "OUT")]
     output: PathBuf,
+    /// The method whose weights they are
+    #[arg(long, value_parser = methods(), default_value = MethodName::default().word())]
+    method: MethodName,
     #[command(flatten)]
     assumed: AssumedArgs,
 }
@@ -39,6 +43,9 @@ struct Converted<'a> {
 
 pub(crate) fn run(args: ConvertAdapterArgs, common: Common) -> anyhow::Result<()> {
     refuse_same_file(&args.input, &args.output)?;
+    if args.method != MethodName::default() {
+        return convert_method(&args, &common);
+    }
     let file = open_adapter(&args.input, &(&args.assumed).into(), &mut Terminal::default())?;
     let tensors = file.tensors()?;
     let to = match file.format() {
@@ -70,6 +77,19 @@ pub(crate) fn run(args: ConvertAdapterArgs, common: Common) -> anyhow::Result<()
         Mixture::None => "no experts".into(),
     };
     println!("  taps {:?}, {stream}", config.taps);
+    Ok(())
+}
+
+/// Another method's published weights into ours.
+fn convert_method(args: &ConvertAdapterArgs, common: &Common) -> anyhow::Result<()> {
+    let converted = args.method.convert(&args.input, &args.output)?;
+    if common.json {
+        return print_json(&converted);
+    }
+    let ConvertedWeights { output, method, tensors, unused } = converted;
+    println!(
+        "{output}: {tensors} tensors of {method}; {unused} that it does not need were left out"
+    );
     Ok(())
 }
 

@@ -86,7 +86,7 @@ impl From<MeasuringArgs> for Measuring {
 
 pub(crate) fn run(args: EvalArgs, common: Common) -> anyhow::Result<()> {
     let files = args.method.files();
-    let compute = common.measuring(args.calibration.precision(&files)?);
+    let compute = common.measuring(args.calibration.precision(args.method.method, &files)?);
     let request = EvalRequest {
         clip: args.clip.source(),
         method: args.method.method,

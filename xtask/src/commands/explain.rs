@@ -9,7 +9,8 @@ use clap::Args;
 use image::RgbImage;
 use inspect::backends::{Compute, Job, run_on};
 use inspect::{
-    LoadedModel, open_adapter, open_model, refuse_foreign, result_name, shown_path, tell_each,
+    LoadedModel, MethodName, open_adapter, open_model, refuse_foreign, result_name, shown_path,
+    tell_each,
 };
 use moeclip::Explainer;
 use moeclip_data::{EXPERTS_SUFFIX, PictureReader, Preprocessing};
@@ -73,7 +74,8 @@ pub(crate) fn run(args: ExplainArgs, common: Common) -> anyhow::Result<()> {
     }
     // As `predict` computes, so that the score is the same.
     let files = args.adapter.files();
-    let compute = common.viewing(CalibrationArgs::default().precision(&files)?)?;
+    let compute =
+        common.viewing(CalibrationArgs::default().precision(MethodName::default(), &files)?)?;
     run_on(compute, ExplainJob { args, compute, json: common.json })
 }
 

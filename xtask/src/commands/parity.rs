@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anomaly_methods::ComparedMethod;
 use anyhow::bail;
 use burn::tensor::backend::Backend;
 use clap::Args;
 use clip_vit::ClipCheckpoint;
 use inspect::backends::{Job, run_on};
-use moeclip_parity::{Golden, ParityReport};
+use moeclip_goldens::{Golden, ParityReport};
 use serde::Serialize;
 
 use crate::cli::Common;
@@ -17,14 +18,17 @@ use crate::system::{gib, peak_memory};
 
 /// Compare every stage of golden files with what this program computes.
 ///
-/// Sizes, taps, scales, experts and activation come from each file's metadata. Exits non-zero when
-/// a stage is past its tolerance.
+/// Sizes and settings come from each file's metadata, and by them the method is told: MoECLIP's own, or
+/// one of those that it is compared with. Exits non-zero when a stage is past its tolerance.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example: cargo xtask parity goldens/tiny.safetensors --device ndarray")]
 pub(crate) struct ParityArgs {
-    /// Golden files of reference/make_goldens.py
+    /// Golden files that a reference has written: reference/make_goldens.py, methods/NAME/goldens.py
     #[arg(required = true, value_name = "FILE")]
     goldens: Vec<PathBuf>,
+    /// Whose goldens they are; told by a setting that only goldens of that method have, else MoECLIP's
+    #[arg(long, value_name = "METHOD")]
+    method: Option<ComparedMethod>,
     /// The CLIP of goldens that do not bring theirs along
     #[arg(long, value_name = "FILE")]
     clip: Option<PathBuf>,
@@ -61,7 +65,9 @@ impl Job for ParityJob {
             let golden = Golden::open(path)?;
             let clip = self.clip(&golden)?;
             let precision = self.common.training().precision;
-            let report = moeclip_parity::run::<B>(&golden, clip.as_ref(), precision, &device)?;
+            let (clip, method) = (clip.as_ref(), self.args.method);
+            let method = method.or_else(|| ComparedMethod::of(&golden));
+            let report = moeclip_parity::run::<B>(method, &golden, clip, precision, &device)?;
             let line = ParityLine {
                 golden: path.display().to_string(),
                 device: self.common.device.to_string(),

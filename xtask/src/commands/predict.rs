@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use inspect::{MapSize, PredictOutput, PredictRequest, Predicted, Viewing};
 use moeclip_eval::MapRange;
 
-use crate::arguments::{AdapterArgs, CalibrationArgs, ClipArgs, DepthArgs};
+use crate::arguments::{CalibrationArgs, ClipArgs, DepthArgs, MethodArgs};
 use crate::cli::{Common, domains};
 use crate::interrupt;
 use crate::output::{Terminal, print_json};
@@ -35,7 +35,7 @@ pub(crate) struct PredictArgs {
     #[command(flatten)]
     clip: ClipArgs,
     #[command(flatten)]
-    adapter: AdapterArgs,
+    method: MethodArgs,
     /// Folder to write to, of one run at a time; may lie below the images
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -106,11 +106,12 @@ pub(crate) fn run(args: PredictArgs, common: Common) -> anyhow::Result<()> {
         npy: args.npy,
         viewing: args.viewing.viewing(),
     };
-    let files = args.adapter.files();
-    let compute = common.viewing(args.calibration.precision(&files)?)?;
+    let (method, files) = (args.method.method, args.method.files());
+    let compute = common.viewing(args.calibration.precision(method, &files)?)?;
     let request = PredictRequest {
         input: args.input,
         clip: args.clip.source(),
+        method,
         files,
         class: args.class,
         domain: args.domain,

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Args;
-use inspect::{ChildJob, Launcher, TrainRequest};
+use inspect::{ChildJob, Launcher, MethodName, TrainRequest};
 
 use crate::arguments::{CacheArgs, ClipArgs, ClipShapeArgs, DataOptions, PromptArgs};
 use crate::cli::Common;
@@ -52,6 +52,7 @@ fn train_args(request: TrainRequest) -> train::TrainArgs {
     let (cache, cache_limit) = (request.cache.cache, request.cache.cache_limit);
     train::TrainArgs {
         clip: ClipArgs { clip: clip.path, shape, prompting },
+        method: MethodName::default(),
         data: None,
         options: DataOptions { data_root: request.data_root, ..DataOptions::default() },
         cache: CacheArgs { cache, cache_limit },

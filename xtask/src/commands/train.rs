@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod display;
+mod method;
 mod run;
 mod settings;
 
@@ -14,7 +15,9 @@ use burn::tensor::backend::Backend;
 use clap::Args;
 use clip_vit::ClipCheckpoint;
 use inspect::backends::{DeviceChoice, Job, beside, run_on};
-use inspect::{Dataset, ToldFaults, Warning, fingerprint, refuse_unwritable, tell_trouble};
+use inspect::{
+    Dataset, MethodName, ToldFaults, Warning, fingerprint, refuse_unwritable, tell_trouble,
+};
 use moeclip::Chosen;
 use moeclip_data::{Counts, Fault, ImageDataset, Split, hold_out};
 use moeclip_train::{
@@ -29,7 +32,7 @@ pub(crate) use self::display::{DisplayArgs, ProgressChoice};
 use self::run::{Plan, Run};
 pub(crate) use self::settings::TrainSettings;
 use crate::arguments::{CacheArgs, ClipArgs, DataOptions};
-use crate::cli::Common;
+use crate::cli::{Common, methods};
 use crate::interrupt;
 use crate::output::{Terminal, print_json, tell};
 use crate::system::{gib, peak_memory};
@@ -46,6 +49,9 @@ use crate::system::{gib, peak_memory};
 pub(crate) struct TrainArgs {
     #[command(flatten)]
     pub(crate) clip: ClipArgs,
+    /// The method whose weights are trained
+    #[arg(long, value_parser = methods(), default_value = MethodName::default().word())]
+    pub(crate) method: MethodName,
     /// A known dataset's name, or a folder, list or description
     #[arg(long, value_name = "NAME|PATH")]
     pub(crate) data: Option<PathBuf>,
@@ -68,6 +74,9 @@ pub(crate) struct TrainArgs {
 }
 
 pub(crate) fn run(args: TrainArgs, common: Common) -> anyhow::Result<()> {
+    if args.method != MethodName::default() {
+        return method::run(args, common);
+    }
     interrupt::listen()?;
     let device = args.devices.first().copied().unwrap_or(common.device);
     let common = Common { device, ..common };

@@ -16,6 +16,7 @@ mod datasets;
 mod demo;
 mod descriptors;
 mod inspection;
+mod methods;
 mod outputs;
 mod paper;
 mod pretrain;

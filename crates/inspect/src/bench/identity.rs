@@ -56,7 +56,7 @@ impl Identity {
             precision: format!("{:?}", request.precision),
             heads: [source.vision_heads, source.text_heads],
             activation: source.activation.map(|choice| format!("{choice:?}")),
-            assumed: match subject.adapters() {
+            assumed: match subject.trained() {
                 Some(_) => assumed(&request.files.assumed),
                 None => String::new(),
             },

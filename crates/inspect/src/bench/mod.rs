@@ -25,7 +25,10 @@ use crate::backends::{Compute, DeviceChoice};
 use crate::child::Launcher;
 use crate::error::refuse;
 use crate::methods::fact;
-use crate::{CacheRequest, ClipSource, InspectError, MethodFiles, MethodName, Watcher, published};
+use crate::{
+    CacheRequest, ClipSource, InspectError, MethodFiles, MethodName, ReferenceRequest, Watcher,
+    published,
+};
 
 /// A benchmark to be run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +39,9 @@ pub struct BenchRequest {
     pub files: MethodFiles,
     /// Adapters that VisA is measured with, where the others are trained on it.
     pub adapter_visa: Option<PathBuf>,
+    /// Trained weights of further methods.
+    #[serde(default)]
+    pub further: Vec<FurtherWeights>,
     /// What is measured.
     pub methods: Vec<MethodName>,
     /// Only these datasets; all of the catalogue where none is named.
@@ -60,6 +66,15 @@ pub struct BenchRequest {
     pub pixel_memory: usize,
     /// Folder of what does not fit; else the system's.
     pub pixel_folder: Option<PathBuf>,
+}
+
+/// Trained weights of a method beside the first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FurtherWeights {
+    /// The method.
+    pub method: MethodName,
+    /// Its weights.
+    pub file: PathBuf,
 }
 
 /// Where the numbers of a report come from.
@@ -150,13 +165,31 @@ impl BenchRequest {
                 "--devices: two kinds of devices do not say the same to the last bit; name one kind"
             );
         }
-        let is_trained = self.methods.iter().any(|method| method.is_trained());
-        if is_trained && self.files.adapter.is_none() {
-            refuse!(
+        let lacks = |method: &&MethodName| {
+            method.is_trained() && self.weights_of(**method, &self.files.adapter).is_none()
+        };
+        match self.methods.iter().find(lacks) {
+            None => Ok(()),
+            Some(method) if *method == MethodName::default() => refuse!(
                 "--adapter FILE is missing; give the adapters, or --methods clip for CLIP as it is"
-            );
+            ),
+            Some(method) => {
+                refuse!("the weights of {method} are missing; give --adapter {method}=FILE")
+            }
         }
-        Ok(())
+    }
+
+    /// The weights that a method is opened from: `first` are those of the first method.
+    pub(crate) fn weights_of(
+        &self,
+        method: MethodName,
+        first: &Option<PathBuf>,
+    ) -> Option<PathBuf> {
+        if method == MethodName::default() {
+            return first.clone();
+        }
+        let of_method = self.further.iter().find(|further| further.method == method);
+        of_method.map(|further| further.file.clone())
     }
 
     /// Where this process computes.
@@ -198,6 +231,13 @@ impl BenchRequest {
         ];
         for (option, path) in files {
             command.extend(path.iter().map(|path| format!(" {option} {}", name(path))));
+        }
+        for FurtherWeights { method, file } in &self.further {
+            command += &format!(" --adapter {method}={}", name(file));
+        }
+        if let Some(ReferenceRequest { folder, shots, seed }) = &self.files.references {
+            command += &format!(" --references {}", name(folder));
+            command += &format!(" --shots {shots} --reference-seed {seed}");
         }
         let methods: Vec<&str> = self.methods.iter().map(|method| method.word()).collect();
         command += &format!(" --methods {}", methods.join(","));

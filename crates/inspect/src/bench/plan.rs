@@ -113,7 +113,7 @@ impl BenchPlan {
             methods.push(PlannedMethod::open(request, choice, watch)?);
         }
         for subject in methods.iter().flat_map(PlannedMethod::subjects) {
-            if let Some(file) = subject.adapters() {
+            if let Some(file) = subject.trained() {
                 refuse_other_clip(&clip, file)?;
             }
         }
@@ -204,7 +204,7 @@ impl BenchPlan {
         images: &[HashedImage<'_>],
         watch: &mut dyn Watcher,
     ) -> Result<Task, InspectError> {
-        if let Some(file) = method.subject(&dataset.descriptor).adapters()
+        if let Some(file) = method.subject(&dataset.descriptor).trained()
             && let Some(why) = trained_on(file, dataset, || Ok(images.to_vec()))?
         {
             let why = without(&why, &dataset.root);
@@ -251,7 +251,7 @@ impl BenchPlan {
         shown: ShownPictures,
         images: &[HashedImage<'_>],
     ) -> Deployment {
-        let Some(adapter) = subject.adapters() else { return Deployment::Uncalibrated };
+        let Some(adapter) = subject.trained() else { return Deployment::Uncalibrated };
         let PlannedClip { sha256, shared } = &self.clip;
         let wanted = adapter.calibration().filter(|_| !request.uncalibrated);
         let Some(calibration) = wanted else { return Deployment::Uncalibrated };
@@ -300,13 +300,16 @@ impl PlannedMethod {
         choice: MethodName,
         watch: &mut dyn Watcher,
     ) -> Result<Self, InspectError> {
-        let MethodFiles { adapter, assumed, config } = &request.files;
+        let MethodFiles { adapter, assumed, config, references } = &request.files;
         let mut open = |adapter: Option<PathBuf>| {
-            let config = config.clone().filter(|_| !choice.is_trained());
-            choice.open(&MethodFiles { adapter, assumed: assumed.clone(), config }, watch)
+            let config = config.clone().filter(|_| choice == MethodName::Clip);
+            let references = references.clone().filter(|_| choice.takes_references());
+            let assumed = assumed.clone();
+            choice.open(&MethodFiles { adapter, assumed, config, references }, watch)
         };
-        let usual = open(adapter.clone().filter(|_| choice.is_trained()))?;
-        let auxiliary = request.adapter_visa.clone().filter(|_| choice.is_trained());
+        let usual = request.weights_of(choice, adapter).filter(|_| choice.is_trained());
+        let usual = open(usual)?;
+        let auxiliary = request.adapter_visa.clone().filter(|_| choice == MethodName::default());
         let auxiliary = auxiliary.map(|file| open(Some(file))).transpose()?;
         Ok(Self { choice, usual, auxiliary })
     }

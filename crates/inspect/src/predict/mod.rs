@@ -33,7 +33,9 @@ pub struct PredictRequest {
     pub input: PathBuf,
     /// The CLIP.
     pub clip: ClipSource,
-    /// The adapters.
+    /// The method.
+    pub method: MethodName,
+    /// What it is opened from.
     pub files: MethodFiles,
     /// What the images show; told by the folders of an MVTec layout.
     pub class: Option<String>,
@@ -162,10 +164,10 @@ impl Job for Predicting<'_> {
             refuse!("{list}: is the input and would be written over; choose another --out");
         }
         let reserved = Reserved::hold(&output, &targets)?;
-        let method = MethodName::default().open(&request.files, watch)?;
+        let method = request.method.open(&request.files, watch)?;
         let (clip, domain, compute) = (&request.clip, request.domain, request.compute);
         let shown = ShownPictures { domain, bits: output.viewing.bits };
-        let adapters = method.adapters().filter(|_| !request.uncalibrated);
+        let adapters = method.trained().filter(|_| !request.uncalibrated);
         let calibration = adapters.map(|file| calibration_of(file, clip, shown, compute));
         let calibration = calibration.transpose()?.flatten();
         let calibration = request.output.viewing.holding(calibration, watch);

@@ -8,6 +8,7 @@ use ::small_clip::SmallClip;
 use anyhow::{Context, bail};
 use clip_vit::Activation;
 use conditions::{Condition, Conditions, Purpose};
+use inspect::MethodName;
 use inspect::backends::{DeviceChoice, run_on};
 use moeclip_data::ContentHash;
 use moeclip_eval::report::StageTime;
@@ -263,6 +264,7 @@ impl Demo {
         };
         let args = train::TrainArgs {
             clip: self.clip(),
+            method: MethodName::default(),
             data: Some(self.auxiliary()),
             options: DataOptions::default(),
             cache: CacheArgs::default(),

@@ -81,6 +81,7 @@ impl Demo {
         let devices = Vec::new();
         let args = train::TrainArgs {
             clip,
+            method: MethodName::default(),
             data,
             options,
             cache,
@@ -122,6 +123,7 @@ impl Demo {
         let request = PredictRequest {
             input: self.unseen.clone(),
             clip: self.clip.source(),
+            method: MethodName::default(),
             files: self.adapter.files(),
             class: None,
             domain: Domain::Industrial,

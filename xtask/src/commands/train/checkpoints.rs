@@ -40,7 +40,8 @@ pub(super) struct Saving {
 }
 
 impl CheckpointArgs {
-    fn policy(&self) -> anyhow::Result<Option<CheckpointPolicy>> {
+    /// When the run is saved, if it is.
+    pub(super) fn policy(&self) -> anyhow::Result<Option<CheckpointPolicy>> {
         let Some(folder) = &self.checkpoints else { return Ok(None) };
         if self.checkpoint_minutes == Some(0) {
             bail!("--checkpoint-minutes 0: use 1 or more, or --checkpoint-every 1");
