@@ -87,6 +87,12 @@ impl Job for CalibrateJob<'_> {
         let (Self { request, watch }, start) = (self, Instant::now());
         let targets = CalibrationTargets::new(request.fpr, request.pixel_fpr, LEVEL)
             .context("--fpr and --pixel-fpr")?;
+        if request.files.references.is_some() {
+            refuse!(
+                "--references: a calibration is kept with the weights and knows no reference images; \
+                 leave them out"
+            );
+        }
         let method = request.method.open(&request.files, watch)?;
         let adapter = method.trained().context(
             "a method without trained weights has no file to keep a calibration in; give --adapter FILE",

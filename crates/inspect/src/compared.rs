@@ -57,7 +57,6 @@ impl<M: ClipMethod> Method for ComparedClip<M> {
     const NAME: &'static str = M::NAME;
     const ABOUT: &'static str = M::ABOUT;
     const IS_TRAINED: bool = M::IS_TRAINED;
-    const TAKES_REFERENCES: bool = M::TAKES_REFERENCES;
 
     fn open(files: &MethodFiles, _: &mut dyn Watcher) -> Result<Self, InspectError> {
         let word = M::WORD;
@@ -117,9 +116,6 @@ impl<M: ClipMethod> Method for ComparedClip<M> {
             for (name, tensor) in file.tensors()? {
                 lines += &format!("\n{name} {}", ContentHash::of_bytes(tensor.as_bytes()));
             }
-        }
-        if let Some(ReferenceRequest { folder, shots, seed }) = &self.references {
-            lines += &format!("\n{shots} references of {}, seed {seed}", folder.display());
         }
         Ok(ContentHash::of_bytes(lines.as_bytes()).to_string())
     }

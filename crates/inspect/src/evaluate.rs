@@ -157,7 +157,9 @@ impl Job for EvalJob<'_> {
             let shown = ShownPictures { domain, bits: opened.descriptor.bits };
             let calibration =
                 wanted.then(|| calibration_of(adapter, clip, shown, compute)).transpose()?;
-            if let Some(calibration) = calibration.flatten() {
+            let calibration = calibration.flatten();
+            request.files.refuse_calibrated_references(calibration.as_ref())?;
+            if let Some(calibration) = calibration {
                 refuse_calibration_data(adapter, &calibration, &samples, watch)?;
                 evaluation = evaluation.calibrated(calibration)?;
             }

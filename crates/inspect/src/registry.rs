@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anomaly::{Domain, ScoreRule};
+use anomaly::{Calibration, Domain, ScoreRule};
 use burn::tensor::backend::Backend;
 use moeclip::Assumed;
 use moeclip_eval::report::Provenance;
@@ -42,6 +42,21 @@ impl MethodFiles {
         Ok(())
     }
 
+    /// Refuses reference images beside a calibration, which is always measured without any: what is shown
+    /// changes maps and scores.
+    pub(crate) fn refuse_calibrated_references(
+        &self,
+        calibration: Option<&Calibration>,
+    ) -> Result<(), InspectError> {
+        if self.references.is_some() && calibration.is_some() {
+            refuse!(
+                "--references: the weights were calibrated without reference images; leave them out, \
+                 or the calibration aside with --uncalibrated"
+            );
+        }
+        Ok(())
+    }
+
     /// The description, or the one of all defaults.
     ///
     /// # Errors
@@ -71,8 +86,6 @@ pub trait Method: Sized {
     const ABOUT: &'static str;
     /// Whether adapters are trained for it.
     const IS_TRAINED: bool;
-    /// Whether it can be shown normal images of each class beforehand.
-    const TAKES_REFERENCES: bool = false;
 
     /// Opens what it needs.
     ///
@@ -93,8 +106,8 @@ pub trait Method: Sized {
     ///
     /// # Errors
     /// The refusal of all others; as [`MethodTrainRequest::run`](crate::MethodTrainRequest::run).
-    fn train<B: Backend>(call: MethodTrainCall<'_, B>) -> Result<MethodTrained, InspectError> {
-        call.refuse(Self::WORD)
+    fn train<B: Backend>(_: MethodTrainCall<'_, B>) -> Result<MethodTrained, InspectError> {
+        MethodTrainCall::<B>::refuse(Self::WORD)
     }
 
     /// Side of the images that it looks at.
@@ -176,11 +189,6 @@ macro_rules! registry {
             /// Whether adapters are trained for it.
             pub fn is_trained(self) -> bool {
                 match self { $(Self::$variant => <$method>::IS_TRAINED,)+ }
-            }
-
-            /// Whether it can be shown normal images of each class beforehand.
-            pub fn takes_references(self) -> bool {
-                match self { $(Self::$variant => <$method>::TAKES_REFERENCES,)+ }
             }
 
             /// Trains it.

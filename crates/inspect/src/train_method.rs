@@ -145,18 +145,13 @@ pub struct MethodTrainCall<'a, B: Backend> {
 
 impl<B: Backend> MethodTrainCall<'_, B> {
     /// The refusal of a method that has another trainer, or none.
-    pub(crate) fn refuse(self, word: &str) -> Result<MethodTrained, InspectError> {
+    pub(crate) fn refuse(word: &str) -> Result<MethodTrained, InspectError> {
         refuse!("--method {word}: has no weights of its own to train");
     }
 
     /// Trains a method of `anomaly-methods`, if it has weights of its own.
     pub(crate) fn train<M: ClipMethod>(self) -> Result<MethodTrained, InspectError> {
-        M::for_training(self).unwrap_or_else(|| {
-            Err(InspectError::refused(format!(
-                "--method {}: has no weights of its own to train",
-                M::WORD
-            )))
-        })
+        M::for_training(self).unwrap_or_else(|| Self::refuse(M::WORD))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What every detector here does at its edges: which images it takes, which it refuses, and how maps and
 //! scores become detections.
 
+use std::collections::BTreeMap;
+
 use anomaly::{AnomalyMap, DetectError, Detection, ImageInput, ScoreRule, to_host};
 use burn::tensor::{Tensor, backend::Backend};
 use clip_vit::Normalisation;
@@ -25,6 +27,21 @@ pub(crate) fn check_size<B: Backend>(
         return Ok(());
     }
     Err(DetectError::Size { width, height, size })
+}
+
+/// What is at hand for a class.
+///
+/// # Errors
+///
+/// [`DetectError::Class`] names the classes that there are.
+pub(crate) fn of_class<'a, T>(
+    classes: &'a BTreeMap<String, T>,
+    class: &str,
+) -> Result<&'a T, DetectError> {
+    classes.get(class).ok_or_else(|| {
+        let known: Vec<&str> = classes.keys().map(String::as_str).collect();
+        DetectError::Class { class: class.into(), known: known.join(", ") }
+    })
 }
 
 /// A detection for each map.

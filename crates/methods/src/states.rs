@@ -11,6 +11,7 @@ use paa_adapter::unit;
 use serde::{Deserialize, Serialize};
 
 use crate::MethodError;
+use crate::answers::of_class;
 
 /// The normal state in WinCLIP's words, which APRIL-GAN and AdaCLIP use too.
 pub const NORMAL_PHRASES: [&str; 7] = [
@@ -100,10 +101,7 @@ impl<B: Backend> ClassDirections<B> {
     ///
     /// [`DetectError::Class`] when its sentences were not encoded.
     pub fn get(&self, class: &str) -> Result<&TextFeatures<B>, DetectError> {
-        self.classes.get(class).ok_or_else(|| {
-            let known: Vec<&str> = self.classes.keys().map(String::as_str).collect();
-            DetectError::Class { class: class.into(), known: known.join(", ") }
-        })
+        of_class(&self.classes, class)
     }
 
     /// The directions of each image of a batch, one row per image.

@@ -14,7 +14,7 @@ use moeclip_data::PromptNames;
 use moeclip_eval::report::{Benchmark, Protocol, Published};
 
 use super::run_job::launcher;
-use crate::arguments::{AssumedArgs, CacheArgs, CalibrationArgs, ClipArgs, ReferenceArgs};
+use crate::arguments::{AssumedArgs, CacheArgs, CalibrationArgs, ClipArgs};
 use crate::cli::{Common, methods, prompt_names};
 use crate::interrupt;
 use crate::output::{Terminal, print_json};
@@ -40,8 +40,6 @@ pub(crate) struct BenchArgs {
     /// Adapters that VisA is measured with, since the others are trained on it
     #[arg(long, value_name = "FILE", requires = "adapter")]
     adapter_visa: Option<PathBuf>,
-    #[command(flatten)]
-    references: ReferenceArgs,
     #[command(flatten)]
     assumed: AssumedArgs,
     /// Description whose image size and prompts are taken for the method clip, as in configs/
@@ -105,8 +103,8 @@ impl BenchArgs {
             bail!("--adapter: two files of {}; give one", MethodName::default());
         }
         let adapter = first.into_iter().next().map(|weights| weights.file);
-        let references = args.references.request();
-        let files = MethodFiles { adapter, assumed, config: args.config, references };
+        let config = args.config;
+        let files = MethodFiles { adapter, assumed, config, ..MethodFiles::default() };
         let calibrated = args.calibration.precision(MethodName::default(), &files)?;
         Ok(BenchRequest {
             clip: args.clip.source(),

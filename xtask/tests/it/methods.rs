@@ -26,7 +26,7 @@ fn methods_from_end_to_end() {
     let folder = folder.path();
     goes_well(&["demo", "--world", "plain", "--out", "demo", "--steps", "1"], folder);
     let settings = "image_size = 112\ntaps = [2, 4]\nmemory_taps = [4]\n";
-    let training = "stages = [{ epochs = 2, batch-size = 4 }]\nbetas-in-thousandths = [500, 999]\n";
+    let training = "stages = [{ epochs = 2, batch-size = 4 }]\nbeta-1 = 0.5\nbeta-2 = 0.999\n";
     let april =
         format!("method = \"april-gan\"\n[settings]\n{settings}[training]\n{training}seed = 3\n");
     fs::write(folder.join("april.toml"), april).unwrap();
@@ -79,6 +79,13 @@ fn references_are_shown_and_never_measured(folder: &Path) {
     let own = ["--references", "demo/unseen/speckle/test/good", "--shots", "1"];
     let refused = error_line(&on_clip(&[&["eval"], &WIN, &unseen, &own]), folder);
     assert!(refused.contains("which are to be measured"), "{refused}");
+    let known = ["--method", "april-gan", "--adapter", "known.safetensors"];
+    let beside = error_line(&on_clip(&[&["eval"], &known, &unseen, &others]), folder);
+    assert!(beside.contains("calibrated without reference images"), "{beside}");
+    let aside = ["--uncalibrated"];
+    goes_well(&on_clip(&[&["eval"], &known, &unseen, &others, &aside]), folder);
+    let kept = error_line(&on_clip(&[&["calibrate"], &APRIL, &unseen, &others]), folder);
+    assert!(kept.contains("knows no reference images"), "{kept}");
     let many = ["--references", "demo/auxiliary/weave/test/good", "--shots", "999"];
     let refused = error_line(&on_clip(&[&["eval"], &WIN, &unseen, &many]), folder);
     assert!(refused.contains("--shots asks for 999"), "{refused}");

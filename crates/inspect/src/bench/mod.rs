@@ -25,10 +25,7 @@ use crate::backends::{Compute, DeviceChoice};
 use crate::child::Launcher;
 use crate::error::refuse;
 use crate::methods::fact;
-use crate::{
-    CacheRequest, ClipSource, InspectError, MethodFiles, MethodName, ReferenceRequest, Watcher,
-    published,
-};
+use crate::{CacheRequest, ClipSource, InspectError, MethodFiles, MethodName, Watcher, published};
 
 /// A benchmark to be run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -234,10 +231,6 @@ impl BenchRequest {
         }
         for FurtherWeights { method, file } in &self.further {
             command += &format!(" --adapter {method}={}", name(file));
-        }
-        if let Some(ReferenceRequest { folder, shots, seed }) = &self.files.references {
-            command += &format!(" --references {}", name(folder));
-            command += &format!(" --shots {shots} --reference-seed {seed}");
         }
         let methods: Vec<&str> = self.methods.iter().map(|method| method.word()).collect();
         command += &format!(" --methods {}", methods.join(","));

@@ -300,12 +300,12 @@ impl PlannedMethod {
         choice: MethodName,
         watch: &mut dyn Watcher,
     ) -> Result<Self, InspectError> {
-        let MethodFiles { adapter, assumed, config, references } = &request.files;
+        // A benchmark is zero-shot: no method is shown references.
+        let MethodFiles { adapter, assumed, config, references: _ } = &request.files;
         let mut open = |adapter: Option<PathBuf>| {
             let config = config.clone().filter(|_| choice == MethodName::Clip);
-            let references = references.clone().filter(|_| choice.takes_references());
             let assumed = assumed.clone();
-            choice.open(&MethodFiles { adapter, assumed, config, references }, watch)
+            choice.open(&MethodFiles { adapter, assumed, config, references: None }, watch)
         };
         let usual = request.weights_of(choice, adapter).filter(|_| choice.is_trained());
         let usual = open(usual)?;

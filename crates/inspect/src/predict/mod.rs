@@ -170,6 +170,7 @@ impl Job for Predicting<'_> {
         let adapters = method.trained().filter(|_| !request.uncalibrated);
         let calibration = adapters.map(|file| calibration_of(file, clip, shown, compute));
         let calibration = calibration.transpose()?.flatten();
+        request.files.refuse_calibrated_references(calibration.as_ref())?;
         let calibration = request.output.viewing.holding(calibration, watch);
         warn_of_other_classes(calibration.as_ref(), &classes, watch);
         let mut loaded = method.load::<B>(clip, &classes, domain, compute, &device, watch)?;

@@ -11,7 +11,7 @@ use crate::adaclip::{
     AdaClip, AdaClipMaps, AdaClipModel, AdaClipSettings, AdaClipWeights, ClusterSeeds, FusionError,
     PlainTowers, PromptedSentences,
 };
-use crate::answers::{check_size, detections, image_input};
+use crate::answers::{check_size, detections, image_input, of_class};
 use crate::training::TrainingVisitor;
 use crate::{AuthorsTensor, ClipMethod, DetectorParts, MethodError};
 
@@ -53,13 +53,6 @@ impl<B: Backend> AdaClipDetector<B> {
         let maps = AdaClipMaps::new(settings, clip, device);
         Ok(Self { towers, weights, settings: settings.clone(), maps, sentences, normalisation })
     }
-
-    fn sentences(&self, class: &str) -> Result<&PromptedSentences<B>, DetectError> {
-        self.sentences.get(class).ok_or_else(|| {
-            let known: Vec<&str> = self.sentences.keys().map(String::as_str).collect();
-            DetectError::Class { class: class.into(), known: known.join(", ") }
-        })
-    }
 }
 
 impl<B: Backend> Detector<B> for AdaClipDetector<B> {
@@ -76,7 +69,7 @@ impl<B: Backend> Detector<B> for AdaClipDetector<B> {
         check_size(&images, self.settings.image_size)?;
         let Self { towers, weights, settings, maps, .. } = &*self;
         let model = AdaClipModel { towers, weights, settings };
-        let sentences = self.sentences(class)?;
+        let sentences = of_class(&self.sentences, class)?;
         let features = model.forward(images, sentences, &ClusterSeeds::Spread).map_err(refused)?;
         let maps = maps.blurred(maps.sharp(&features.logits)).squeeze_dim::<3>(1);
         let scores = features.image_probability.narrow(1, 1, 1).squeeze_dim::<1>(1);

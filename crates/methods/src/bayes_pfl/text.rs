@@ -13,6 +13,7 @@ use paa_adapter::unit;
 use super::flow::FlowSamples;
 use super::{BayesPflConfig, PromptFlowSamples};
 use crate::MethodError;
+use crate::answers::of_class;
 use crate::sentences::Sentences;
 
 /// What the release calls classes whose folder's name is no word.
@@ -142,10 +143,7 @@ impl<B: Backend> SentenceBook<B> {
     ///
     /// [`DetectError::Class`] when it is not in the book.
     pub fn get(&self, class: &str) -> Result<&ClassSentence<B>, DetectError> {
-        self.classes.get(class).ok_or_else(|| {
-            let known: Vec<&str> = self.classes.keys().map(String::as_str).collect();
-            DetectError::Class { class: class.into(), known: known.join(", ") }
-        })
+        of_class(&self.classes, class)
     }
 
     /// The sentence of each of some images' classes.

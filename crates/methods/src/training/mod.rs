@@ -176,6 +176,8 @@ pub struct MethodTraining<B: Backend, M: TrainedMethod> {
     images: usize,
     frozen: M::Frozen<B>,
     learned: M::Learned<B>,
+    /// The paths of its weights.
+    paths: Vec<String>,
     device: B::Device,
 }
 
@@ -205,8 +207,7 @@ impl<B: Backend, M: TrainedMethod> Trainable<B> for MethodTraining<B, M> {
 
     fn learning_rate(&self, step: usize) -> f64 {
         let place = self.place(step);
-        let names = named_parameters::<Autodiff<B>, _>(&self.learned).into_keys();
-        let moved = names.filter_map(|path| self.movement_of(place, &path));
+        let moved = self.paths.iter().filter_map(|path| self.movement_of(place, path));
         moved.map(|movement| movement.learning_rate).fold(0.0, f64::max)
     }
 
@@ -278,7 +279,9 @@ impl<B: Backend, M: TrainedMethod> MethodTraining<B, M> {
         recipe.check()?;
         let frozen = M::frozen(&settings, parts)?;
         let learned = M::start(&settings, parts.clip, recipe.seed, parts.device);
-        Ok(Self { settings, recipe, images, frozen, learned, device: parts.device.clone() })
+        let paths = named_parameters::<Autodiff<B>, _>(&learned).into_keys().collect();
+        let device = parts.device.clone();
+        Ok(Self { settings, recipe, images, frozen, learned, paths, device })
     }
 
     /// A trainer at step 0.

@@ -6,13 +6,15 @@ use serde::{Deserialize, Serialize};
 use crate::MethodError;
 
 /// How long a method is trained, and in what batches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Recipe {
     /// One stage after the other; Adam starts anew at each.
     pub stages: Vec<TrainingStage>,
-    /// Adam's betas, in thousandths: kept as whole numbers, so that they can be compared.
-    pub betas_in_thousandths: [u32; 2],
+    /// Decay of Adam's mean gradient.
+    pub beta_1: f32,
+    /// Decay of Adam's mean squared gradient.
+    pub beta_2: f32,
     /// Decides the start, the order of images and all that is drawn.
     pub seed: u64,
 }
@@ -51,7 +53,7 @@ pub struct RunPlace {
 impl Recipe {
     /// Stages with the betas that the authors of all methods here chose: 0.5 and 0.999.
     pub fn new(stages: Vec<TrainingStage>, seed: u64) -> Self {
-        Self { stages, betas_in_thousandths: [500, 999], seed }
+        Self { stages, beta_1: 0.5, beta_2: 0.999, seed }
     }
 
     /// Where a run of so many images stands after so many steps.
@@ -72,8 +74,7 @@ impl Recipe {
 
     /// Adam as PyTorch has it, with these betas.
     pub fn adam(&self) -> AdamConfig {
-        let [beta_1, beta_2] = self.betas_in_thousandths.map(|beta| beta as f32 / 1000.0);
-        AdamConfig::new().with_beta_1(beta_1).with_beta_2(beta_2).with_epsilon(1e-8)
+        AdamConfig::new().with_beta_1(self.beta_1).with_beta_2(self.beta_2).with_epsilon(1e-8)
     }
 
     /// Steps of all stages over so many images.
@@ -94,11 +95,13 @@ impl Recipe {
         if self.stages.iter().any(|stage| stage.batch_size == 0) {
             return Err(MethodError::Settings { key: "batch-size", reason: at_least_one() });
         }
-        if self.betas_in_thousandths.iter().any(|beta| *beta >= 1000) {
-            let reason = "must be under 1000".to_owned();
-            return Err(MethodError::Settings { key: "betas-in-thousandths", reason });
+        let betas = [("beta-1", self.beta_1), ("beta-2", self.beta_2)];
+        match betas.into_iter().find(|(_, beta)| !(0.0..1.0).contains(beta)) {
+            None => Ok(()),
+            Some((key, _)) => {
+                Err(MethodError::Settings { key, reason: "must be at least 0 and under 1".into() })
+            }
         }
-        Ok(())
     }
 }
 
@@ -147,7 +150,7 @@ mod tests {
         assert_eq!(key(Recipe { stages: vec![], ..good.clone() }), "epochs: must be at least 1");
         let zero = Recipe::new(vec![TrainingStage { batch_size: 0, epochs: 1 }], 0);
         assert_eq!(key(zero), "batch-size: must be at least 1");
-        let betas = Recipe { betas_in_thousandths: [500, 1000], ..good };
-        assert_eq!(key(betas), "betas-in-thousandths: must be under 1000");
+        let betas = Recipe { beta_2: 1.0, ..good };
+        assert_eq!(key(betas), "beta-2: must be at least 0 and under 1");
     }
 }

@@ -112,7 +112,7 @@ impl CheckpointedRun for MethodRun {
         checkpoint.step
     }
 
-    /// Only the epochs of the last stage may be others: the steps before are the same.
+    /// Everything must be the same, the number of epochs too: rates may follow from it.
     fn require(&self, checkpoint: &MethodCheckpoint) -> Result<(), CheckpointError> {
         let file = &checkpoint.file;
         let unread = |error: serde_json::Error| file.broken(&error.to_string());
