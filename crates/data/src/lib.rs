@@ -73,7 +73,7 @@ pub use fault::{Fault, FaultKind};
 pub use folder::{FoundImages, IMAGE_EXTENSIONS, by_ending, images, is_passed_over};
 pub use hold_out::{HeldOutSplit, hold_out};
 pub use layout::{
-    CsvList, Folder, Jsonl, LabelsCsv, Layout, ListFormat, Listing, MetaJson, Record, Scan,
+    CsvList, Folder, Jsonl, LabelsCsv, Layout, ListFormat, Listing, Masked, MetaJson, Record, Scan,
     SplitCsv, Tree, scan,
 };
 pub use loader::{Batches, LoaderOptions};

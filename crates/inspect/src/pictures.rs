@@ -6,7 +6,7 @@ use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
 use moeclip_data::{
-    Fault, FaultKind, FoundImages, Layout, Sample, SampleBits, Split, Tree, images, is_passed_over,
+    Fault, FaultKind, FoundImages, Layout, Sample, SampleBits, Split, images, is_passed_over,
 };
 
 use crate::data::{tell_each, tell_not_read};
@@ -147,9 +147,9 @@ impl Dataset {
         if let Some(described) = Self::beside(folder)? {
             return Ok(Some(described));
         }
-        let trees = [Tree::default(), Tree::mvtec_ad_2()].map(Layout::Tree);
-        let is_tree = trees.iter().any(|tree| tree.recognises(folder));
-        Ok(is_tree.then(|| Self::undescribed(folder, trees.into())))
+        let layouts = Layout::of_folders();
+        let is_known = layouts.iter().any(|layout| layout.recognises(folder));
+        Ok(is_known.then(|| Self::undescribed(folder, layouts)))
     }
 
     /// The images of all splits.

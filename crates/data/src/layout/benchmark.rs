@@ -40,16 +40,6 @@ const KNOWN: &[Known] = &[
         said: "this looks like Eyecandies; list its files in a table with the columns image, label, mask",
     },
     Known {
-        marks: &["kos01"],
-        said: "this looks like KolektorSDD, whose masks lie beside the images (Part0_label.bmp); list \
-               its files in a table with the columns image, label, mask",
-    },
-    Known {
-        marks: &["train/10000_GT.png"],
-        said: "this looks like KolektorSDD2, whose masks lie beside the images (10000_GT.png); list its \
-               files in a table with the columns image, label, mask",
-    },
-    Known {
         marks: &["NODefect_images", "Mask_images"],
         said: "this looks like AITEX; describe it with kind = \"folder\"",
     },
@@ -65,7 +55,7 @@ const KNOWN: &[Known] = &[
     Known {
         marks: &["*/test", "*/ground_truth"],
         said: "this looks like a tree whose normal images are in no folder good; say which it is with \
-               normal in a dataset.toml of kind tree",
+               normal in a dataset.toml of kind tree (normal = [] where all are anomalous)",
     },
 ];
 

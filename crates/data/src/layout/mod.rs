@@ -9,6 +9,7 @@ mod folder;
 mod jsonl;
 mod labels_csv;
 mod list;
+mod masked;
 mod masks;
 mod meta_json;
 mod split_csv;
@@ -25,6 +26,7 @@ pub use folder::Folder;
 pub use jsonl::Jsonl;
 pub use labels_csv::LabelsCsv;
 pub use list::{ListFormat, Listing, Record};
+pub use masked::Masked;
 pub use meta_json::MetaJson;
 pub use split_csv::SplitCsv;
 pub use tree::Tree;
@@ -43,6 +45,8 @@ pub enum Layout {
     Tree(Tree),
     /// One class in named folders.
     Folder(Folder),
+    /// One class whose masks say which image is normal.
+    Masked(Masked),
     /// A table of classes, splits, labels, images and masks.
     SplitCsv(SplitCsv),
     /// A table of image numbers and labels.
@@ -78,12 +82,8 @@ impl Layout {
     /// from: pass that to [`Layout::scan`].
     pub fn guess(path: &Path) -> Vec<Self> {
         if !path.is_file() {
-            return vec![
-                Self::SplitCsv(SplitCsv::default()),
-                Self::MetaJson(MetaJson::default()),
-                Self::Tree(Tree::default()),
-                Self::Tree(Tree::mvtec_ad_2()),
-            ];
+            let lists = [Self::SplitCsv(SplitCsv::default()), Self::MetaJson(MetaJson::default())];
+            return lists.into_iter().chain(Self::of_folders()).collect();
         }
         let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
         let list = path.file_name().unwrap_or_default().into();
@@ -98,6 +98,13 @@ impl Layout {
         }
     }
 
+    /// Those that are told by folders and the names of pictures alone.
+    pub fn of_folders() -> Vec<Self> {
+        let trees = [Tree::default(), Tree::mvtec_ad_2()];
+        let masked = [Masked::default(), Masked::kolektor(), Masked::kolektor_2()];
+        trees.map(Self::Tree).into_iter().chain(masked.map(Self::Masked)).collect()
+    }
+
     /// Whether its keys make sense.
     ///
     /// # Errors
@@ -106,6 +113,7 @@ impl Layout {
         let (names, suffixes) = match self {
             Self::Tree(tree) => (&tree.mask_names, &tree.mask_suffixes),
             Self::Folder(folder) => (&folder.mask_names, &folder.mask_suffixes),
+            Self::Masked(masked) => (&masked.mask_names, &masked.mask_suffixes),
             _ => return Ok(()),
         };
         MaskNames::new(names, suffixes).map(drop)
@@ -134,6 +142,7 @@ impl Layout {
         match self {
             Self::Tree(tree) => tree,
             Self::Folder(folder) => folder,
+            Self::Masked(masked) => masked,
             Self::SplitCsv(list) => list,
             Self::LabelsCsv(list) => list,
             Self::Jsonl(list) => list,

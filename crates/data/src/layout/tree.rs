@@ -26,7 +26,7 @@ pub struct Tree {
     pub test: String,
     /// Folder of the train split in each class.
     pub train: String,
-    /// Defect folders that hold normal images, compared without case.
+    /// Defect folders that hold normal images, compared without case; none where all are anomalous.
     pub normal: Vec<String>,
     /// Folder of the masks in each class.
     pub masks: String,
@@ -53,15 +53,17 @@ impl Default for Tree {
 
 impl LayoutKind for Tree {
     fn recognises(&self, root: &Path) -> bool {
-        let has_normal = |class: &Path| {
+        let is_class = |class: &Path| {
             let folders = folders_in(&class.join(&self.test)).unwrap_or_default();
-            folders.iter().any(|defect| self.is_normal(&name(defect)))
+            let mut known = folders.iter().map(|defect| self.is_normal(&name(defect)));
+            if self.normal.is_empty() { known.next().is_some() } else { known.any(|is| is) }
         };
-        has_normal(root) || folders_in(root).unwrap_or_default().iter().any(|c| has_normal(c))
+        is_class(root) || folders_in(root).unwrap_or_default().iter().any(|c| is_class(c))
     }
 
     fn marks(&self) -> String {
-        format!("CLASS/{}/{{{},DEFECT}}/", self.test, self.normal.join(","))
+        let folders: Vec<&str> = self.normal.iter().map(String::as_str).chain(["DEFECT"]).collect();
+        format!("CLASS/{}/{{{}}}/", self.test, folders.join(","))
     }
 
     fn scan(&self, root: &Path, split: Split) -> Result<Scan, DataError> {

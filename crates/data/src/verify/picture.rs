@@ -170,6 +170,15 @@ impl<'a> MaskFile<'a> {
         }
     }
 
+    /// Whether it marks nothing, be its zeros zero or, in a lossy file, near it.
+    pub(crate) fn is_blank(&self) -> bool {
+        let rule = match self.storage {
+            Storage::Lossless => MaskRule::NonZero,
+            Storage::Lossy(_) => MaskRule::Above(127),
+        };
+        self.marked_percent(rule) == 0.0
+    }
+
     fn marked_percent(&self, rule: MaskRule) -> f64 {
         let is_marked = |value: &u8| rule.apply(*value) > 0.0;
         let marked = (0..=u8::MAX).filter(is_marked).map(|value| self.counts[usize::from(value)]);

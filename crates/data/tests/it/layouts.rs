@@ -355,7 +355,10 @@ fn what_nobody_described_is_guessed_from_its_marks() {
             "split_csv/1cls.csv",
             "meta.json",
             "CLASS/test/{good,DEFECT}/",
-            "CLASS/test_public/{good,DEFECT}/"
+            "CLASS/test_public/{good,DEFECT}/",
+            "images/ + masks/",
+            "./STEM.png + STEM_label.png",
+            "test/STEM.png + STEM_GT.png",
         ]
     );
 }

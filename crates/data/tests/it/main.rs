@@ -8,6 +8,7 @@ mod files;
 mod folders;
 mod layouts;
 mod lists;
+mod masked;
 mod people;
 mod pictures;
 mod pillow;

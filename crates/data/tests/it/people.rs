@@ -396,8 +396,6 @@ fn layouts_that_are_not_read_are_named() {
     for (files, says) in [
         (&["x/OK/S0001/0.jpg", "x/NG/AK/S0001/0.jpg"][..], "Real-IAD"),
         (&["candle/Data/Images/Normal/0.JPG"], "VisA without its split_csv"),
-        (&["kos01/Part0.jpg"], "KolektorSDD"),
-        (&["train/10000.png", "train/10000_GT.png"], "KolektorSDD2"),
         (&["a/test/fine/0.png", "a/ground_truth/bad/0.png"], "which it is with normal"),
         (&["good/0.png", "scratch/0.png"], "--normal \"good\" --anomalous \"scratch\""),
         (&["cookie/test/good/rgb/0.png", "cookie/test/good/xyz/0.tiff"], "MVTec 3D-AD"),

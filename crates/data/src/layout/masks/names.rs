@@ -85,8 +85,13 @@ impl MaskNames {
         self.0.iter()
     }
 
+    /// What the only mask of `image` may be called, without ending.
+    pub(in crate::layout) fn exact(&self, image: &Path) -> impl Iterator<Item = OsString> {
+        self.iter().filter_map(|name| name.exact(image))
+    }
+
     /// For messages.
-    pub(super) fn shown(&self) -> String {
+    pub(in crate::layout) fn shown(&self) -> String {
         self.iter().map(|name| format!("{}.png", name.pattern())).collect::<Vec<_>>().join(" or ")
     }
 }
